@@ -1,0 +1,156 @@
+"""
+Everything that Interlock raises on purpose.
+
+::
+
+    InterlockError
+    ├── ConfigurationError        what was written down cannot work
+    │   ├── UnknownName           a name that nothing carries
+    │   ├── PolicyError           a policy, rule or check that is refused
+    │   └── ContractChanged       code and pinned version disagree on a contract
+    ├── InputError                what came in cannot be taken
+    │   ├── SourceError           a source that cannot be read as a whole
+    │   └── ContractViolation     a payload that does not satisfy its contract
+    ├── AgentError                what carries a role out did not deliver
+    │   ├── AgentUnavailable      no answer: connection, 5xx, rate limit        (retryable)
+    │   ├── AgentTimeout          no answer in time                             (retryable)
+    │   ├── MalformedOutput       an answer that is not what was asked          (retryable)
+    │   └── AgentRefused          the model declined, or a content filter did
+    ├── ConnectorError            the other system did not take the effect
+    │   ├── ConnectorUnavailable  whether it took it is unknown: look before a repeat  (retryable)
+    │   └── EffectRefused         it said no
+    ├── NotAuthorised             no rule or person allowed this
+    ├── LedgerError               the ledger cannot be read or written
+    │   ├── LedgerUnavailable     it did not answer                             (retryable)
+    │   ├── Superseded            another attempt of this task has taken over
+    │   └── Tampered              what is written is not what was recorded
+    └── Stopped                   ``stop_when`` of the policy, or the run's last check
+
+``retryable`` says whether another attempt can help, because that is what Airflow asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InterlockError(Exception):
+    """The root. The message names what was asked, what there is, and what to do next."""
+
+    retryable: bool = False
+
+
+class ConfigurationError(InterlockError):
+    """What was written down cannot work. A retry reads the same text."""
+
+
+class UnknownName(ConfigurationError):
+    """A name that nothing carries."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        there = sorted(known)
+        near = get_close_matches(name, there, n=1)
+        place = f" in {where}" if where else ""
+        listing = ", ".join(map(repr, there[:20])) + (", …" if len(there) > 20 else "")
+        super().__init__(
+            f"there is no {kind} {name!r}{place}."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+            + (f" Known: {listing}." if there else " None is defined.")
+        )
+
+
+class PolicyError(ConfigurationError):
+    """A policy, rule or check that is refused, with each problem on a line of its own."""
+
+
+class ContractChanged(ConfigurationError):
+    """The code's contract is not the one of the pinned version."""
+
+
+class InputError(InterlockError):
+    """What came in cannot be taken. A retry meets the same input."""
+
+
+class SourceError(InputError):
+    """A source that cannot be read as a whole: missing, wrong encoding, no such table."""
+
+
+class ContractViolation(InputError):
+    """A payload that does not satisfy its contract: *problems* are ``field: what is wrong`` lines without the values."""
+
+    def __init__(self, contract: str, problems: Iterable[str]) -> None:
+        self.contract = contract
+        self.problems = tuple(problems)
+        super().__init__(f"does not satisfy contract {contract}: " + "; ".join(self.problems))
+
+
+class AgentError(InterlockError):
+    """What carries a role out did not deliver for one case."""
+
+    retry_after_seconds: float | None = None
+    """What the service asked for, when it did (``Retry-After``)."""
+
+
+class AgentUnavailable(AgentError):
+    """The service did not answer, or said that it cannot now. Nothing was recorded, so a retry starts clean."""
+
+    retryable = True
+
+
+class AgentTimeout(AgentError):
+    """No answer within the agent's ``timeout_seconds``."""
+
+    retryable = True
+
+
+class MalformedOutput(AgentError):
+    """An answer that is not what the contract asks: prose for JSON, a missing field."""
+
+    retryable = True
+
+
+class AgentRefused(AgentError):
+    """The model declined to answer, or a content filter did. The same question meets the same refusal."""
+
+
+class ConnectorError(InterlockError):
+    """The other system did not take the effect."""
+
+    retry_after_seconds: float | None = None
+
+
+class ConnectorUnavailable(ConnectorError):
+    """No answer, so it is unknown whether the effect took place. Look before repeating it."""
+
+    retryable = True
+
+
+class EffectRefused(ConnectorError):
+    """The other system said no. The same effect meets the same answer."""
+
+
+class NotAuthorised(InterlockError):
+    """No rule or person allowed this."""
+
+
+class LedgerError(InterlockError):
+    """The ledger cannot be read or written."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The ledger did not answer."""
+
+    retryable = True
+
+
+class Superseded(LedgerError):
+    """Another attempt of this task has taken over, so this one may write nothing more."""
+
+
+class Tampered(LedgerError):
+    """What is written is not what was recorded."""
+
+
+class Stopped(InterlockError):
+    """The policy's ``stop_when``, or the check at the end of a run, stopped the work."""
