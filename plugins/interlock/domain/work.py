@@ -80,6 +80,14 @@ class Agent(Protocol):
     digest: str
     """Of all that makes its answers: settings, prompt or template text, model name, training data. Known before work."""
 
+    def prepare(self) -> Mapping[str, Any]:
+        """
+        Make the agent ready (train or load its artefact) and return a report of JSON types; ``{}`` when there is nothing.
+
+        A classifier reports ``accuracy``, ``calibration_error``, ``curve`` (threshold, coverage, error) and more.
+        """
+        ...
+
     def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure]:
         """Yield one :class:`Answer` or :class:`Failure` per piece of *work*, in any order, as they become ready."""
         ...

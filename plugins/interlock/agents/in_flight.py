@@ -1,0 +1,113 @@
+"""
+Call something asynchronous for many items, a fixed number at once, from ordinary code.
+
+The event loop runs in a thread of its own: in the caller's thread it would stand still whenever the caller works on a
+result, and calls would time out with their answers already received. What the caller has not taken up yet is bounded
+too, so that a slow ledger slows the calls down instead of leaving paid answers in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_flight(
+    items: Sequence[Item],
+    call: Callable[[Item], Awaitable[Result]],
+    *,
+    limit: int,
+    around: AbstractAsyncContextManager[Any],
+) -> Iterator[Result]:
+    """
+    Yield ``await call(item)`` for each of *items* in order of completion, with at most *limit* calls at once.
+
+    *around* is entered on the event loop before the first call and left after the last one. An exception of a call
+    cancels the others and is raised here, after the results that were ready before it. Closing the iterator early
+    cancels what is in flight.
+    """
+    if items:
+        calls = _Calls(items, call, limit, around)
+        try:
+            while (result := calls.next()) is not None:
+                yield result[0]
+        finally:
+            calls.stop()
+
+
+class _Calls(Generic[Item, Result]):
+    """The thread, its loop, and the queue between it and the caller."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        call: Callable[[Item], Awaitable[Result]],
+        limit: int,
+        around: AbstractAsyncContextManager[Any],
+    ) -> None:
+        self._pending = iter(items)
+        self._call = call
+        self._workers = min(limit, len(items))
+        self._around = around
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=lambda: context.run(self._run, started), name="interlock-calls", daemon=True
+        )
+        self._thread.start()
+        self._loop, self._main = started.result()
+
+    def next(self) -> tuple[Result] | None:
+        """Return the next result, or None after the last one."""
+        result = asyncio.run_coroutine_threadsafe(self._results.get(), self._loop).result()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def stop(self) -> None:
+        """Cancel what is in flight and wait until the thread has let go of its connections."""
+        if self._thread.is_alive() and not self._loop.is_closed():
+            with suppress(RuntimeError):  # the loop closed by itself between the two lines
+                self._loop.call_soon_threadsafe(self._main.cancel)
+        self._thread.join()
+
+    def _run(self, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]]) -> None:
+        async def main() -> None:
+            self._results: asyncio.Queue[tuple[Result] | BaseException | None] = asyncio.Queue(self._workers)
+            task = asyncio.current_task()
+            assert task is not None
+            started.set_result((asyncio.get_running_loop(), task))
+            try:
+                await self._work_off()
+            except Exception as error:
+                await self._results.put(_first(error))
+            else:
+                await self._results.put(None)
+            # The loop stays until the caller has seen the end: it is what hands results over.
+            await asyncio.get_running_loop().create_future()
+
+        with suppress(asyncio.CancelledError):
+            asyncio.run(main())
+
+    async def _work_off(self) -> None:
+        async with self._around, asyncio.TaskGroup() as workers:
+            for _ in range(self._workers):
+                workers.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        for item in self._pending:
+            await self._results.put((await self._call(item),))
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

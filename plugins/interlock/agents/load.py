@@ -1,0 +1,69 @@
+"""
+From a declaration in ``agents.yaml`` to the agent that works.
+
+Making an agent reads and checks its texts and knows its digest; training, indexing and connecting wait for ``prepare``.
+Each kind's library is imported when an agent of that kind is made, so a workflow pays for none that it does not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from interlock.domain.agent import (
+    AgentDeclaration,
+    ClassifierAgent,
+    FunctionAgent,
+    ModelAgent,
+    RetrievalAgent,
+    TemplateAgent,
+)
+from interlock.domain.work import Agent, Files
+from interlock.errors import ConfigurationError
+
+
+def load_agent(
+    name: str,
+    declaration: AgentDeclaration,
+    files: Files,
+    *,
+    cache: Path,
+    resolve_model: Callable[[str, str | None], Any] | None = None,
+) -> Agent:
+    """
+    Return the agent that *declaration* describes.
+
+    :param name: its name in ``agents.yaml``, for messages.
+    :param files: the workflow's files as the pinned version has them.
+    :param cache: directory of trained artefacts.
+    :param resolve_model: gives the model for a connection id and a model name (None: the connection's own). Left out,
+        agents of kind ``model`` are refused.
+    :raises ConfigurationError: the declaration names what is not there or cannot work.
+    """
+    match declaration:
+        case ClassifierAgent():
+            from interlock.agents.classifier import TextClassifierAgent
+
+            return TextClassifierAgent(name, declaration, files, cache)
+        case RetrievalAgent():
+            from interlock.agents.retrieval import PassageAgent
+
+            return PassageAgent(name, declaration, files)
+        case TemplateAgent():
+            from interlock.agents.template import TemplateWriterAgent
+
+            return TemplateWriterAgent(name, declaration, files)
+        case FunctionAgent():
+            from interlock.agents.function import PythonFunctionAgent
+
+            return PythonFunctionAgent(name, declaration)
+        case ModelAgent():
+            if resolve_model is None:
+                raise ConfigurationError(
+                    f"agent {name!r} asks a model by connection {declaration.conn_id!r}, and connections can't be "
+                    "resolved here. Run it in a task, or choose an agent of another kind."
+                )
+            from interlock.agents.model import TextModelAgent
+
+            return TextModelAgent(name, declaration, files, resolve_model)

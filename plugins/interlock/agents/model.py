@@ -1,0 +1,283 @@
+"""
+An agent that asks a language model, with structured output under the role's contract.
+
+One case is one request. Nothing here tries again: a retry, a wait or a dearer model is the engine's decision, by the
+policy's runbook, and a client that retried in silence would spend money that no budget has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from interlock.agents.in_flight import in_flight
+from interlock.agents.model_error import Called, translate_model_error
+from interlock.agents.rendering import Rendering
+from interlock.domain.agent import ModelAgent
+from interlock.domain.canonical import digest
+from interlock.domain.contract import Contract, check_payload
+from interlock.domain.work import Answer, Failure, Files, Usage, Work
+from interlock.errors import (
+    AgentRefused,
+    ConfigurationError,
+    ContractViolation,
+    InputError,
+    InterlockError,
+    MalformedOutput,
+)
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.models import Model, ModelRequestParameters
+
+ResolveModel = Callable[[str, str | None], "Model"]
+"""Turns a connection id and a model name, or None for the connection's own, into a model."""
+
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+
+
+class TextModelAgent:
+    """
+    Carries a role out by asking a language model, several cases at once.
+
+    :param name: the agent's name in ``agents.yaml``.
+    :param declaration: its text there.
+    :param files: where the prompt and the instructions are read from.
+    :param resolve_model: asked for the model when the first case needs it; at once when the declaration names none,
+        because the digest must know whose answers they are.
+    :raises UnknownName: there is no such prompt or instructions file.
+    :raises ConfigurationError: the prompt is not a Jinja template.
+    """
+
+    kind = "model"
+
+    def __init__(self, name: str, declaration: ModelAgent, files: Files, resolve_model: ResolveModel) -> None:
+        self.name = name
+        self.declaration = declaration
+        self._resolve_model = resolve_model
+        self._idle: list[Model] = []
+        prompt = files.text(declaration.prompt)
+        self._instructions = files.text(declaration.instructions) if declaration.instructions else None
+        self._prompt = Rendering(prompt, f"prompt {declaration.prompt!r} of agent {name!r}")
+        if declaration.model is None:
+            self._idle.append(self._resolve())
+        self.digest = digest(
+            {
+                # How fast and how patiently is not what makes an answer.
+                "declaration": declaration.model_dump(
+                    mode="json", exclude={"description", "concurrency", "timeout_seconds"}
+                ),
+                "prompt": prompt,
+                "instructions": self._instructions,
+                "model": declaration.model or self._idle[0].model_name,
+            }
+        )
+
+    def prepare(self) -> Mapping[str, Any]:
+        """
+        Find the model, so that a missing connection shows before any case is taken up; return its name.
+
+        :raises ConfigurationError: the connection or the model cannot be used.
+        """
+        if not self._idle:
+            self._idle.append(self._resolve())
+        return {"model": self._idle[0].model_name}
+
+    def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure]:
+        """
+        Ask the model for each piece of *work*, and yield what comes of each as it arrives.
+
+        A :class:`Failure` with a :class:`ConfigurationError` (a key that is refused, a model that is not there) says
+        nothing about its case; after it the remaining cases get the same failure without a call.
+        """
+        # A model belongs to one event loop at a time, so each iterator that runs takes one for itself.
+        model = self._idle.pop() if self._idle else self._resolve()
+        try:
+            asked = _Asked(self, model, contract)
+            yield from in_flight(work, asked.ask, limit=self.declaration.concurrency, around=model)
+        finally:
+            self._idle.append(model)
+
+    def _resolve(self) -> Model:
+        return without_retries(self._resolve_model(self.declaration.conn_id, self.declaration.model))
+
+
+class _Asked:
+    """What is the same for all the cases of one call of ``answer``."""
+
+    def __init__(self, agent: TextModelAgent, model: Model, contract: type[Contract]) -> None:
+        self._agent = agent
+        self._model = model
+        self._contract = contract
+        self._parameters = _parameters(contract)
+        self._settings: Any = {**agent.declaration.settings, **_no_retries_setting(model)}
+        self._called = Called(
+            agent=agent.name,
+            conn_id=agent.declaration.conn_id,
+            model=agent.declaration.model or model.model_name,
+            timeout_seconds=agent.declaration.timeout_seconds,
+        )
+        self._unusable: ConfigurationError | None = None
+
+    async def ask(self, work: Work) -> Answer | Failure:
+        from pydantic_ai.direct import model_request
+        from pydantic_ai.messages import ModelRequest
+
+        if self._unusable is not None:
+            return Failure(case_id=work.case_id, error=self._unusable)
+        try:
+            prompt = self._agent._prompt.render(work.variables())
+        except InputError as error:
+            return Failure(case_id=work.case_id, error=error)
+        started = time.perf_counter()
+        response: ModelResponse | None = None
+        try:
+            request = ModelRequest.user_text_prompt(prompt, instructions=self._agent._instructions)
+            async with asyncio.timeout(self._agent.declaration.timeout_seconds):
+                response = await model_request(
+                    self._model, [request], model_settings=self._settings, model_request_parameters=self._parameters
+                )
+            payload = self._read(response)
+            confidence = self._confidence(payload)
+        except Exception as error:
+            meaning = error if isinstance(error, InterlockError) else translate_model_error(error, self._called)
+            if meaning is None:
+                raise
+            if isinstance(meaning, ConfigurationError):
+                self._unusable = meaning
+            usage = self._usage(response, started, type(meaning).__name__)
+            return Failure(case_id=work.case_id, error=meaning, usage=(usage,))
+        usage = self._usage(response, started, "ok")
+        provenance = {
+            "model": usage.model,
+            "provider": response.provider_name,
+            "response_id": response.provider_response_id,
+        }
+        return Answer(
+            case_id=work.case_id, payload=payload, confidence=confidence, provenance=provenance, usage=(usage,)
+        )
+
+    def _read(self, response: ModelResponse) -> dict[str, Any]:
+        """Return the payload that *response* carries, checked against the contract."""
+        if response.finish_reason == "content_filter" or (response.provider_details or {}).get("refusal"):
+            raise AgentRefused(f"{self._called} declined to answer, or a content filter did.")
+        payload = _payload(response, self._contract.__name__)
+        if payload is None:
+            cut = response.finish_reason == "length"
+            raise MalformedOutput(
+                f"{self._called} gave no JSON object under contract {self._contract.contract_ref()}: "
+                + ("the answer was cut off. Raise settings.max_tokens." if cut else "it answered in other text.")
+            )
+        try:
+            check_payload(self._contract, payload)
+        except ContractViolation as violation:
+            raise MalformedOutput(f"the answer of {self._called} {violation}") from None
+        return payload
+
+    def _confidence(self, payload: Mapping[str, Any]) -> float | None:
+        field = self._agent.declaration.confidence_field
+        if field is None:
+            return None
+        value = payload.get(field)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise MalformedOutput(
+                f"the answer of {self._called} has no number from 0 to 1 in {field!r}, its confidence_field."
+            )
+        return float(value)
+
+    def _usage(self, response: ModelResponse | None, started: float, outcome: str) -> Usage:
+        """What the call took. A call without an answer counts no tokens, though the service may bill some."""
+        taken = response.usage if response else None
+        return Usage(
+            model=(response and response.model_name) or self._model.model_name,
+            seconds=time.perf_counter() - started,
+            outcome=outcome,
+            input_tokens=taken.input_tokens if taken else 0,
+            output_tokens=taken.output_tokens if taken else 0,
+            cached_tokens=taken.cache_read_tokens if taken else 0,
+            cost=_cost(response or self._no_response()),
+        )
+
+    def _no_response(self) -> ModelResponse:
+        from pydantic_ai.messages import ModelResponse
+
+        model = self._model
+        return ModelResponse(
+            parts=[], model_name=model.model_name, provider_name=model.system, provider_url=model.base_url
+        )
+
+
+def without_retries(model: Model) -> Model:
+    """Return *model* with its SDK's own retries switched off, as far as they stand on a client: a call is a call."""
+    from pydantic_ai.models.fallback import FallbackModel
+    from pydantic_ai.models.wrapper import WrapperModel
+
+    if isinstance(model, FallbackModel):
+        for each in model.models:
+            without_retries(each)
+    elif isinstance(model, WrapperModel):
+        without_retries(model.wrapped)
+    elif _has_client_retries(model):
+        model.client.max_retries = 0  # type: ignore[attr-defined]  # OpenAI, Anthropic and Groq have a client
+    return model
+
+
+def _has_client_retries(model: Model) -> bool:
+    return isinstance(getattr(getattr(model, "client", None), "max_retries", None), int)
+
+
+def _no_retries_setting(model: Model) -> dict[str, Any]:
+    """The setting for the models whose retries are no property of a client; a copy of the client a call for others."""
+    if _has_client_retries(model) or "max_retries" in getattr(model, "unsupported_settings", ()):
+        return {}
+    return {"max_retries": 0}
+
+
+def _parameters(contract: type[Contract]) -> ModelRequestParameters:
+    """Offer the contract both ways; the model's profile keeps the one it is best at (a tool, or a response format)."""
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    schema = contract.model_json_schema()
+    name, description = contract.__name__, (contract.__doc__ or "").strip() or None
+    return ModelRequestParameters(
+        output_mode="auto",
+        allow_text_output=False,
+        output_object=OutputObjectDefinition(json_schema=schema, name=name, description=description),
+        output_tools=[ToolDefinition(name=name, parameters_json_schema=schema, description=description, kind="output")],
+    )
+
+
+def _payload(response: ModelResponse, tool: str) -> dict[str, Any] | None:
+    """The one JSON object of *response*, from its tool call or its text; None when there is none, or several."""
+    from pydantic_ai.messages import TextPart, ToolCallPart
+
+    calls = [part.args for part in response.parts if isinstance(part, ToolCallPart) and part.tool_name == tool]
+    if len(calls) > 1:
+        return None
+    said: Any = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
+    if isinstance(said, str):
+        fenced = _FENCE.fullmatch(said)
+        try:
+            said = json.loads(fenced[1] if fenced else said, parse_constant=_not_json)
+        except ValueError:
+            return None
+    return said if isinstance(said, dict) else None
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _cost(response: ModelResponse) -> Decimal | None:
+    """The price of *response* by the price list that is installed; None when the list does not have the model."""
+    try:
+        return response.cost().total_price
+    except (LookupError, ValueError, AssertionError):
+        return None

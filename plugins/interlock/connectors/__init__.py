@@ -1,0 +1,1 @@
+"""Other people's systems: an effect that was asked for twice takes place once."""

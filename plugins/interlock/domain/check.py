@@ -1,0 +1,121 @@
+"""
+Whether a policy can work at all: asked before anyone publishes it, and again when a run pins it.
+
+All problems are found at once, each with its place and what was meant, because a policy author should not have to mend
+one to hear of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from interlock.domain.expression import Expression
+from interlock.domain.policy import BUILT_IN_ROUTES, Policy
+from interlock.domain.wiring import WiredTask, Wiring
+from interlock.errors import ConfigurationError, PolicyError
+
+
+def check_policy(
+    policy: Policy,
+    types: Mapping[str, Any],
+    *,
+    groups: Collection[str],
+    agents: Collection[str] = (),
+    wiring: Wiring | None = None,
+) -> list[str]:
+    """
+    Return every problem of *policy*; an empty list means that it can work.
+
+    :param types: CEL types of the variables, of :func:`interlock.domain.expression.variable_types`.
+    :param groups: groups of people that ``access.yaml`` names.
+    :param agents: agents that ``agents.yaml`` declares.
+    :param wiring: the Dag; left out, routes are not held against tasks.
+    """
+    problems = []
+    for place, text in [(f"rule {r.name!r}", r.when) for r in policy.rules] + [
+        (f"check {c.name!r}", c.that) for c in policy.checks
+    ]:
+        try:
+            Expression(text, types)
+        except PolicyError as error:
+            problems.append(f"{place}: {error}")
+    problems += _unreachable(policy)
+    if "retry" in {rule.route for rule in policy.rules} | {policy.default}:
+        problems.append("route 'retry' is led to by a rule; repeats belong into the runbook, inside the task")
+    gated = {route for gate in policy.gates.values() for route in gate.routes}
+    for route in sorted(policy.routes() - gated - set(BUILT_IN_ROUTES)):
+        problems.append(f"route {route!r} is led to, but no gate lists it, and only 'auto' goes on without people")
+    if "review" in policy.routes() and "review" not in gated:
+        problems.append("route 'review' is led to, but no gate lists it: nobody would be asked")
+    for name, gate in policy.gates.items():
+        if gate.voters not in groups:
+            known = ", ".join(sorted(groups)) or "none"
+            problems.append(f"gate {name!r}: voters {gate.voters!r} is no group of access.yaml (known: {known})")
+    if wiring is not None:
+        problems += _against_wiring(policy, wiring, agents)
+    return problems
+
+
+def _unreachable(policy: Policy) -> list[str]:
+    problems, seen = [], {}
+    for index, rule in enumerate(policy.rules):
+        condition = " ".join(rule.when.split())
+        if condition in seen:
+            problems.append(f"rule {rule.name!r} can never match: {seen[condition]!r} before it asks the same")
+        seen.setdefault(condition, rule.name)
+        if condition == "true" and index + 1 < len(policy.rules):
+            problems.append(f"rule {policy.rules[index + 1].name!r} can never match: {rule.name!r} takes every case")
+    return problems
+
+
+def _against_wiring(policy: Policy, wiring: Wiring, agents: Collection[str]) -> list[str]:
+    problems = []
+    branches = wiring.of_kind("branch")
+    served = wiring.served_routes()
+    for route in sorted({rule.route for rule in policy.rules} | {policy.default}):
+        if branches and route not in served and route not in ("stop", "retry"):
+            told = ", ".join(sorted(served)) or "none"
+            problems.append(f"route {route!r} is led to, but no branch of the Dag sends it to a task (served: {told})")
+    for task in wiring.tasks.values():
+        if task.agent is not None and task.agent not in agents:
+            known = ", ".join(sorted(agents)) or "none"
+            problems.append(f"task {task.task_id!r}: there is no agent {task.agent!r} in agents.yaml (known: {known})")
+        if task.kind == "gate" and task.gate not in policy.gates:
+            known = ", ".join(sorted(policy.gates)) or "none"
+            problems.append(f"task {task.task_id!r}: the policy has no gate {task.gate!r} (known: {known})")
+        if task.kind == "branch":
+            for route, target in task.branches.items():
+                if target not in wiring.tasks:
+                    problems.append(f"branch {task.task_id!r} sends {route!r} to {target!r}, which is no task of ours")
+    return problems + _unguarded(policy, wiring)
+
+
+def _unguarded(policy: Policy, wiring: Wiring) -> list[str]:
+    """Follow every route to its end: what executes must have been validated, and without a gate be ``auto``."""
+    problems: set[str] = set()
+    for branch in wiring.of_kind("branch"):
+        for route, target in branch.branches.items():
+            if target in wiring.tasks and route != "fallback":
+                _follow(policy, wiring, wiring.tasks[target], route, set(), problems)
+    return sorted(problems)
+
+
+def _follow(policy: Policy, wiring: Wiring, task: WiredTask, route: str, passed: set[str], problems: set[str]) -> None:
+    if task.kind == "branch" or task.task_id in passed:
+        return
+    if task.kind == "execution":
+        if not any(wiring.tasks[name].kind in ("validation", "gate") for name in passed):
+            problems.add(f"route {route!r} reaches execution {task.task_id!r} without a validation or a gate before it")
+        if route != "auto" and not any(wiring.tasks[name].kind == "gate" for name in passed):
+            problems.add(f"route {route!r} reaches execution {task.task_id!r} without a gate; only 'auto' may")
+        return
+    if task.kind == "gate" and task.gate in policy.gates and route not in policy.gates[task.gate].routes:
+        problems.add(f"route {route!r} waits at task {task.task_id!r}, but gate {task.gate!r} does not list it")
+    try:
+        following = wiring.next_task(task.task_id, route)
+    except ConfigurationError as error:
+        problems.add(str(error))
+        return
+    if following is not None:
+        _follow(policy, wiring, following, route, passed | {task.task_id}, problems)

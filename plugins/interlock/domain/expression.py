@@ -1,0 +1,183 @@
+"""
+Conditions in CEL, type-checked against the contracts when a policy is read.
+
+Two traps of the library are closed here. An evaluation that fails does not raise but returns a value that *is* the error,
+so :meth:`Expression.evaluate` looks at its type. And a qualified name (``case.tier``) is checked only when it is declared
+as a variable of that very name, so every field of every contract is declared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+
+from interlock.domain.contract import variable_prefix
+from interlock.errors import PolicyError
+
+KNOWN: dict[str, Any] = {
+    "confidence": cel.Type.DOUBLE,
+    "threshold": cel.Type.DOUBLE,
+    "attempt": cel.Type.INT,
+    "missing": cel.Type.List(cel.Type.STRING),
+    "known": cel.Type.List(cel.Type.STRING),
+}
+"""
+What every condition may read beside the contracts: the last answer's calibrated confidence (absent when there is none),
+the policy's threshold, the number of the branch attempt from 1, and the case's empty (``missing``) and filled (``known``)
+optional fields.
+"""
+
+_STRING_LITERAL = re.compile(r"r?'(?:[^'\\]|\\.)*'|r?\"(?:[^\"\\]|\\.)*\"")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+def variable_types(contracts: Mapping[str, Mapping[str, Any]], case_contract: str) -> dict[str, Any]:
+    """
+    Return the CEL type of every variable that a condition may read.
+
+    :param contracts: contract name to JSON schema.
+    :param case_contract: the intake contract, whose fields are ``case.<field>``; another contract's are under its snake
+        case: ``Reply`` gives ``reply.<field>``.
+    """
+    types = dict(KNOWN)
+    for name, schema in contracts.items():
+        prefix = "case" if name == case_contract else variable_prefix(name)
+        for field, definition in schema.get("properties", {}).items():
+            types[f"{prefix}.{field}"] = _cel_type(definition, schema.get("$defs", {}))
+    return types
+
+
+def _cel_type(definition: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
+    if "$ref" in definition:
+        definition = definitions.get(definition["$ref"].rsplit("/", 1)[-1], {})
+    if "anyOf" in definition:
+        present = [option for option in definition["anyOf"] if option.get("type") != "null"]
+        kinds = {option.get("type") for option in present}
+        if kinds == {"number", "string"}:  # a Decimal
+            return cel.Type.DOUBLE
+        return _cel_type(present[0], definitions) if len(present) == 1 else cel.Type.DYN
+    match definition.get("type"):
+        case "string":
+            return cel.Type.TIMESTAMP if definition.get("format") == "date-time" else cel.Type.STRING
+        case "integer":
+            return cel.Type.INT
+        case "number":
+            return cel.Type.DOUBLE
+        case "boolean":
+            return cel.Type.BOOL
+        case "array":
+            return cel.Type.List(_cel_type(definition.get("items", {}), definitions))
+    if "const" in definition or "enum" in definition:
+        return cel.Type.STRING
+    return cel.Type.DYN
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a condition said."""
+
+    value: bool | None
+    """None: it could not be evaluated, and *error* says why."""
+    error: str | None = None
+
+
+class Expression:
+    """A condition that was compiled against the declared variables."""
+
+    def __init__(self, text: str, types: Mapping[str, Any]) -> None:
+        """
+        Compile *text*.
+
+        :raises PolicyError: with the column, the reason and the nearest known name.
+        """
+        self.text = text
+        self.reads = tuple(sorted(_names_in(text) & set(types)))
+        """The variables that the condition can read: what a decision records."""
+        self._types = {name: types[name] for name in self.reads}
+        try:
+            self._program = _environment(_freeze(types)).compile(text)
+        except RuntimeError as error:
+            raise PolicyError(_compile_message(text, str(error), types)) from None
+        returned = self._program.return_type()
+        if returned.name() not in ("BOOL", "bool"):
+            raise PolicyError(f"{text!r} gives a {returned.name().lower()}, and a condition must be true or false")
+
+    def evaluate(self, inputs: Mapping[str, Any]) -> Evaluated:
+        """Return what the condition says of *inputs* (by variable name); it never raises."""
+        data = {}
+        for name in self.reads:
+            value = inputs.get(name)
+            if value is None:
+                continue
+            data[name] = _to_cel(value, self._types[name])
+        try:
+            result = self._program.eval(data=data)
+        except (RuntimeError, TypeError, ValueError) as error:
+            return Evaluated(None, f"{type(error).__name__}: cannot evaluate {self.text!r}")
+        if result.type() == cel.Type.BOOL:
+            return Evaluated(bool(result.value()))
+        absent = [name for name in self.reads if inputs.get(name) is None]
+        if absent:
+            return Evaluated(None, f"there is no {', '.join(absent)}")
+        return Evaluated(None, f"{self.text!r} could not be evaluated")
+
+
+def _to_cel(value: Any, declared: Any) -> Any:
+    if declared == cel.Type.DOUBLE and isinstance(value, (int, str)) and not isinstance(value, bool):
+        return float(value)
+    if declared == cel.Type.TIMESTAMP and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _names_in(text: str) -> set[str]:
+    found: set[str] = set()
+    for name in _NAME.findall(_STRING_LITERAL.sub(" '' ", text)):
+        parts = name.split(".")
+        found.update(".".join(parts[: index + 1]) for index in range(len(parts)))
+    return found
+
+
+def _freeze(types: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(types.items(), key=lambda item: item[0]))
+
+
+class _TypeTable(tuple[Any, ...]):
+    """Hashable by its names and type names, since CEL types have no hash of their own."""
+
+    def __hash__(self) -> int:
+        return hash(tuple((name, kind.name()) for name, kind in self))
+
+
+def _environment(types: tuple[tuple[str, Any], ...]) -> Any:
+    return _cached_environment(_TypeTable(types))
+
+
+@lru_cache(maxsize=32)
+def _cached_environment(types: _TypeTable) -> Any:
+    return cel.NewEnv(variables=dict(types))
+
+
+def _compile_message(text: str, message: str, types: Mapping[str, Any]) -> str:
+    first = message.split("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
+    place = re.match(r"<input>:(\d+):(\d+): (.*)", first)
+    line, column, reason = (place[1], place[2], place[3]) if place else ("1", "?", first)
+    reason = reason.replace(" (in container '')", "")
+    told = f"{text!r}, line {line}, column {column}: {reason}"
+    unknown = re.search(r"undeclared reference to '([^']+)'", reason)
+    if unknown:
+        written = next(
+            (n for n in sorted(_names_in(text), key=len, reverse=True) if n.startswith(unknown[1])), unknown[1]
+        )
+        near = get_close_matches(written, types, n=1, cutoff=0.5)
+        told += f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(types))}"
+    elif "(double, int)" in reason or "(int, double)" in reason:
+        told += ". Write a number that is compared with a double with a decimal point: 1.0"
+    return told

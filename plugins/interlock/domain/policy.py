@@ -1,0 +1,135 @@
+"""
+The rules, gates and checks of a workflow, as written in ``policy.yaml``.
+
+This is the parsed text; whether its rules type-check and its routes are served is :mod:`interlock.domain.check`'s matter.
+The words are those of a policy author, so every problem is told with the place where it stands.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from interlock.domain.contract import explain
+from interlock.domain.duration import parse_duration
+from interlock.errors import PolicyError
+
+BUILT_IN_ROUTES = ("auto", "fallback", "retry", "review", "stop")
+"""Routes that every workflow knows; any other name is the workflow's own."""
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rule(_Frozen):
+    """A condition and the route it leads to."""
+
+    name: str = Field(min_length=1)
+    when: str = Field(min_length=1)
+    """CEL; true means that the rule matches."""
+    route: str = Field(min_length=1)
+
+
+class TrainingThreshold(_Frozen):
+    """The lowest confidence whose out-of-fold error, measured in training, is at most this."""
+
+    training_error: float = Field(gt=0, lt=1)
+
+
+class Gate(_Frozen):
+    """A point where people must sign off."""
+
+    routes: tuple[str, ...] = Field(min_length=1)
+    """Routes whose cases wait here."""
+    voters: str
+    """Group of ``access.yaml`` whose members may vote."""
+    votes: int = Field(default=1, ge=1)
+    """Distinct people who must approve. One rejection rejects."""
+    release_after: Duration = timedelta(hours=8)
+    """The gate's task ends after this; who is undecided then waits in the ledger for a resume run."""
+    sees: tuple[str, ...] = ()
+    """Contracts whose latest handoffs the voter is shown, beside the case itself and what will be executed."""
+
+
+class Check(_Frozen):
+    """A condition that a draft must satisfy."""
+
+    name: str = Field(min_length=1)
+    that: str = Field(min_length=1)
+    """CEL; true means that the draft is fine. What cannot be evaluated is not fine."""
+    on_failure: Literal["review", "stop"] = "review"
+
+
+class Recovery(_Frozen):
+    """What to do with one class of failure."""
+
+    retries: int = Field(default=2, ge=0, le=20)
+    backoff_seconds: float = Field(default=0.5, ge=0)
+    """Pause before the first repeat; doubled each time, with jitter. ``Retry-After`` wins when it is longer."""
+    then: Literal["stop", "review"] = "stop"
+    """Where the case goes when the repeats are used up: dead letter, or people."""
+
+
+class StopWhen(_Frozen):
+    """When so many cases fail that the task must stop instead of going on."""
+
+    failed_share: float = Field(default=0.5, gt=0, le=1)
+    at_least: int = Field(default=20, ge=1)
+    """Cases that must have been tried before the share counts."""
+
+
+class Policy(_Frozen):
+    """All that decides what may go on by itself."""
+
+    policy: str
+    contract: str
+    """The intake contract: its fields are ``case.<field>`` in rules."""
+    threshold: TrainingThreshold | float | None = None
+    rules: tuple[Rule, ...] = ()
+    default: str = "review"
+    gates: dict[str, Gate] = Field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    runbook: dict[str, Recovery] = Field(default_factory=dict)
+    stop_when: StopWhen = StopWhen()
+
+    def recovery(self, error: BaseException) -> Recovery:
+        """Return the runbook's entry for the class of *error*, its nearest base, or ``default``."""
+        for cls in type(error).__mro__:
+            if cls.__name__ in self.runbook:
+                return self.runbook[cls.__name__]
+        return self.runbook.get("default", Recovery())
+
+    def gate_for(self, route: str) -> str | None:
+        """Return the name of the gate whose cases take *route*, or None."""
+        return next((name for name, gate in self.gates.items() if route in gate.routes), None)
+
+    def routes(self) -> set[str]:
+        """Return every route that a rule, the default or a check can lead to."""
+        return {rule.route for rule in self.rules} | {self.default} | {check.on_failure for check in self.checks}
+
+
+def parse_policy(document: Any, *, where: str = "policy.yaml") -> Policy:
+    """
+    Return the policy of a parsed YAML *document*.
+
+    :raises PolicyError: with each problem as ``place: what is wrong``.
+    """
+    try:
+        policy = Policy.model_validate(document)
+    except ValidationError as error:
+        raise PolicyError(f"{where} cannot be used: " + "; ".join(explain(error))) from None
+    problems = []
+    for kind, names in (("rule", [r.name for r in policy.rules]), ("check", [c.name for c in policy.checks])):
+        problems += [f"two {kind}s are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+    served = [route for gate in policy.gates.values() for route in gate.routes]
+    problems += [f"route {r!r} is served by two gates" for r in sorted({r for r in served if served.count(r) > 1})]
+    if "auto" in served:
+        problems.append("a gate lists route 'auto', which means that nobody is asked")
+    if problems:
+        raise PolicyError(f"{where} cannot be used: " + "; ".join(problems))
+    return policy

@@ -1,0 +1,222 @@
+"""
+A numbered, unchangeable text of everything that decides in a workflow.
+
+It covers the policy, the agents, the prompts, the suites, the people and the contracts' schemas; data files (examples,
+passages) are covered by their digest. What stands in ``include/<workflow>/`` is a proposal until it is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from interlock.domain.agent import AgentDeclaration, parse_agents
+from interlock.domain.canonical import digest
+from interlock.domain.contract import explain
+from interlock.domain.expression import variable_types
+from interlock.domain.policy import Policy, parse_policy
+from interlock.domain.routing import Router
+from interlock.errors import ConfigurationError, UnknownName
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Person(_Frozen):
+    """Who answers for a workflow."""
+
+    name: str
+    email: str
+
+
+class Label(_Frozen):
+    """A column of the source that says the right answer. It is kept apart from what agents see, and only measures."""
+
+    columns: tuple[str, ...]
+    """The first of these that the source has."""
+    field: str
+    """The field of the answer that it is held against."""
+
+
+class Intake(_Frozen):
+    """How rows become cases."""
+
+    contract: str
+    key: str
+    """The field that is the business key."""
+    when_key_is_missing: str = Field(default="refuse", pattern="^(refuse|digest)$")
+    """When the source has no such column at all: refuse the source, or take the digest of the row as its key."""
+    label: Label | None = None
+
+
+class Kpi(_Frozen):
+    """A figure of the workflow and what it was before."""
+
+    baseline: float
+    unit: str = ""
+    description: str = ""
+
+
+class Workflow(_Frozen):
+    """``workflow.yaml``: the people, the phase and how rows become cases."""
+
+    workflow: str
+    title: str
+    owner: Person
+    maintainer: Person
+    approver: Person
+    phase: str = Field(default="pilot", pattern="^(pilot|production)$")
+    intake: Intake
+    contracts: tuple[str, ...]
+    kpis: dict[str, Kpi] = Field(default_factory=dict)
+    service_levels: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The text of a version."""
+
+    workflow: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path within the workflow's folder, or ``company/<name>``, to text."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Path of a data file to its SHA-256."""
+    contracts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Contract name to ``{ref, digest, schema}``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types; :meth:`from_json` reads them back."""
+        return {
+            "workflow": self.workflow,
+            "files": dict(self.files),
+            "data": dict(self.data),
+            "contracts": {name: dict(contract) for name, contract in self.contracts.items()},
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Bundle:
+        """
+        Return the bundle that :meth:`to_json` wrote.
+
+        :raises ConfigurationError: it is no bundle.
+        """
+        try:
+            return cls(
+                str(document["workflow"]), dict(document["files"]), dict(document["data"]), dict(document["contracts"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"this is no bundle of a workflow: {error} is missing or wrong") from None
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all of it."""
+        return digest(self.to_json())
+
+    def text(self, path: str) -> str:
+        """
+        Return the text of the file *path*.
+
+        :raises UnknownName: the version holds no such file.
+        """
+        if path not in self.files:
+            raise UnknownName("file", path, self.files, where=f"the published version of {self.workflow!r}")
+        return self.files[path]
+
+    def document(self, path: str) -> Any:
+        """
+        Return the parsed YAML file *path*.
+
+        :raises ConfigurationError: it is no YAML; the message has the line.
+        """
+        return load_yaml(self.text(path), where=f"{self.workflow}/{path}")
+
+    @cached_property
+    def policy(self) -> Policy:
+        """``policy.yaml``."""
+        return parse_policy(self.document("policy.yaml"), where=f"{self.workflow}/policy.yaml")
+
+    @cached_property
+    def agents(self) -> dict[str, AgentDeclaration]:
+        """``agents.yaml``."""
+        return parse_agents(self.document("agents.yaml"), where=f"{self.workflow}/agents.yaml")
+
+    @cached_property
+    def settings(self) -> Workflow:
+        """``workflow.yaml``."""
+        try:
+            return Workflow.model_validate(self.document("workflow.yaml"))
+        except ValidationError as error:
+            told = "; ".join(explain(error))
+            raise ConfigurationError(f"{self.workflow}/workflow.yaml cannot be used: {told}") from None
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Groups of people by name, of ``company/access.yaml``."""
+        if "company/access.yaml" not in self.files:
+            return {}
+        document = self.document("company/access.yaml") or {}
+        return {name: tuple(map(str, members or ())) for name, members in (document.get("groups") or {}).items()}
+
+    @cached_property
+    def types(self) -> dict[str, Any]:
+        """CEL types of what rules and checks may read."""
+        schemas = {name: contract["schema"] for name, contract in self.contracts.items()}
+        return variable_types(schemas, self.policy.contract)
+
+    @cached_property
+    def router(self) -> Router:
+        """The policy's rules and checks, compiled."""
+        return Router(self.policy, self.types)
+
+
+@dataclass(frozen=True)
+class WorkflowVersion:
+    """A published bundle."""
+
+    id: str
+    environment: str
+    number: int
+    author: str
+    bundle: Bundle
+
+    def __str__(self) -> str:
+        return f"{self.bundle.workflow} {self.number} ({self.environment})"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is written twice, which YAML itself lets pass with the last one winning."""
+
+
+def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # yaml's own
+        if key in seen:
+            raise yaml.MarkedYAMLError(problem=f"key {key!r} is written twice", problem_mark=key_node.start_mark)
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_once)
+
+
+def load_yaml(text: str, *, where: str) -> Any:
+    """
+    Return the parsed YAML *text*.
+
+    :raises ConfigurationError: with the line and what is wrong there.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = error.problem or error.context or "no YAML"
+        hint = " (use blanks, not tabs)" if "'\\t'" in problem else ""
+        raise ConfigurationError(f"{where}{place}: {problem}{hint}") from None

@@ -1,0 +1,198 @@
+"""
+Carrying effects out, once each, and only what is authorised.
+
+Before anything is sent the effect is claimed in the ledger, in the transaction that checks the authorisation against the
+digest of what is sent. An effect that an earlier attempt may have sent is looked for at the target before it is repeated.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from interlock.domain.case import CaseState
+from interlock.domain.connector import Connector, EffectRequest, Receipt, effect_key
+from interlock.engine.gate import draft_of
+from interlock.engine.session import Session
+from interlock.errors import ConfigurationError, ConnectorError, ConnectorUnavailable, EffectRefused, InterlockError
+from interlock.ledger.case import CaseFile, cases_at, load_files, move
+from interlock.ledger.effect import Claim, claim, commit, give_back
+from interlock.ledger.handoff import load_handoffs
+
+GROUP = 16
+"""Effects that are claimed at once: what a crash leaves to be looked for."""
+LEASE_MINIMUM = timedelta(seconds=20)
+
+
+def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
+    """
+    Carry out the effect of every authorised case that stands at the task; return counts.
+
+    A case without an authorisation for exactly what would be sent is a dead letter, and nothing is sent for it.
+
+    :raises ConnectorUnavailable: the target did not answer for any case of a group. A retry of the task can help.
+    """
+    executor = _Executor(session, connector)
+    while True:
+        with session.read() as connection:
+            rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=executor.after)
+            files = load_files(connection, rows)
+            drafts = load_handoffs(connection, [row["draft_id"] for row in rows if row["draft_id"]])
+        if not rows:
+            if not executor.wait_for_leases():
+                break
+            continue
+        executor.after = rows[-1]["id"]
+        executor.carry_out({file.id: (file, *draft_of(file, drafts)) for file in files})
+    return session.finish()
+
+
+class _Executor:
+    def __init__(self, session: Session, connector: Connector) -> None:
+        self.session, self.connector = session, connector
+        self.action = session.task.connector or ""
+        self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 2))
+        self.after = ""
+        self.leased_seconds = 0.0
+
+    def wait_for_leases(self) -> bool:
+        """Wait for effects that another process holds, and tell whether there are any: then they are ours to look for."""
+        if not self.leased_seconds:
+            return False
+        self.session.log.info("another attempt holds some effects; waiting %.0f s for its lease", self.leased_seconds)
+        time.sleep(self.leased_seconds)
+        self.leased_seconds, self.after = 0.0, ""
+        return True
+
+    def carry_out(self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any], str]]) -> None:
+        """Claim, send and commit a group."""
+        session = self.session
+        with session.write() as tx:
+            claimed = claim(
+                tx,
+                session.run,
+                session.attempt,
+                [file for file, *_ in cases.values()],
+                action=self.action,
+                payload_digests={case_id: payload_digest for case_id, (_, _, payload_digest) in cases.items()},
+                key_of=self._key,
+                lease=self.lease,
+            )
+            move(
+                tx,
+                [(file.row, {"state": CaseState.DEAD, "reason": self._refusal()}) for file in claimed.unauthorised],
+                kind="execution.refused",
+            )
+            if claimed.leased_until is not None:
+                self.leased_seconds = max(self.leased_seconds, (claimed.leased_until - tx.at).total_seconds() + 0.1)
+        session.count("refused_unauthorised", len(claimed.unauthorised))
+        for file in claimed.unauthorised:
+            session.log.error("case %s: %s", file.row["business_key"], self._refusal())
+        self._send_all(claimed.claims, {case_id: payload for case_id, (_, payload, _) in cases.items()})
+
+    def _send_all(self, claims: list[Claim], payloads: Mapping[str, Mapping[str, Any]]) -> None:
+        session = self.session
+        lease_ends = time.monotonic() + self.lease.total_seconds()
+        done: list[tuple[Claim, str, Mapping[str, Any]]] = []
+        failed: list[tuple[Claim, InterlockError]] = []
+        unsent: list[Claim] = []
+        try:
+            for one in claims:
+                if time.monotonic() + self.connector.timeout_seconds > lease_ends:
+                    unsent.append(one)
+                    continue
+                try:
+                    receipt = self._send(one, payloads[one.file.id], lease_ends)
+                except ConnectorError as error:
+                    failed.append((one, error))
+                else:
+                    done.append((one, receipt.reference, receipt.detail))
+        finally:
+            with session.write() as tx:
+                commit(tx, done, next_task=None)
+        session.count("sent", len(done))
+        down = [one for one, error in failed if isinstance(error, ConnectorUnavailable)]
+        with session.write() as tx:
+            give_back(tx, unsent + down)
+            refused = [(one, error) for one, error in failed if isinstance(error, EffectRefused)]
+            give_back(tx, [one for one, _ in refused], state="refused")
+        if unsent:
+            self.after = ""
+        if down and not done and len(down) == len(claims):
+            raise ConnectorUnavailable(
+                f"connector {self.connector.name!r} took none of {len(down)} effects: {failed[0][1]}. "
+                "They stay intended and are looked for before a repeat"
+            )
+        with session.write() as tx:
+            move(
+                tx,
+                [(one.file.row, {"state": CaseState.DEAD, "reason": _reason(error)}) for one, error in failed],
+                kind="execution.failed",
+            )
+        session.count("failed", len(failed))
+        session.log.info("%s", ", ".join(f"{count} {what}" for what, count in session.counts.items()) or "nothing sent")
+
+    def _send(self, one: Claim, payload: Mapping[str, Any], lease_ends: float) -> Receipt:
+        """Send one effect, by the runbook; a repeat, and what an earlier attempt may have sent, is looked for first."""
+        request = EffectRequest(
+            key=one.row["key"],
+            business_key=one.file.row["business_key"],
+            action=self.action,
+            payload=payload,
+            environment=self.session.run.environment,
+        )
+        look_first, attempt = one.look_first, 0
+        while True:
+            attempt += 1
+            try:
+                found = self.connector.look(request) if look_first else None
+                return found if found is not None else self.connector.send(request)
+            except ConnectorUnavailable as error:
+                recovery = self.session.version.bundle.policy.recovery(error)
+                pause = max(
+                    recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5),
+                    error.retry_after_seconds or 0.0,
+                )
+                if (
+                    attempt > recovery.retries
+                    or time.monotonic() + pause + self.connector.timeout_seconds * 2 > lease_ends
+                ):
+                    raise
+                look_first = True
+                time.sleep(pause)
+
+    def _key(self, file: CaseFile, payload_digest: str) -> str:
+        run = self.session.run
+        return effect_key(run.environment, run.workflow, file.row["business_key"], self.action, payload_digest)
+
+    def _refusal(self) -> str:
+        return (
+            f"NotAuthorised at {self.session.task.task_id}: nothing allows {self.action!r} for exactly this content. "
+            "Nothing was sent; resubmit the case to have it checked and decided again"
+        )
+
+
+def _reason(error: InterlockError) -> str:
+    unknown = (
+        " It is not known whether it took place; a resubmitted case is looked for first"
+        if isinstance(error, ConnectorUnavailable)
+        else ""
+    )
+    return f"{type(error).__name__}: {error}.{unknown}"
+
+
+def connector_of(session: Session, name: str) -> Any:
+    """
+    Return the declaration of connector *name* in the pinned version.
+
+    :raises ConfigurationError: the version holds no ecosystem.
+    """
+    from interlock.domain.connector import parse_ecosystem, pick_connector
+
+    path = "company/ecosystem.yaml"
+    if path not in session.version.bundle.files:
+        raise ConfigurationError(f"the published version holds no {path}; connectors are declared there")
+    return pick_connector(parse_ecosystem(session.version.bundle.document(path), where=path), name)

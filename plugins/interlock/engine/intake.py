@@ -1,0 +1,123 @@
+"""
+Taking cases in: rows of a source become cases, or are quarantined with the field and the reason.
+
+Rows are written in groups, each with its own transaction, and a row whose business key has a case already opens no second
+one; so an intake that was cut off is simply run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from interlock.domain.canonical import digest
+from interlock.domain.contract import Contract, check_payload
+from interlock.domain.version import Intake
+from interlock.engine.bundle import check_contract
+from interlock.engine.session import Session
+from interlock.engine.source import SourceRow
+from interlock.errors import ContractViolation, SourceError
+from interlock.ledger.case import NewCase, take_in, take_up_waiting
+from interlock.ledger.run import unfinished_runs
+
+GROUP = 500
+"""Rows of one transaction."""
+
+KEY_LENGTH = 200
+
+
+def take_in_rows(
+    session: Session, rows: Iterable[SourceRow], *, contract: type[Contract], source: str
+) -> dict[str, int]:
+    """
+    Open a case for each row that satisfies *contract*; return counts.
+
+    :raises SourceError: the source has no column for the business key, and the workflow does not say what to do then.
+    """
+    check_contract(session.version.bundle, contract)
+    settings = session.version.bundle.settings.intake
+    task = session.place_after(None)["task"]
+    group: list[NewCase] = []
+    for row in rows:
+        group.append(_new_case(row, contract, settings, source))
+        session.count("rows")
+        if len(group) == GROUP:
+            _write(session, group, task)
+            group = []
+    if group:
+        _write(session, group, task)
+    if not session.counts.get("rows"):
+        session.log.warning("source %s holds no rows; nothing was taken in", source)
+    return session.finish()
+
+
+def _write(session: Session, group: list[NewCase], task: str) -> None:
+    with session.write() as tx:
+        taken = take_in(tx, session.run, group, task=task)
+    session.count("opened", taken.opened)
+    session.count("quarantined", taken.quarantined)
+    session.count("seen_before", taken.seen_before)
+    session.log.info("taken in %s", ", ".join(f"{count} {what}" for what, count in session.counts.items()))
+
+
+def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source: str) -> NewCase:
+    place = f"{source}, row {row.number}"
+    if row.values is None:
+        body: dict[str, Any] = {"row": row.number, "problem": row.problem}
+        return NewCase(
+            business_key=f"{source[-120:]}#{row.number}~{digest(body)[:12]}",
+            payload=body,
+            contract=contract.contract_ref(),
+            source=place,
+            reason=f"row {row.number}: {row.problem}",
+        )
+    values = dict(row.values)
+    labels = _take_labels(values, settings)
+    if settings.key not in values:
+        if settings.when_key_is_missing != "digest":
+            raise SourceError(
+                f"source {source!r} has no column {settings.key!r}, the business key; it has: "
+                f"{', '.join(map(repr, values))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml"
+            )
+        values[settings.key] = f"content-{digest(values)[:16]}"
+    given = {name: value for name, value in values.items() if name in contract.model_fields and value is not None}
+    reason, payload = None, given
+    try:
+        payload = check_payload(contract, given).model_dump(mode="json")
+    except ContractViolation as violation:
+        reason = "; ".join(violation.problems)
+        payload = values
+    key = str(values.get(settings.key) or "").strip()
+    if not key or len(key) > KEY_LENGTH:
+        key = f"{source[-120:]}#{row.number}~{digest(values)[:12]}"
+        reason = reason or f"{settings.key}: is empty or longer than {KEY_LENGTH} characters"
+    return NewCase(
+        business_key=key,
+        payload=payload,
+        contract=contract.contract_ref(),
+        source=place,
+        reason=reason,
+        labels={} if reason else labels,
+    )
+
+
+def _take_labels(values: dict[str, Any], settings: Intake) -> Mapping[str, str]:
+    if settings.label is None:
+        return {}
+    found = {}
+    for column in settings.label.columns:
+        value = values.pop(column, None)
+        if value not in (None, "") and settings.label.field not in found:
+            found[settings.label.field] = str(value)
+    return found
+
+
+def take_up(session: Session) -> dict[str, int]:
+    """Take up the cases that wait in the ledger, each where it stands; return how many."""
+    finished = session.finished_runs(
+        [run for run in unfinished_runs(session.ledger, session.run.workflow) if run[0] != session.run.id]
+    )
+    with session.write() as tx:
+        session.count("taken_up", take_up_waiting(tx, session.run, finished=finished, tasks=session.run.wiring.tasks))
+    session.log.info("%d waiting cases taken up", session.counts.get("taken_up", 0))
+    return session.finish()

@@ -1,0 +1,158 @@
+"""What a task holds while it works: the ledger, the run with its pinned version, its turn, and where cases go from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interlock.domain.case import CaseState
+from interlock.domain.check import check_policy
+from interlock.domain.version import WorkflowVersion
+from interlock.domain.wiring import WiredTask, Wiring
+from interlock.engine.bundle import PinnedFiles
+from interlock.errors import ConfigurationError, PolicyError
+from interlock.ledger.book import Ledger
+from interlock.ledger.run import (
+    Attempt,
+    WorkflowRun,
+    begin_attempt,
+    check_attempt,
+    end_attempt,
+    find_run,
+    start_run,
+)
+from interlock.ledger.transaction import Actor, Transaction
+from interlock.ledger.version import in_force
+
+
+@dataclass
+class Session:
+    """One attempt of one task of a run."""
+
+    ledger: Ledger
+    run: WorkflowRun
+    task: WiredTask
+    attempt: Attempt
+    include: Path
+    log: logging.Logger
+    counts: dict[str, int] = field(default_factory=dict)
+    """What happened to how many cases; the task's return value and the log's."""
+    finished_runs: Callable[[list[tuple[str, str, str]]], list[str]] = lambda runs: []
+    """Says which of (ledger id, dag id, run id) are over in Airflow."""
+
+    @property
+    def version(self) -> WorkflowVersion:
+        """The version that the run pinned."""
+        return self.run.version
+
+    @property
+    def files(self) -> PinnedFiles:
+        """The pinned version's files."""
+        return PinnedFiles(self.version.bundle, self.include)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add *number* to the count of *what*."""
+        if number:
+            self.counts[what] = self.counts.get(what, 0) + number
+
+    @contextmanager
+    def write(self, actor: Actor | None = None) -> Iterator[Transaction]:
+        """
+        Open a write transaction on the run's chain.
+
+        :raises Superseded: another attempt of this task has begun.
+        """
+        with self.ledger.write(actor=actor or Actor("task", self.task.task_id), chain=self.run.chain) as tx:
+            check_attempt(tx, self.attempt)
+            yield tx
+
+    def read(self) -> AbstractContextManager[Any]:
+        """Open a read transaction."""
+        return self.ledger.read()
+
+    def place_after(self, route: str | None) -> dict[str, Any]:
+        """
+        Return where a case with *route* goes from here: ``task``, and ``state`` when people must sign off.
+
+        :raises ConfigurationError: no task takes it, or execution would follow without an authorisation.
+        """
+        following = self.run.wiring.next_task(self.task.task_id, route)
+        if following is None:
+            raise ConfigurationError(f"nothing of ours follows task {self.task.task_id!r}, and its cases are not done")
+        if following.kind == "execution":
+            raise ConfigurationError(
+                f"execution {following.task_id!r} follows {self.task.task_id!r} without a validation or a gate"
+            )
+        if following.kind == "gate":
+            return {"task": following.task_id, "state": CaseState.WAITING}
+        return {"task": following.task_id}
+
+    def finish(self) -> dict[str, int]:
+        """Record what this attempt did and return it."""
+        end_attempt(self.ledger, self.attempt, dict(self.counts))
+        return dict(self.counts)
+
+
+def open_session(
+    ledger: Ledger,
+    *,
+    workflow: str,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    wiring: Wiring,
+    include: Path,
+    triggered_by: str | None = None,
+    is_resume: bool = False,
+    log: logging.Logger | None = None,
+) -> Session:
+    """
+    Take the turn at a task; the first task of a run pins the version that is in force.
+
+    :raises ConfigurationError: no version is in force.
+    :raises PolicyError: the version cannot work with this Dag: a route without a task, an unknown agent.
+    """
+    run = find_run(ledger, dag_id, run_id)
+    if run is None:
+        version = in_force(ledger, workflow)
+        check_against_dag(version, wiring)
+        actor = Actor("task", task_id)
+        run = start_run(
+            ledger,
+            version=version,
+            dag_id=dag_id,
+            run_id=run_id,
+            wiring=wiring,
+            triggered_by=triggered_by,
+            is_resume=is_resume,
+            actor=actor,
+        )
+    if task_id not in run.wiring.tasks:
+        raise ConfigurationError(
+            f"task {task_id!r} was not part of Dag {dag_id!r} when the run began. Start a new run for the changed Dag"
+        )
+    attempt = begin_attempt(ledger, run, task_id)
+    return Session(
+        ledger,
+        run,
+        run.wiring.tasks[task_id],
+        attempt,
+        include,
+        log or logging.getLogger("interlock"),
+    )
+
+
+def check_against_dag(version: WorkflowVersion, wiring: Wiring) -> None:
+    """
+    Let a run of a Dag with *wiring* pin *version*.
+
+    :raises PolicyError: with every problem.
+    """
+    bundle = version.bundle
+    problems = check_policy(bundle.policy, bundle.types, groups=bundle.groups, agents=bundle.agents, wiring=wiring)
+    if problems:
+        raise PolicyError(f"version {version} cannot run this Dag: " + "; ".join(problems))

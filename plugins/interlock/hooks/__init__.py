@@ -1,0 +1,1 @@
+"""From the id of an Airflow connection to a model, an HTTP client or a database engine."""

@@ -1,0 +1,40 @@
+"""From an Airflow connection to the connector of another company system."""
+
+from __future__ import annotations
+
+from interlock.connectors.load import open_connector
+from interlock.domain.connector import ConnectionFields, Connector, HttpConnector, OutboxConnector
+from interlock.errors import ConfigurationError
+from interlock.hooks.connection import find_connection
+
+_EXAMPLES = {
+    "outbox": '--conn-type fs --conn-extra \'{"path": "/srv/outbox"}\'',
+    "http": "--conn-type http --conn-host https://tickets.example.com/api --conn-password <token>",
+}
+
+
+def open_connector_from_airflow(name: str, declaration: OutboxConnector | HttpConnector) -> Connector:
+    """
+    Return the connector *name* with the connection that its declaration names; the caller closes it.
+
+    :raises ConfigurationError: there is no such connection, or it does not hold what the connector needs.
+    """
+    connection = find_connection(
+        declaration.conn_id, wanted_for=f"connector {name!r}", example=_EXAMPLES[declaration.kind]
+    )
+    try:
+        extra = connection.extra_dejson
+    except ValueError:
+        raise ConfigurationError(
+            f"the extra of connection {declaration.conn_id!r} is not JSON, and connector {name!r} reads it"
+        ) from None
+    fields = ConnectionFields(
+        conn_id=declaration.conn_id,
+        host=connection.host,
+        schema=connection.schema,
+        login=connection.login,
+        password=connection.password,
+        port=connection.port,
+        extra=extra,
+    )
+    return open_connector(name, declaration, fields)

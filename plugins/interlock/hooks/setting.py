@@ -1,0 +1,57 @@
+"""The section ``[interlock]`` of Airflow's configuration, with defaults that hold when the distribution is not installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from airflow.sdk.configuration import conf
+
+from interlock.errors import ConfigurationError
+
+ENVIRONMENTS = ("test", "staging", "production")
+
+
+def setting(name: str, default: str) -> str:
+    """Return ``[interlock] name``, or *default* when it is not set."""
+    return str(conf.get("interlock", name, fallback=default) or default)
+
+
+def environment() -> str:
+    """
+    Return which environment this Airflow is.
+
+    :raises ConfigurationError: ``[interlock] environment`` is none of the three.
+    """
+    name = setting("environment", "test")
+    if name not in ENVIRONMENTS:
+        raise ConfigurationError(f"[interlock] environment is {name!r}; it can be: {', '.join(ENVIRONMENTS)}")
+    return name
+
+
+def include_path() -> Path:
+    """
+    Return the folder that holds ``<workflow>/`` and ``company/``.
+
+    ``[interlock] include_path`` says where; left out, it is ``include`` beside the Dags folder or in AIRFLOW_HOME.
+
+    :raises ConfigurationError: there is no such folder.
+    """
+    given = setting("include_path", "")
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    dags = Path(str(conf.get("core", "dags_folder", fallback=str(home / "dags"))))
+    tried = [Path(given).expanduser()] if given else [dags.parent / "include", home / "include", Path.cwd() / "include"]
+    for folder in tried:
+        if folder.is_dir():
+            return folder.resolve()
+    listing = ", ".join(str(folder) for folder in tried)
+    raise ConfigurationError(
+        f"there is no include folder (tried {listing}). Set [interlock] include_path to where it is"
+    )
+
+
+def cache_path() -> Path:
+    """Return the folder for trained artefacts; ``[interlock] cache_path``, or one in AIRFLOW_HOME."""
+    given = setting("cache_path", "")
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return Path(given).expanduser() if given else home / "interlock_cache"

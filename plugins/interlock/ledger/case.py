@@ -1,0 +1,331 @@
+"""
+Cases: taking them in, finding those that stand at a task, and moving them on.
+
+Whoever moves a case read its row in the same transaction or hands back the revision that was read, so two writers can
+never both move it. A case's payloads are stored under digests that are keyed with the case's own secret.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select
+
+from interlock.domain.canonical import digest, keyed_digest
+from interlock.domain.case import ACTIVE, CaseState, check_move
+from interlock.errors import UnknownName
+from interlock.ledger.book import Ledger, as_dict, in_groups
+from interlock.ledger.run import WorkflowRun
+from interlock.ledger.schema import case, case_run, case_secret, handoff, label, payload, workflow_run
+from interlock.ledger.transaction import Row, Transaction, new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCase:
+    """A row of a source on its way to become a case."""
+
+    business_key: str
+    payload: Mapping[str, Any]
+    contract: str
+    """``Name@version``."""
+    source: str
+    """Where it comes from: ``inbox.csv, row 12``."""
+    reason: str | None = None
+    """Why it is quarantined; None: it is fine."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Known right answers by field; agents never see them."""
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """A case with its secret and its payloads."""
+
+    row: Row
+    secret: bytes
+    payload: Mapping[str, Any]
+    context: Mapping[str, Mapping[str, Any]]
+    """Payloads of its current handoffs, by contract name."""
+
+    @property
+    def id(self) -> str:
+        """The case's id."""
+        return str(self.row["id"])
+
+
+@dataclass
+class Taken:
+    """What became of a group of rows."""
+
+    opened: int = 0
+    quarantined: int = 0
+    seen_before: int = 0
+    """Rows whose business key has a case with the same content."""
+
+
+def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task: str) -> Taken:
+    """
+    Open a case for each of *rows*, standing at *task*, or quarantine it.
+
+    A business key that has a case already opens no second one; when the content is another, the row is quarantined under
+    a key of its own, so that nothing is lost.
+    """
+    taken = Taken()
+    known = _by_business_key(tx.connection, run, {row.business_key for row in rows})
+    seen: set[str] = set()
+    accepted: list[NewCase] = []
+    for row in rows:
+        same = known.get(row.business_key)
+        if same is None and row.business_key not in seen:
+            seen.add(row.business_key)
+            accepted.append(row)
+        elif same is not None and same[1] == keyed_digest(same[0], row.payload):
+            taken.seen_before += 1
+        else:
+            earlier = next((a for a in accepted if a.business_key == row.business_key), None)
+            if earlier is not None and earlier.payload == row.payload:
+                taken.seen_before += 1
+                continue
+            key = f"{row.business_key[:200]}~{digest(row.payload)[:12]}"
+            if key in known or key in seen or _by_business_key(tx.connection, run, {key}):
+                taken.seen_before += 1
+                continue
+            seen.add(key)
+            reason = f"business key {row.business_key!r} has a case with other content"
+            accepted.append(
+                NewCase(business_key=key, payload=row.payload, contract=row.contract, source=row.source, reason=reason)
+            )
+    _insert_cases(tx, run, accepted, task, taken)
+    return taken
+
+
+def _insert_cases(tx: Transaction, run: WorkflowRun, accepted: Sequence[NewCase], task: str, taken: Taken) -> None:
+    cases, keys, payloads, labels = [], [], [], []
+    for row in accepted:
+        case_id, secret = new_id(), secrets.token_bytes(32)
+        body = dict(row.payload)
+        payload_digest = keyed_digest(secret, body)
+        quarantined = row.reason is not None
+        taken.quarantined += quarantined
+        taken.opened += not quarantined
+        state = CaseState.QUARANTINED if quarantined else CaseState.OPEN
+        cases.append(
+            {
+                "id": case_id,
+                "environment": run.environment,
+                "workflow": run.workflow,
+                "business_key": row.business_key,
+                "state": state.value,
+                "task": None if quarantined else task,
+                "run_id": run.id,
+                "attempt": 0,
+                "contract": row.contract,
+                "payload_digest": payload_digest,
+                "context": {},
+                "source": row.source,
+                "reason": row.reason,
+                "opened_at": tx.at,
+                "changed_at": tx.at,
+                "revision": 1,
+            }
+        )
+        keys.append({"case_id": case_id, "secret": secret})
+        payloads.append({"case_id": case_id, "digest": payload_digest, "body": body})
+        labels += [
+            {"case_id": case_id, "field": name, "value": value, "source": row.source}
+            for name, value in row.labels.items()
+        ]
+    tx.insert(case, cases, kind="case.taken_in", facts=place)
+    tx.insert_quietly(case_secret, keys)
+    tx.insert_quietly(payload, payloads)
+    tx.insert(label, labels, kind="label.known")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": c["id"]} for c in cases])
+
+
+def place(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a case is, for its event."""
+    return {"state": row["state"], "route": row.get("route"), "task": row.get("task"), "run": row.get("run_id")}
+
+
+def _by_business_key(connection: Connection, run: WorkflowRun, keys: set[str]) -> dict[str, tuple[bytes, str]]:
+    found: dict[str, tuple[bytes, str]] = {}
+    for group in in_groups(sorted(keys), 500):
+        rows = connection.execute(
+            select(case.c.business_key, case.c.payload_digest, case_secret.c.secret)
+            .join(case_secret, case_secret.c.case_id == case.c.id, isouter=True)
+            .where(
+                case.c.environment == run.environment,
+                case.c.workflow == run.workflow,
+                case.c.business_key.in_(group),
+            )
+        )
+        found |= {row.business_key: (row.secret or b"", row.payload_digest) for row in rows}
+    return found
+
+
+def cases_at(
+    connection: Connection,
+    run: WorkflowRun,
+    task: str,
+    *,
+    limit: int,
+    after: str = "",
+    states: Iterable[CaseState] = ACTIVE,
+) -> list[Row]:
+    """Return at most *limit* cases of *run* whose turn it is at *task*, by id from behind *after*."""
+    query = select(case).where(
+        case.c.run_id == run.id,
+        case.c.task == task,
+        case.c.id > after,
+        case.c.state.in_([state.value for state in states]),
+    )
+    return [as_dict(row) for row in connection.execute(query.order_by(case.c.id).limit(limit))]
+
+
+def count_at(connection: Connection, run: WorkflowRun, task: str, *, states: Iterable[CaseState] = ACTIVE) -> int:
+    """Return for how many cases of *run* it is *task*'s turn."""
+    query = (
+        select(func.count())
+        .select_from(case)
+        .where(case.c.run_id == run.id, case.c.task == task, case.c.state.in_([state.value for state in states]))
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def lock_cases(tx: Transaction, rows: Sequence[Row]) -> list[Row]:
+    """Lock the cases of *rows* and return those that nobody changed since they were read."""
+    revisions = {row["id"]: row["revision"] for row in rows}
+    if not revisions:
+        return []
+    locked = tx.connection.execute(
+        select(case).where(case.c.id.in_(list(revisions))).order_by(case.c.id).with_for_update()
+    )
+    return [as_dict(row) for row in locked if revisions[row.id] == row.revision]
+
+
+def move(tx: Transaction, rows: Sequence[tuple[Row, dict[str, Any]]], *, kind: str) -> list[Row]:
+    """
+    Move cases: each row as it was read, with what changes. Return the rows as they are now.
+
+    :raises ConfigurationError: there is no such arrow between the two states.
+    """
+    changed = []
+    for before, change in rows:
+        if "state" in change:
+            check_move(CaseState(before["state"]), CaseState(change["state"]))
+            change = {**change, "state": CaseState(change["state"]).value}
+        changed.append({**before, **change, "changed_at": tx.at})
+    return tx.update(case, changed, kind=kind, facts=place)
+
+
+def store_payload(tx: Transaction, files: Iterable[tuple[str, bytes, Any]]) -> list[str]:
+    """Store bodies of cases, given as (case id, secret, body), and return their keyed digests."""
+    rows = [{"case_id": i, "digest": keyed_digest(secret, body), "body": body} for i, secret, body in files]
+    tx.insert_quietly(payload, rows)
+    return [str(row["digest"]) for row in rows]
+
+
+def load_files(
+    connection: Connection, rows: Sequence[Row], *, contracts: Iterable[str] | None = None
+) -> list[CaseFile]:
+    """Return the case files of *rows*; *contracts* names the handoffs that are wanted (left out: all current ones)."""
+    ids = [row["id"] for row in rows]
+    wanted = None if contracts is None else set(contracts)
+    secret_of: dict[str, bytes] = {}
+    bodies: dict[tuple[str, str], Any] = {}
+    handoffs: dict[str, tuple[str, str]] = {}
+    for group in in_groups(ids, 400):
+        found = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
+        secret_of |= {row.case_id: row.secret for row in found}
+    current = [
+        handoff_id for row in rows for name, handoff_id in row["context"].items() if wanted is None or name in wanted
+    ]
+    for hgroup in in_groups(current, 400):
+        for found_handoff in connection.execute(
+            select(handoff.c.id, handoff.c.case_id, handoff.c.payload_digest).where(handoff.c.id.in_(hgroup))
+        ):
+            handoffs[found_handoff.id] = (found_handoff.case_id, found_handoff.payload_digest)
+    needed = [(row["id"], row["payload_digest"]) for row in rows] + list(handoffs.values())
+    for ngroup in in_groups(needed, 400):
+        digests = {name for _, name in ngroup}
+        for body in connection.execute(
+            select(payload).where(payload.c.case_id.in_({i for i, _ in ngroup}), payload.c.digest.in_(digests))
+        ):
+            bodies[(body.case_id, body.digest)] = body.body
+    return [
+        CaseFile(
+            row,
+            secret_of.get(row["id"], b""),
+            bodies.get((row["id"], row["payload_digest"]), {}),
+            {
+                name: bodies[handoffs[handoff_id]]
+                for name, handoff_id in row["context"].items()
+                if handoff_id in handoffs and handoffs[handoff_id] in bodies
+            },
+        )
+        for row in rows
+    ]
+
+
+def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: str | None = None) -> Row:
+    """
+    Return the case whose id, beginning of an id (8 digits or more) or business key is *name*.
+
+    :raises UnknownName: none, or more than one.
+    """
+    query = select(case).where(case.c.environment == ledger.environment)
+    if workflow is not None:
+        query = query.where(case.c.workflow == workflow)
+    ways = [case.c.business_key == name, case.c.id == name]
+    if len(name) >= 8:
+        ways.append(case.c.id.startswith(name, autoescape=True))
+    rows = [as_dict(row) for row in connection.execute(query.where(or_(*ways)).limit(3))]
+    if len(rows) != 1:
+        near = connection.execute(
+            select(case.c.business_key).where(case.c.environment == ledger.environment).limit(2000)
+        ).scalars()
+        raise UnknownName("case" if not rows else "one case (several match)", name, near)
+    return rows[0]
+
+
+def list_cases(
+    ledger: Ledger, *, workflow: str | None = None, states: Sequence[str] = (), limit: int = 100
+) -> list[Row]:
+    """Return cases, the last changed first."""
+    query = select(case).where(case.c.environment == ledger.environment)
+    if workflow:
+        query = query.where(case.c.workflow == workflow)
+    if states:
+        query = query.where(case.c.state.in_(list(states)))
+    with ledger.read() as connection:
+        return [as_dict(row) for row in connection.execute(query.order_by(case.c.changed_at.desc()).limit(limit))]
+
+
+def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str], tasks: Iterable[str]) -> int:
+    """
+    Move the cases that wait in the ledger into *run*, each where it stands; return how many.
+
+    :param finished: ids of runs that are over though they were not recorded as ended.
+    :param tasks: tasks of this Dag; a case at a task that is no more stays, and is told of by the report.
+    """
+    over = or_(case.c.run_id.is_(None), workflow_run.c.ended_at.is_not(None), case.c.run_id.in_(list(finished)))
+    rows = tx.connection.execute(
+        select(case)
+        .join(workflow_run, workflow_run.c.id == case.c.run_id, isouter=True)
+        .where(
+            case.c.environment == run.environment,
+            case.c.workflow == run.workflow,
+            case.c.task.in_(list(tasks)),
+            case.c.state.in_([state.value for state in (*ACTIVE, CaseState.WAITING)]),
+            case.c.run_id.is_distinct_from(run.id),
+            over,
+        )
+        .order_by(case.c.id)
+        .with_for_update(of=case)
+    )
+    found = [as_dict(row) for row in rows]
+    move(tx, [(row, {"run_id": run.id}) for row in found], kind="case.taken_up")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
+    return len(found)

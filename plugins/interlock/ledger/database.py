@@ -1,0 +1,86 @@
+"""
+Opening the ledger's database: SQLite in WAL mode, or PostgreSQL.
+
+A write transaction on SQLite begins with ``BEGIN IMMEDIATE``: with the plain ``BEGIN`` two tasks that read and then write
+would meet as "database is locked" without waiting. No connection is kept between transactions on SQLite, because the
+LocalExecutor forks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from interlock.errors import ConfigurationError, LedgerError, LedgerUnavailable
+
+BUSY_SECONDS = 60
+"""How long a writer waits for another on SQLite."""
+
+
+def open_database(url: str | URL) -> Engine:
+    """
+    Return an engine for *url*: ``sqlite:////absolute/path.db`` or ``postgresql://user@host/name``.
+
+    :raises ConfigurationError: another database, or a path that cannot hold one.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _open_sqlite(parsed)
+    if backend == "postgresql":
+        driver = parsed if "+" in parsed.drivername else parsed.set(drivername="postgresql+psycopg")
+        return create_engine(driver, pool_size=2, max_overflow=4, pool_pre_ping=True)
+    raise ConfigurationError(f"the ledger cannot live in {backend!r}; use sqlite or postgresql")
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"the ledger's folder {str(folder)!r} cannot be made: {error.strerror}") from error
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None})
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("interlock_read_only", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the database's errors into the ledger's, saying whether another attempt can help."""
+    try:
+        yield
+    except OperationalError as error:
+        told = str(error.orig).split("\n")[0]
+        if "no such table" in told or "no such column" in told:
+            raise _not_migrated(told) from error
+        raise LedgerUnavailable(f"the ledger did not answer: {told}. Nothing was recorded; try again.") from error
+    except DBAPIError as error:
+        told = str(error.orig).split("\n")[0]
+        if "does not exist" in told and ("relation" in told or "column" in told):
+            raise _not_migrated(told) from error
+        raise LedgerError(f"the ledger refused: {told}") from error
+
+
+def _not_migrated(told: str) -> LedgerError:
+    return LedgerError(f"the ledger's tables are missing or old ({told}). Run: airflow interlock ledger migrate")

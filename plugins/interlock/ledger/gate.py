@@ -1,0 +1,241 @@
+"""
+Requests at gates and the votes on them.
+
+A request is bound to the digest of what the voter sees. When that changes, the request is void and another takes its
+place, so that no vote ever counts for something its voter did not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from interlock.domain.case import CaseState
+from interlock.domain.gate import Ballot, GateState, check_voter, decide_gate
+from interlock.errors import InputError, NotAuthorised
+from interlock.ledger.authorisation import authorise
+from interlock.ledger.book import Ledger, as_dict, in_groups
+from interlock.ledger.case import move
+from interlock.ledger.run import WorkflowRun
+from interlock.ledger.schema import case, gate_listing, gate_request, vote
+from interlock.ledger.transaction import Row, Transaction, new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What people are asked about one case."""
+
+    case_row: Row
+    gate: str
+    task: str
+    action: str
+    payload_digest: str
+    seen_digest: str
+    votes_needed: int
+    voters: tuple[str, ...]
+    version_id: str
+
+
+def open_requests(tx: Transaction, run: WorkflowRun, asks: Sequence[Ask]) -> None:
+    """Open a request for each of *asks*; one that is open already for the same digest stays, another becomes void."""
+    there = {row["case_id"]: row for row in open_for_cases(tx.connection, [a.case_row["id"] for a in asks])}
+    void, fresh = [], []
+    for ask in asks:
+        old = there.get(ask.case_row["id"])
+        if old is not None and old["seen_digest"] == ask.seen_digest and old["gate"] == ask.gate:
+            if old["run_id"] != run.id:
+                tx.update(gate_request, [{**old, "run_id": run.id, "task": ask.task}], kind="gate.carried_on")
+            continue
+        if old is not None:
+            void.append({**old, "state": GateState.VOID.value, "decided_at": tx.at})
+        fresh.append(
+            {
+                "id": new_id(),
+                "case_id": ask.case_row["id"],
+                "gate": ask.gate,
+                "run_id": run.id,
+                "task": ask.task,
+                "action": ask.action,
+                "payload_digest": ask.payload_digest,
+                "seen_digest": ask.seen_digest,
+                "votes_needed": ask.votes_needed,
+                "voters": list(ask.voters),
+                "version_id": ask.version_id,
+                "state": GateState.OPEN.value,
+                "opened_at": tx.at,
+                "revision": 1,
+            }
+        )
+    tx.update(gate_request, void, kind="gate.void", facts=_facts)
+    tx.insert(gate_request, fresh, kind="gate.asked", facts=_facts)
+
+
+def open_for_cases(connection: Connection, case_ids: Sequence[str]) -> list[Row]:
+    """Return the open requests of the cases."""
+    found = []
+    for group in in_groups(list(case_ids), 400):
+        rows = connection.execute(
+            select(gate_request).where(gate_request.c.case_id.in_(group), gate_request.c.state == GateState.OPEN.value)
+        )
+        found += [as_dict(row) for row in rows]
+    return found
+
+
+def open_at(connection: Connection, run: WorkflowRun, task: str) -> list[Row]:
+    """Return the open requests of *run* at its gate *task*, in the order of their cases."""
+    rows = connection.execute(
+        select(gate_request)
+        .where(
+            gate_request.c.run_id == run.id, gate_request.c.task == task, gate_request.c.state == GateState.OPEN.value
+        )
+        .order_by(gate_request.c.case_id)
+    )
+    return [as_dict(row) for row in rows]
+
+
+def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int = 500) -> list[Row]:
+    """Return the open requests of the environment with their cases' key, state and route, the oldest first."""
+    query = (
+        select(gate_request, case.c.business_key, case.c.workflow, case.c.route, case.c.reason.label("why"))
+        .join(case, case.c.id == gate_request.c.case_id)
+        .where(case.c.environment == ledger.environment, gate_request.c.state == GateState.OPEN.value)
+    )
+    if workflow:
+        query = query.where(case.c.workflow == workflow)
+    with ledger.read() as connection:
+        rows = connection.execute(query.order_by(gate_request.c.opened_at, gate_request.c.case_id).limit(limit))
+        return [as_dict(row) for row in rows]
+
+
+def votes_on(connection: Connection, request_id: str) -> list[Row]:
+    """Return the votes on a request, the first first."""
+    rows = connection.execute(select(vote).where(vote.c.request_id == request_id).order_by(vote.c.created_at))
+    return [as_dict(row) for row in rows]
+
+
+def cast_vote(
+    tx: Transaction,
+    request_id: str,
+    *,
+    person: str,
+    answer: str,
+    reason: str | None,
+    seen_digest: str,
+    way: str,
+    next_task: str | None,
+) -> GateState:
+    """
+    Record *person*'s vote and carry it out when it decides; return what the request is then.
+
+    :param way: how it came in: ``api``, ``required_actions``.
+    :param next_task: where an approved case goes.
+    :raises InputError: the request is closed, or shows something else by now, or the person voted otherwise before.
+    :raises NotAuthorised: the person is none of the gate's voters.
+    """
+    request = as_dict(
+        tx.connection.execute(select(gate_request).where(gate_request.c.id == request_id).with_for_update()).one()
+    )
+    if request["state"] != GateState.OPEN.value:
+        raise InputError(f"the gate is {request['state']} for this case already; nothing was changed")
+    check_voter(person, request["voters"], gate=request["gate"])
+    if seen_digest != request["seen_digest"]:
+        raise InputError("what you saw is no longer what would be sent: look at it again and vote anew")
+    if answer == "reject" and not (reason or "").strip():
+        raise InputError("a rejection needs a reason: say why")
+    earlier = votes_on(tx.connection, request_id)
+    mine = next((row for row in earlier if row["person"] == person), None)
+    if mine is not None and mine["answer"] == answer:
+        return GateState.OPEN
+    if mine is not None:
+        raise NotAuthorised(f"{person!r} has voted {mine['answer']!r} on this already; a vote is not changed")
+    row = {
+        "id": new_id(),
+        "request_id": request_id,
+        "case_id": request["case_id"],
+        "person": person,
+        "answer": answer,
+        "reason": reason,
+        "seen_digest": seen_digest,
+        "way": way,
+        "created_at": tx.at,
+    }
+    tx.insert(vote, [row], kind="gate.vote", facts=lambda r: {"answer": r["answer"], "way": r["way"]})
+    state = decide_gate(request["votes_needed"], [Ballot(v["person"], v["answer"]) for v in [*earlier, row]])
+    if state is not GateState.OPEN:
+        _carry_out(tx, request, state, reason, next_task)
+    return state
+
+
+def _carry_out(tx: Transaction, request: Row, state: GateState, reason: str | None, next_task: str | None) -> None:
+    tx.update(
+        gate_request, [{**request, "state": state.value, "decided_at": tx.at}], kind=f"gate.{state.value}", facts=_facts
+    )
+    row = as_dict(tx.connection.execute(select(case).where(case.c.id == request["case_id"]).with_for_update()).one())
+    if row["state"] != CaseState.WAITING:
+        raise InputError(f"the case is {row['state']!r} and waits for nobody; nothing was changed")
+    if state is GateState.REJECTED:
+        move(tx, [(row, {"state": CaseState.REJECTED, "task": None, "reason": reason})], kind="case.rejected")
+        return
+    authorise(
+        tx,
+        [(row["id"], request["payload_digest"], f"gate_request:{request['id']}")],
+        action=request["action"],
+        version_id=request["version_id"],
+    )
+    move(tx, [(row, {"state": CaseState.AUTHORISED, "task": next_task})], kind="case.authorised")
+
+
+def void_requests(tx: Transaction, case_id: str) -> None:
+    """Void the open requests of a case, because what they ask about changed."""
+    rows = open_for_cases(tx.connection, [case_id])
+    tx.update(
+        gate_request,
+        [{**row, "state": GateState.VOID.value, "decided_at": tx.at} for row in rows],
+        kind="gate.void",
+        facts=_facts,
+    )
+
+
+def listing_of(connection: Connection, run: WorkflowRun, task: str) -> Row | None:
+    """Return what Airflow's own request of this gate lists, and until when it waits; None before it was shown."""
+    row = connection.execute(
+        select(gate_listing).where(gate_listing.c.run_id == run.id, gate_listing.c.task == task)
+    ).first()
+    return None if row is None else as_dict(row)
+
+
+def write_listing(
+    tx: Transaction, run: WorkflowRun, task: str, listed: Mapping[str, str], release_at: datetime
+) -> None:
+    """
+    Keep what Airflow's request lists: request id to the digest that is shown.
+
+    Written once for a gate of a run, because on Airflow 3.3 the text of a request is never refreshed.
+    """
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "run_id": run.id,
+        "task": task,
+        "listed": dict(listed),
+        "release_at": release_at,
+        "created_at": tx.at,
+    }
+    tx.insert(gate_listing, [row], kind="gate.listed", facts=lambda r: {"cases": len(r["listed"])})
+
+
+def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"gate": row["gate"], "state": row["state"], "case": row["case_id"]}
+
+
+def decided_at(connection: Connection, run: WorkflowRun, task: str) -> dict[str, int]:
+    """Return how many requests of *run* at its gate *task* were approved and rejected."""
+    rows = connection.execute(
+        select(gate_request.c.state, func.count())
+        .where(gate_request.c.run_id == run.id, gate_request.c.task == task)
+        .group_by(gate_request.c.state)
+    )
+    return {row[0]: row[1] for row in rows if row[0] in (GateState.APPROVED.value, GateState.REJECTED.value)}

@@ -1,0 +1,215 @@
+"""
+Runs of a workflow, and the attempts of their tasks.
+
+An attempt is a fence: when a task is tried again, its earlier process may still be alive (its supervisor was killed, its
+heartbeat lost). Every write of a task asks whether a later attempt has begun, and stops if so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from interlock.domain.version import WorkflowVersion
+from interlock.domain.wiring import Wiring
+from interlock.errors import Superseded
+from interlock.ledger.book import Ledger, as_dict
+from interlock.ledger.schema import task_attempt, workflow_run
+from interlock.ledger.transaction import Actor, Transaction, new_id
+from interlock.ledger.version import load_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowRun:
+    """One Dag run of a workflow, with the version that it pinned."""
+
+    id: str
+    environment: str
+    workflow: str
+    dag_id: str
+    run_id: str
+    triggered_by: str | None
+    is_resume: bool
+    started_at: datetime
+    version: WorkflowVersion
+    wiring: Wiring
+
+    @property
+    def chain(self) -> str:
+        """The chain that the run's events are on."""
+        return f"run:{self.id}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process's turn at a task of a run."""
+
+    run_id: str
+    task: str
+    number: int
+    token: str
+
+
+def find_run(ledger: Ledger, dag_id: str, run_id: str) -> WorkflowRun | None:
+    """Return the run of Dag run *run_id* of *dag_id*, or None when none of its tasks began yet."""
+    with ledger.read() as connection:
+        row = connection.execute(
+            select(workflow_run).where(
+                workflow_run.c.environment == ledger.environment,
+                workflow_run.c.dag_id == dag_id,
+                workflow_run.c.run_id == run_id,
+            )
+        ).first()
+        return None if row is None else _run(connection, as_dict(row))
+
+
+def load_run(connection: Connection, run_id: str) -> WorkflowRun:
+    """Return the run whose id in the ledger is *run_id*."""
+    row = connection.execute(select(workflow_run).where(workflow_run.c.id == run_id)).one()
+    return _run(connection, as_dict(row))
+
+
+def start_run(
+    ledger: Ledger,
+    *,
+    version: WorkflowVersion,
+    dag_id: str,
+    run_id: str,
+    wiring: Wiring,
+    triggered_by: str | None,
+    is_resume: bool,
+    actor: Actor,
+) -> WorkflowRun:
+    """Record that Dag run *run_id* began under *version*; return the run, which may be one that another task recorded."""
+    row = {
+        "id": new_id(),
+        "environment": ledger.environment,
+        "workflow": version.bundle.workflow,
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "version_id": version.id,
+        "wiring": wiring.to_json(),
+        "triggered_by": triggered_by,
+        "is_resume": is_resume,
+        "started_at": ledger.clock(),
+        "ended_at": None,
+        "revision": 1,
+    }
+    with ledger.write(actor=actor, chain=f"run:{row['id']}") as tx:
+        there = tx.connection.execute(
+            select(workflow_run.c.id).where(
+                workflow_run.c.environment == ledger.environment,
+                workflow_run.c.dag_id == dag_id,
+                workflow_run.c.run_id == run_id,
+            )
+        ).scalar()
+        if there is None:
+            tx.insert(
+                workflow_run,
+                [row],
+                kind="run.started",
+                facts=lambda r: {"version": version.number, "dag": dag_id, "run": run_id},
+            )
+    found = find_run(ledger, dag_id, run_id)
+    assert found is not None
+    return found
+
+
+def end_run(tx: Transaction, run: WorkflowRun) -> None:
+    """Record that *run* is over; its waiting cases may be taken up by a resume run from now on."""
+    row = as_dict(
+        tx.connection.execute(select(workflow_run).where(workflow_run.c.id == run.id).with_for_update()).one()
+    )
+    if row["ended_at"] is None:
+        tx.update(workflow_run, [{**row, "ended_at": tx.at}], kind="run.ended")
+
+
+def unfinished_runs(ledger: Ledger, workflow: str) -> list[tuple[str, str, str]]:
+    """Return (id, dag id, run id) of the runs of *workflow* that were not recorded as ended."""
+    with ledger.read() as connection:
+        rows = connection.execute(
+            select(workflow_run.c.id, workflow_run.c.dag_id, workflow_run.c.run_id).where(
+                workflow_run.c.environment == ledger.environment,
+                workflow_run.c.workflow == workflow,
+                workflow_run.c.ended_at.is_(None),
+            )
+        )
+        return [(row.id, row.dag_id, row.run_id) for row in rows]
+
+
+def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
+    """Take the turn at *task* of *run* over from whatever process had it."""
+    token = new_id()
+    with ledger.write(actor=Actor("task", task), chain=run.chain) as tx:
+        last = tx.connection.execute(
+            select(func.max(task_attempt.c.number)).where(task_attempt.c.run_id == run.id, task_attempt.c.task == task)
+        ).scalar()
+        number = (last or 0) + 1
+        tx.insert_quietly(
+            task_attempt,
+            [
+                {
+                    "run_id": run.id,
+                    "task": task,
+                    "number": number,
+                    "token": token,
+                    "started_at": tx.at,
+                    "ended_at": None,
+                    "counts": None,
+                }
+            ],
+        )
+        tx.tell("task.began", f"task:{run.id}:{task}", {"attempt": number})
+    return Attempt(run.id, task, number, token)
+
+
+def check_attempt(tx: Transaction, attempt: Attempt) -> None:
+    """
+    Let *attempt* go on writing.
+
+    :raises Superseded: another attempt of its task has begun.
+    """
+    current = tx.connection.execute(
+        select(task_attempt.c.number, task_attempt.c.token)
+        .where(task_attempt.c.run_id == attempt.run_id, task_attempt.c.task == attempt.task)
+        .order_by(task_attempt.c.number.desc())
+        .limit(1)
+    ).one()
+    if current.token != attempt.token:
+        raise Superseded(
+            f"attempt {attempt.number} of task {attempt.task!r} was superseded by attempt {current.number}; "
+            "it stops here, and the other goes on with what is left"
+        )
+
+
+def end_attempt(ledger: Ledger, attempt: Attempt, counts: dict[str, Any]) -> None:
+    """Record what *attempt* did: *counts* by what happened to the cases."""
+    with ledger.write(actor=Actor("task", attempt.task), chain=f"run:{attempt.run_id}") as tx:
+        tx.connection.execute(
+            update(task_attempt)
+            .where(
+                task_attempt.c.run_id == attempt.run_id,
+                task_attempt.c.task == attempt.task,
+                task_attempt.c.number == attempt.number,
+            )
+            .values(ended_at=tx.at, counts=counts)
+        )
+        tx.tell("task.ended", f"task:{attempt.run_id}:{attempt.task}", {"attempt": attempt.number, "counts": counts})
+
+
+def _run(connection: Connection, row: dict[str, Any]) -> WorkflowRun:
+    return WorkflowRun(
+        id=row["id"],
+        environment=row["environment"],
+        workflow=row["workflow"],
+        dag_id=row["dag_id"],
+        run_id=row["run_id"],
+        triggered_by=row["triggered_by"],
+        is_resume=row["is_resume"],
+        started_at=row["started_at"],
+        version=load_version(connection, row["version_id"]),
+        wiring=Wiring.from_json(row["wiring"]),
+    )

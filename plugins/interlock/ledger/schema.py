@@ -1,0 +1,438 @@
+"""
+The tables of the ledger.
+
+Payloads and the inputs of decisions stand in ``payload`` alone, because they may hold personal data; every other table
+refers to them by a digest that is keyed with a secret of the case (``case_secret``). Deleting the two forgets a person,
+and the chain of events still verifies. A row that can change has a ``revision``, by which its last event is known.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+from interlock.domain.canonical import canonical_json
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime with microseconds; SQLite has no time zone, so one is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; give an aware datetime")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """Canonical JSON text, the same bytes on SQLite and PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else canonical_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class Money(TypeDecorator[Decimal]):
+    """A Decimal as text: SQLite has no exact number."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+def _id() -> Column[Any]:
+    return Column("id", String(32), primary_key=True)
+
+
+def _digest(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, String(64), nullable=nullable)
+
+
+def _case_id(*, primary_key: bool = False, index: bool = False) -> Column[Any]:
+    return Column("case_id", ForeignKey("case.id"), primary_key=primary_key, nullable=False, index=index)
+
+
+def _revision() -> Column[Any]:
+    return Column("revision", Integer, nullable=False, default=1)
+
+
+workflow_version = Table(
+    "workflow_version",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("number", Integer, nullable=False),
+    _digest("digest"),
+    Column("author", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("bundle", Json, nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+    UniqueConstraint("environment", "workflow", "number"),
+)
+
+version_in_force = Table(
+    "version_in_force",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("set_by", String(200), nullable=False),
+    Index("ix_version_in_force_workflow", "environment", "workflow", "since"),
+)
+
+workflow_run = Table(
+    "workflow_run",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("dag_id", String(250), nullable=False),
+    Column("run_id", String(250), nullable=False),
+    Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    Column("wiring", Json, nullable=False),
+    Column("triggered_by", String(200)),
+    Column("is_resume", Boolean, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    _revision(),
+    UniqueConstraint("environment", "dag_id", "run_id"),
+)
+
+case = Table(
+    "case",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("business_key", String(250), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("route", String(100)),
+    Column("task", String(250)),
+    Column("run_id", ForeignKey("workflow_run.id")),
+    Column("parent_id", ForeignKey("case.id")),
+    Column("attempt", Integer, nullable=False),
+    Column("contract", String(120), nullable=False),
+    _digest("payload_digest"),
+    Column("context", Json, nullable=False),
+    Column("handoff_id", String(32)),
+    Column("draft_id", String(32)),
+    Column("decision_id", String(32)),
+    Column("review_asked_by", String(200)),
+    Column("source", String(500), nullable=False),
+    Column("reason", Text),
+    Column("owner", String(200)),
+    Column("due_at", UtcDateTime),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    _revision(),
+    UniqueConstraint("environment", "workflow", "business_key"),
+    Index("ix_case_place", "run_id", "task", "state"),
+    Index("ix_case_state", "environment", "workflow", "state"),
+    Index("ix_case_parent", "parent_id"),
+)
+
+case_secret = Table(
+    "case_secret",
+    metadata,
+    _case_id(primary_key=True),
+    Column("secret", LargeBinary(32), nullable=False),
+)
+
+payload = Table(
+    "payload",
+    metadata,
+    _case_id(primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("body", Json, nullable=False),
+)
+
+case_run = Table(
+    "case_run",
+    metadata,
+    Column("run_id", ForeignKey("workflow_run.id"), primary_key=True),
+    _case_id(primary_key=True, index=True),
+)
+
+label = Table(
+    "label",
+    metadata,
+    _case_id(primary_key=True),
+    Column("field", String(100), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("source", String(500), nullable=False),
+)
+
+handoff = Table(
+    "handoff",
+    metadata,
+    _id(),
+    _case_id(index=True),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("contract", String(120), nullable=False),
+    Column("contract_name", String(100), nullable=False),
+    _digest("contract_digest"),
+    Column("agent", String(200), nullable=False),
+    _digest("agent_digest"),
+    _digest("input_digest"),
+    _digest("key"),
+    _digest("payload_digest"),
+    Column("confidence", Float),
+    Column("provenance", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("case_id", "task", "key", name="uq_handoff_case_task_key"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    _id(),
+    _case_id(index=True),
+    Column("run_id", ForeignKey("workflow_run.id")),
+    Column("task", String(250), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("rule", String(300), nullable=False),
+    Column("route", String(100), nullable=False),
+    Column("confidence", Float),
+    Column("threshold", Float),
+    Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    _digest("inputs_digest"),
+    Column("handoff_id", ForeignKey("handoff.id")),
+    Column("decided_by", String(200), nullable=False),
+    Column("error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_decision_run", "run_id"),
+)
+
+authorisation = Table(
+    "authorisation",
+    metadata,
+    _id(),
+    _case_id(index=True),
+    Column("action", String(100), nullable=False),
+    _digest("payload_digest"),
+    Column("basis", String(80), nullable=False),
+    Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("withdrawn_at", UtcDateTime),
+    Column("withdrawn_by", String(200)),
+    _revision(),
+)
+
+gate_request = Table(
+    "gate_request",
+    metadata,
+    _id(),
+    _case_id(index=True),
+    Column("gate", String(100), nullable=False),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("action", String(100), nullable=False),
+    _digest("payload_digest"),
+    _digest("seen_digest"),
+    Column("votes_needed", Integer, nullable=False),
+    Column("voters", Json, nullable=False),
+    Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
+    _revision(),
+    Index("ix_gate_request_place", "run_id", "task", "state"),
+    Index("ix_gate_request_state", "state"),
+)
+
+vote = Table(
+    "vote",
+    metadata,
+    _id(),
+    Column("request_id", ForeignKey("gate_request.id"), nullable=False),
+    _case_id(index=True),
+    Column("person", String(200), nullable=False),
+    Column("answer", String(20), nullable=False),
+    Column("reason", Text),
+    _digest("seen_digest"),
+    _digest("edited_digest", nullable=True),
+    Column("way", String(40), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("request_id", "person", name="uq_vote_request_person"),
+)
+
+gate_listing = Table(
+    "gate_listing",
+    metadata,
+    _id(),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("listed", Json, nullable=False),
+    Column("release_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("run_id", "task", name="uq_gate_listing_run_task"),
+)
+
+effect = Table(
+    "effect",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    _case_id(index=True),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("action", String(100), nullable=False),
+    _digest("payload_digest"),
+    Column("authorisation_id", ForeignKey("authorisation.id"), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("holder", String(32)),
+    Column("lease_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("receipt", Json),
+    Column("intended_at", UtcDateTime, nullable=False),
+    Column("committed_at", UtcDateTime),
+    _revision(),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    _id(),
+    _case_id(index=True),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("agent", String(200), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost", Money),
+    Column("seconds", Float, nullable=False),
+    Column("outcome", String(60), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+task_attempt = Table(
+    "task_attempt",
+    metadata,
+    Column("run_id", ForeignKey("workflow_run.id"), primary_key=True),
+    Column("task", String(250), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("counts", Json),
+)
+
+agent_version = Table(
+    "agent_version",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("workflow", String(100), nullable=False),
+    Column("agent", String(200), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("report", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+quality_report = Table(
+    "quality_report",
+    metadata,
+    _id(),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False, index=True),
+    Column("task", String(250), nullable=False),
+    Column("suite", String(100), nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("results", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("chain", String(120), primary_key=True),
+    Column("length", BigInteger, nullable=False),
+    _digest("head"),
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("chain", String(120), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(60), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("body", Text, nullable=False),
+    _digest("previous"),
+    _digest("digest"),
+    Index("ix_audit_event_subject", "subject"),
+)
+
+STATE_TABLES: tuple[Table, ...] = (
+    workflow_version,
+    version_in_force,
+    workflow_run,
+    case,
+    handoff,
+    decision,
+    authorisation,
+    gate_request,
+    vote,
+    gate_listing,
+    effect,
+    usage,
+    agent_version,
+    quality_report,
+    label,
+)
+"""Tables whose every row is told of by an event, so that verifying can hold the two against each other."""

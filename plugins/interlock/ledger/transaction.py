@@ -1,0 +1,171 @@
+"""
+State and the events that tell of it, in one transaction.
+
+Writers do not touch tables directly: :meth:`Transaction.insert` and :meth:`Transaction.update` write the rows and set the
+events aside, and the events are chained when the transaction ends. The head of the chain is locked last and for the
+shortest time, so that writers of other chains never wait for it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, and_, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from interlock.domain.audit import GENESIS, link_digest
+from interlock.domain.canonical import canonical_json, digest
+from interlock.errors import LedgerError
+from interlock.ledger import schema
+from interlock.ledger.database import translated_errors
+
+Row = dict[str, Any]
+Facts = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does it: a person, a task or the command line."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+def new_id() -> str:
+    """Return a new identifier of 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def subject_of(table: Table, row: Mapping[str, Any]) -> str:
+    """Return how events name *row*: table and primary key."""
+    return f"{table.name}:" + ":".join(str(row[column.name]) for column in table.primary_key.columns)
+
+
+def row_digest(table: Table, row: Mapping[str, Any]) -> str:
+    """Return the digest over every column of *row*."""
+    return digest({column.name: row.get(column.name) for column in table.columns})
+
+
+class Transaction:
+    """A unit of work on the ledger. Made by :func:`write`; not used after its block."""
+
+    def __init__(self, connection: Connection, *, actor: Actor, chain: str, at: datetime) -> None:
+        self.connection = connection
+        self.actor = actor
+        self.chain = chain
+        self.at = at
+        self._events: list[tuple[str, str, dict[str, Any]]] = []
+
+    def insert(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> None:
+        """Insert *rows*, each with an event *kind* that keeps ``facts(row)`` (no personal data) beside the row's digest."""
+        if not rows:
+            return
+        complete = [{column.name: row.get(column.name, _default(column)) for column in table.columns} for row in rows]
+        self.connection.execute(insert(table), complete)
+        self._tell(table, complete, kind, facts)
+
+    def insert_quietly(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert *rows* that no event tells of (payloads, memberships); one that is there already is left as it is."""
+        if not rows:
+            return
+        maker = postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
+        self.connection.execute(maker(table).on_conflict_do_nothing(), list(rows))
+
+    def update(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> list[Row]:
+        """
+        Write *rows*, whole rows as they shall be, each with the ``revision`` that was read; return them with the next.
+
+        :raises LedgerError: one of them was changed since it was read.
+        """
+        if not rows:
+            return []
+        keys = [column.name for column in table.primary_key.columns]
+        after = [{**row, "revision": row["revision"] + 1} for row in rows]
+        statement = (
+            update(table)
+            .where(and_(*[table.c[key] == bindparam(f"_{key}") for key in keys]))
+            .where(table.c.revision == bindparam("_revision"))
+            .values({column.name: bindparam(column.name) for column in table.columns if column.name not in keys})
+        )
+        parameters = [
+            {k: v for k, v in row.items() if k not in keys}
+            | {f"_{key}": row[key] for key in keys}
+            | {"_revision": row["revision"] - 1}
+            for row in after
+        ]
+        result = self.connection.execute(statement, parameters)
+        if result.rowcount not in (len(rows), -1):
+            raise LedgerError(f"{len(rows) - result.rowcount} rows of {table.name!r} were changed by somebody else")
+        self._tell(table, after, kind, facts)
+        return after
+
+    def tell(self, kind: str, subject: str, facts: dict[str, Any]) -> None:
+        """Record an event about something that is no row."""
+        self._events.append((kind, subject, {"facts": facts}))
+
+    def _tell(self, table: Table, rows: Iterable[Row], kind: str, facts: Facts | None) -> None:
+        for row in rows:
+            body: dict[str, Any] = {"row": row_digest(table, row), "revision": row.get("revision", 1)}
+            if facts is not None:
+                body["facts"] = facts(row)
+            self._events.append((kind, subject_of(table, row), body))
+
+    def flush(self) -> None:
+        """Chain the events that were set aside. Called once, at the end."""
+        if not self._events:
+            return
+        chains = schema.audit_chain
+        self.insert_quietly(chains, [{"chain": self.chain, "length": 0, "head": GENESIS}])
+        head = self.connection.execute(
+            select(chains.c.length, chains.c.head).where(chains.c.chain == self.chain).with_for_update()
+        ).one()
+        number, previous, links = head.length, head.head, []
+        for kind, subject, body in self._events:
+            number += 1
+            text = canonical_json({"at": self.at, "actor": str(self.actor), "kind": kind, "subject": subject, **body})
+            current = link_digest(self.chain, number, text, previous)
+            links.append(
+                {
+                    "chain": self.chain,
+                    "number": number,
+                    "at": self.at,
+                    "kind": kind,
+                    "subject": subject,
+                    "body": text,
+                    "previous": previous,
+                    "digest": current,
+                }
+            )
+            previous = current
+        self.connection.execute(insert(schema.audit_event), links)
+        self.connection.execute(update(chains).where(chains.c.chain == self.chain).values(length=number, head=previous))
+        self._events = []
+
+
+def _default(column: Any) -> Any:
+    return column.default.arg if column.default is not None and column.default.is_scalar else None
+
+
+@contextmanager
+def write(engine: Engine, *, actor: Actor, chain: str, at: datetime) -> Iterator[Transaction]:
+    """Open a write transaction; it is committed with its events when the block ends, and leaves nothing when it raises."""
+    with translated_errors(), engine.begin() as connection:
+        transaction = Transaction(connection, actor=actor, chain=chain, at=at)
+        yield transaction
+        transaction.flush()
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """Open a read transaction: one consistent picture, and no writer waits for it."""
+    with translated_errors(), engine.connect().execution_options(interlock_read_only=True) as connection:
+        with connection.begin():
+            yield connection

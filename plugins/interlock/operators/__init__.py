@@ -1,0 +1,54 @@
+"""
+The operators, imported lazily, so that a Dag that uses one does not pay for the others.
+
+``IntakeOperator``, ``EnrichmentOperator``, ``ReasoningOperator``, ``DraftingOperator``, ``ValidationOperator``,
+``ExecutionOperator`` and ``ReportingOperator`` carry the seven roles out, each an ``AgentRoleOperator``;
+``ConfidenceBranchOperator`` decides where cases go, and ``DataQualityOperator`` holds them against a suite.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interlock.operators.agent import DraftingOperator, EnrichmentOperator, ReasoningOperator
+    from interlock.operators.base import AgentRoleOperator
+    from interlock.operators.branch import ConfidenceBranchOperator
+    from interlock.operators.execution import ExecutionOperator
+    from interlock.operators.intake import IntakeOperator
+    from interlock.operators.quality import DataQualityOperator
+    from interlock.operators.reporting import ReportingOperator
+    from interlock.operators.validation import ValidationOperator
+
+_WHERE = {
+    "AgentRoleOperator": "base",
+    "ConfidenceBranchOperator": "branch",
+    "DataQualityOperator": "quality",
+    "DraftingOperator": "agent",
+    "EnrichmentOperator": "agent",
+    "ExecutionOperator": "execution",
+    "IntakeOperator": "intake",
+    "ReasoningOperator": "agent",
+    "ReportingOperator": "reporting",
+    "ValidationOperator": "validation",
+}
+
+__all__ = [
+    "AgentRoleOperator",
+    "ConfidenceBranchOperator",
+    "DataQualityOperator",
+    "DraftingOperator",
+    "EnrichmentOperator",
+    "ExecutionOperator",
+    "IntakeOperator",
+    "ReasoningOperator",
+    "ReportingOperator",
+    "ValidationOperator",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

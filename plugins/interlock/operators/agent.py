@@ -1,0 +1,71 @@
+"""The three roles that an agent of ``agents.yaml`` carries out: enrichment, reasoning, drafting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.operators.base import AgentRoleOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.domain.contract import Contract
+    from interlock.domain.wiring import TaskKind
+    from interlock.engine.session import Session
+
+
+class _AgentCarriedOperator(AgentRoleOperator):
+    """
+    :param agent: name of an agent in ``agents.yaml``; the published declaration counts, not the file.
+    :param contract: what its answers must satisfy.
+    :param reads: contracts of the earlier handoffs that it sees beside the case itself: the shared context. Left out, it
+        sees the case alone. A case that has no such handoff is a dead letter with that reason.
+    """
+
+    interlock_kind: ClassVar[TaskKind] = "role"
+
+    def __init__(
+        self, *, agent: str, contract: type[Contract], reads: Sequence[type[Contract]] = (), **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.agent = agent
+        self.contract = contract
+        self.reads = tuple(reads)
+
+    def wired(self) -> dict[str, Any]:
+        """Return the agent and the contract."""
+        return {"agent": self.agent, "contract": self.contract.__name__}
+
+    def work(self, session: Session, context: Context) -> dict[str, Any]:
+        """Let the agent carry the role out."""
+        from interlock.agents.load import load_agent
+        from interlock.domain.agent import pick_agent
+        from interlock.engine.role import Role, run_role
+        from interlock.hooks.model import resolve_model
+        from interlock.hooks.setting import cache_path
+
+        declaration = pick_agent(session.version.bundle.agents, self.agent)
+        agent = load_agent(self.agent, declaration, session.files, cache=cache_path(), resolve_model=resolve_model)
+        return run_role(session, agent, Role(self.role, self.contract, self.reads))
+
+
+class EnrichmentOperator(_AgentCarriedOperator):
+    """Adds to a case what it needs to be worked on: passages, records, history."""
+
+    __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"
+    role = "enrichment"
+
+
+class ReasoningOperator(_AgentCarriedOperator):
+    """Says what a case is about, with a calibrated confidence or none."""
+
+    __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"
+    role = "reasoning"
+
+
+class DraftingOperator(_AgentCarriedOperator):
+    """Writes what would be executed: a reply, an order, a change. What it writes last is what people see at the gate."""
+
+    __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"
+    role = "drafting"

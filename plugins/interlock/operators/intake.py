@@ -1,0 +1,58 @@
+"""Intake: from rows of a source to cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.operators.base import AgentRoleOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.domain.contract import Contract
+    from interlock.domain.wiring import TaskKind
+    from interlock.engine.session import Session
+
+
+class IntakeOperator(AgentRoleOperator):
+    """
+    Opens a case for each row of a source that satisfies the contract; the others go to quarantine with the field and why.
+
+    In a run that ``airflow interlock resume`` started it takes up the cases that wait in the ledger instead, each where it
+    stands.
+
+    :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
+    :param source: a file (CSV, JSON lines, Parquet), a query through a connection, or an HTTP address; templated. See
+        :mod:`interlock.engine.source` for the forms. A relative path starts at the project's root.
+    :param contract: what a row must satisfy; columns that it does not name are left out.
+    """
+
+    interlock_kind: ClassVar[TaskKind] = "intake"
+    runs_without_cases = True
+    role = "intake"
+    template_fields = ("source",)
+
+    def __init__(
+        self, *, workflow: str, source: str | Mapping[str, Any], contract: type[Contract], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow = workflow
+        self.source = source
+        self.contract = contract
+
+    def wired(self) -> dict[str, Any]:
+        """Return the contract."""
+        return {"contract": self.contract.__name__}
+
+    def work(self, session: Session, context: Context) -> dict[str, Any]:
+        """Take rows in, or take up what waits."""
+        from interlock.engine.intake import take_in_rows, take_up
+        from interlock.engine.source import describe, parse_source, read_rows
+        from interlock.operators.runtime import find_source_connection
+
+        if session.run.is_resume:
+            return take_up(session)
+        spec = parse_source(self.source)
+        rows = read_rows(spec, connection=find_source_connection, base=session.include.parent)
+        return take_in_rows(session, rows, contract=self.contract, source=describe(spec))

@@ -1,0 +1,25 @@
+"""The link from a task instance to its cases in the console, where a case can be pulled back to people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+
+class CasesLink(BaseOperatorLink):
+    """To the run's cases: what each came to, and "ask for review" for those that were not sent."""
+
+    name = "Cases and review"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address of the console's page for this task instance."""
+        from interlock.console.address import console_path
+
+        query = urlencode({"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": ti_key.task_id})
+        return console_path(f"task?{query}")

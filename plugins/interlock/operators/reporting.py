@@ -1,0 +1,47 @@
+"""Reporting: the run's figures, and the check that no case was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.operators.base import AgentRoleOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.domain.wiring import TaskKind
+    from interlock.engine.session import Session
+
+
+class ReportingOperator(AgentRoleOperator):
+    """
+    Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on.
+
+    It runs whatever became of the tasks above it (``trigger_rule="all_done"``), because a run that failed is counted too.
+    """
+
+    interlock_kind: ClassVar[TaskKind] = "report"
+    runs_without_cases = True
+    role = "reporting"
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("trigger_rule", "all_done")
+        super().__init__(**kwargs)
+
+    def work(self, session: Session, context: Context) -> dict[str, Any]:
+        """Count and check."""
+        from interlock.engine.report import report_run
+
+        figures = report_run(session)
+        shown = (
+            "cases_total",
+            "by_state",
+            "by_route",
+            "automatic_share",
+            "automatic_accuracy",
+            "effects_sent",
+            "waiting",
+        )
+        for name in shown:
+            self.log.info("%s: %s", name, figures[name])
+        return {name: figures[name] for name in shown}

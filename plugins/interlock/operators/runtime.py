@@ -1,0 +1,141 @@
+"""
+Airflow's edge: from a task's context to a session, and from our errors to what Airflow understands.
+
+Imported inside ``execute`` only, because it brings SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from interlock.domain.case import ACTIVE
+from interlock.domain.wiring import WiredTask, Wiring
+from interlock.engine.session import Session, open_session
+from interlock.errors import ConfigurationError, InterlockError, Superseded
+from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.setting import include_path
+from interlock.ledger.case import count_at
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG, Context
+
+    from interlock.operators.base import InterlockOperator
+
+RESUME = "interlock_resume"
+"""Key of a Dag run's conf that makes its intake take up waiting cases."""
+
+
+def run_task(operator: InterlockOperator, context: Context) -> dict[str, Any]:
+    """Work on the cases that stand at *operator*'s task, or skip it when there are none."""
+    with airflow_errors():
+        session = session_of(operator, context)
+        if not operator.runs_without_cases:
+            with session.read() as connection:
+                here = count_at(connection, session.run, operator.task_id, states=ACTIVE)
+            if not here:
+                session.finish()
+                raise AirflowSkipException("no case stands at this task")
+            session.log.info("%d cases stand here", here)
+        return operator.work(session, context)
+
+
+def session_of(operator: Any, context: Context) -> Session:
+    """Take the turn at *operator*'s task."""
+    run, dag = context["dag_run"], operator.dag
+    session = open_session(
+        LedgerHook().get_conn(),
+        workflow=workflow_of(dag),
+        dag_id=dag.dag_id,
+        run_id=run.run_id,
+        task_id=operator.task_id,
+        wiring=wiring_of(dag),
+        include=include_path(),
+        triggered_by=getattr(run, "triggering_user_name", None),
+        is_resume=bool((run.conf or {}).get(RESUME)),
+        log=operator.log,
+    )
+    session.finished_runs = finished_runs
+    session.log.info("run of %s, attempt %d of this task", session.version, session.attempt.number)
+    return session
+
+
+def wiring_of(dag: DAG) -> Wiring:
+    """Return our tasks of *dag*, and which takes over from which."""
+    ours = {task.task_id: task for task in dag.tasks if getattr(task, "interlock_kind", None)}
+    return Wiring(
+        {
+            task_id: WiredTask(
+                task_id=task_id, kind=task.interlock_kind, downstream=_nearest(dag, task_id, set(ours)), **task.wired()
+            )
+            for task_id, task in ours.items()
+        }
+    )
+
+
+def _nearest(dag: DAG, task_id: str, ours: set[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    ahead, passed = sorted(dag.get_task(task_id).downstream_task_ids), {task_id}
+    while ahead:
+        following = ahead.pop(0)
+        if following in passed:
+            continue
+        passed.add(following)
+        if following in ours:
+            found.append(following)
+        else:
+            ahead += sorted(dag.get_task(following).downstream_task_ids)
+    return tuple(found)
+
+
+def workflow_of(dag: DAG) -> str:
+    """
+    Return the workflow that *dag* wires: its intake names it.
+
+    :raises ConfigurationError: it has no intake, or two workflows.
+    """
+    named = {task.workflow for task in dag.tasks if getattr(task, "interlock_kind", None) == "intake"}
+    if len(named) != 1:
+        told = "two workflows: " + ", ".join(sorted(named)) if named else "no IntakeOperator"
+        raise ConfigurationError(
+            f"Dag {dag.dag_id!r} has {told}; a Dag wires exactly one workflow, which its intake names"
+        )
+    return str(named.pop())
+
+
+def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:
+    """Return the ledger ids of those *runs* (ledger id, dag id, run id) that Airflow says are over."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    over = []
+    for ledger_id, dag_id, run_id in runs:
+        try:
+            state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
+        except AirflowException:  # Airflow has forgotten the run
+            state = "gone"
+        if str(state) in ("success", "failed", "gone"):
+            over.append(ledger_id)
+    return over
+
+
+def find_source_connection(conn_id: str) -> Any:
+    """Return the Airflow connection *conn_id*."""
+    from interlock.hooks.connection import find_connection
+
+    return find_connection(conn_id, wanted_for="the source", example="--conn-uri <uri>")
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Translate our errors: what a retry cannot help fails the task at once."""
+    try:
+        yield
+    except Superseded as error:
+        raise AirflowFailException(str(error)) from error
+    except InterlockError as error:
+        if error.retryable:
+            raise AirflowException(f"{type(error).__name__}: {error}") from error
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error

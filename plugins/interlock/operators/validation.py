@@ -1,0 +1,31 @@
+"""Validation: the policy's checks on every draft."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.operators.base import AgentRoleOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.domain.wiring import TaskKind
+    from interlock.engine.session import Session
+
+
+class ValidationOperator(AgentRoleOperator):
+    """
+    Runs the policy's checks on each draft, and authorises what policy lets go by itself.
+
+    A draft that fails a check goes to people or stops, as the check says. A case on route ``auto`` that passes is
+    authorised for exactly this draft; any other waits at its gate.
+    """
+
+    interlock_kind: ClassVar[TaskKind] = "validation"
+    role = "validation"
+
+    def work(self, session: Session, context: Context) -> dict[str, Any]:
+        """Check and hand on."""
+        from interlock.engine.validation import validate_cases
+
+        return validate_cases(session)

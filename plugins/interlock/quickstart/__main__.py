@@ -1,0 +1,216 @@
+"""
+``python -m interlock.quickstart``: a local Airflow, the example workflow's policy in force, and one run up to its gate.
+
+Asks nothing and leaves no process: not after ``--once``, not after Ctrl-C, not after a failure. The home stays, so the
+next time starts faster, finds the cases that are there and opens none of them a second time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.errors import ConfigurationError, InterlockError
+from interlock.quickstart.environment import PEOPLE, free_port, local_environment
+from interlock.quickstart.prepare import is_prepared
+from interlock.quickstart.report import RunFollower, addresses, case_counts, say, tail
+from interlock.quickstart.server import ComponentFailed, LocalAirflow
+from interlock.quickstart.summary_text import describe_summary
+
+if TYPE_CHECKING:
+    from interlock.ledger.book import Ledger
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it and return the exit code: 0, 1 after a failure, 130 when it was interrupted before the run stood."""
+    options = _options(arguments)
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with _only_one(options.home):
+            return _run(options)
+    except KeyboardInterrupt:
+        return 130
+    except ComponentFailed as error:
+        say(f"\nFailed: {error}. The end of its log, {error.log}:\n{tail(error.log)}")
+    except InterlockError as error:
+        say(f"\nFailed: {error}")
+    return 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m interlock.quickstart", description=__doc__.split("\n\n")[0].strip()
+    )
+    parser.add_argument("--once", action="store_true", help="end when the run is over or waits for people")
+    parser.add_argument("--source", type=Path, help="file with the cases; left out, the Dag's own example")
+    parser.add_argument("--port", type=int, default=8080, help="of Airflow's UI; another is taken when it is in use")
+    parser.add_argument("--project", type=Path, default=Path.cwd(), help="folder with dags/ (default: here)")
+    parser.add_argument("--home", type=Path, help="AIRFLOW_HOME (default: .airflow in the project)")
+    parser.add_argument("--workflow", default="support_triage", help="the Dag to run (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    options.project = options.project.resolve()
+    options.home = (options.home or options.project / ".airflow").resolve()
+    if not (options.project / "dags").is_dir():
+        parser.error(f"{options.project} has no folder dags/; run it in the project's folder or name that by --project")
+    if options.source is not None:
+        options.source = options.source.resolve()
+        if not options.source.is_file():
+            parser.error(f"there is no file {options.source}")
+    options.home.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    begun = time.monotonic()
+    port = free_port(options.port)
+    if port != options.port:
+        say(f"port {options.port} is in use, taking {port}")
+    plugins = options.project / "plugins"
+    environment = local_environment(
+        options.home,
+        port=port,
+        dags_folder=options.project / "dags",
+        plugins_folder=plugins if plugins.is_dir() else options.home / "plugins",
+        python_path=[options.project],
+    )
+    airflow = LocalAirflow(options.home, environment)
+    if left := airflow.end_leftovers():
+        say(f"ended {left} processes that an earlier run left behind")
+    try:
+        ledger = _start(airflow, options)
+        is_workflow = (options.project / "include" / options.workflow / "policy.yaml").is_file()
+        if is_workflow:
+            with _step("publishing the policy"):
+                _publish(airflow, options.workflow)
+        with _step(f"waiting for the Dag {options.workflow!r}"):
+            airflow.client.wait_for_dag(options.workflow)
+        run_id = f"quickstart__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+        conf = {"source": str(options.source)} if options.source else {}
+        airflow.client.trigger(options.workflow, conf, run_id=run_id)
+        say(f"run {run_id} of {options.workflow!r}:")
+        follower = RunFollower(
+            airflow.client, options.workflow, run_id, lambda: case_counts(ledger, options.workflow, run_id)
+        )
+        state = follower.until_it_stands(between=airflow.check_alive)
+        say(f"the run {_STANDS[state]}, {time.monotonic() - begun:.0f} s after the start\n")
+        if state == "failed":
+            _tell_failed_tasks(airflow, follower)
+            return 1
+        if is_workflow:
+            say(_summary(ledger, options.workflow, run_id) + "\n")
+        if not options.once:
+            _stay(airflow, follower, lambda: _summary(ledger, options.workflow, run_id) if is_workflow else "")
+        return 0
+    finally:
+        _end(airflow)
+
+
+_STANDS = {"success": "is over", "failed": "failed", "waiting": "waits for people"}
+
+
+def _start(airflow: LocalAirflow, options: argparse.Namespace) -> Ledger:
+    from interlock.ledger.book import Ledger
+
+    settings = options.project / "airflow_settings.yaml"
+    os.environ.update(airflow.environment)
+    if not is_prepared(airflow.home, settings):
+        with _step("making the databases"):
+            airflow.run("prepare", "interlock.quickstart.prepare", str(settings))
+    with _step("starting Airflow") as tell:
+        airflow.start()
+        airflow.wait_until_healthy(say=tell)
+    say(f"Airflow is at {airflow.url}")
+    airflow.client.login("admin")
+    url = (airflow.home / "ledger_url").read_text(encoding="utf-8").strip()
+    return Ledger.open(url, airflow.environment.get("AIRFLOW__INTERLOCK__ENVIRONMENT", "test"))
+
+
+def _publish(airflow: LocalAirflow, workflow: str) -> None:
+    """Publish the workflow's files as the person who is logged in; the command is a client of the API."""
+    person = {"INTERLOCK_URL": airflow.url, "INTERLOCK_TOKEN": airflow.client.token or ""}
+    airflow.run("policy-publish", "airflow", "interlock", "policy", "publish", workflow, environment=person)
+
+
+def _summary(ledger: Ledger, workflow: str, run_id: str) -> str:
+    from interlock.ledger.summary import summarize
+
+    return describe_summary(summarize(ledger, run_id, workflow=workflow))
+
+
+def _tell_failed_tasks(airflow: LocalAirflow, follower: RunFollower) -> None:
+    for task_id, try_number in follower.failed:
+        lines = airflow.client.task_log(follower.dag_id, follower.run_id, task_id, try_number=try_number)
+        say(f"Failed: task {task_id!r}, try {try_number}. The end of its log, below {airflow.home / 'logs'}:")
+        say("\n".join(f"    {line}" for line in lines[-20:]))
+
+
+def _stay(airflow: LocalAirflow, follower: RunFollower, summary: Callable[[], str]) -> None:
+    """Keep Airflow up until Ctrl-C, and tell of the run as people move it on."""
+    # Only now: it takes a fifth of the start, and no gate needs it. Dags that defer do.
+    airflow.start(["triggerer"])
+    say(addresses(airflow.url, follower.dag_id, follower.run_id, PEOPLE))
+    say("\nAirflow stays up; Ctrl-C ends it.")
+    is_over = follower.state in ("success", "failed")
+    try:
+        while True:
+            airflow.check_alive()
+            if not is_over:
+                follower.look()
+                is_over = follower.state in ("success", "failed")
+                if is_over:
+                    say(f"the run {_STANDS[follower.state]}")
+                    say(summary())
+            time.sleep(2)
+    except KeyboardInterrupt:
+        say("")
+
+
+def _end(airflow: LocalAirflow) -> None:
+    try:
+        if airflow.is_running:
+            say("ending Airflow …")
+        airflow.stop()
+    except KeyboardInterrupt:
+        airflow.stop(grace_seconds=0)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _step(what: str) -> Iterator[Callable[[str], None]]:
+    """Print *what* is done and how long it took; gives a function that prints a line within."""
+    say(f"{what} …")
+    begun = time.monotonic()
+    yield lambda line: say(f"  {line}")
+    say(f"  done in {time.monotonic() - begun:.1f} s")
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """Hold the home for this process: two Airflows on one SQLite file would end each other's tasks."""
+    with (home / "quickstart.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"an Airflow runs on {str(home)!r} already. "
+                "End it with Ctrl-C where it was started, or name another --home."
+            ) from None
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""
+The figures of :func:`interlock.ledger.summary.summarize` as a page of text.
+
+What a run does not have is left out, not printed as zero: no line about accuracy where no answer is known beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_COLUMN = 13
+
+
+def describe_summary(summary: Mapping[str, Any]) -> str:
+    """Return *summary* as lines for a terminal."""
+    lines = [
+        f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}",
+        _line("cases", f"{summary['cases_total']} taken in: {_counts(summary['by_state'])}"),
+        _line("by route", _counts(summary["by_route"])),
+        _line("automatic", _automatic(summary)),
+        _line("sent", f"{summary['effects_sent']}"),
+        *(_line("waiting", _waiting(entry)) for entry in summary["waiting"]),
+        *(_line("held back", f"{count} × {reason}") for reason, count in summary["reasons"].items()),
+        *(_line("data quality", _quality(entry)) for entry in summary["quality"]),
+        _line("cost", _cost(summary["cost"])),
+        *(_line("stage", _stage(entry)) for entry in summary["stages"]),
+    ]
+    if summary["unplaced"]:
+        listing = ", ".join(f"{entry['case']} ({entry['state']})" for entry in summary["unplaced"])
+        lines.append(_line("no place", f"nothing takes these cases on: {listing}"))
+    return "\n".join(line for line in lines if line)
+
+
+def _line(what: str, text: str) -> str:
+    return f"  {what:<{_COLUMN}}{text}" if text else ""
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {name}" for name, count in ordered)
+
+
+def _automatic(summary: Mapping[str, Any]) -> str:
+    if summary["automatic_share"] is None:
+        return ""
+    text = f"{summary['automatic']} of {summary['cases_total']} ({summary['automatic_share']:.1%})"
+    if not summary["automatic_labelled"]:
+        return text
+    return (
+        f"{text}; of {summary['automatic_labelled']} with a known answer {summary['automatic_right']} are right "
+        f"({summary['automatic_accuracy']:.1%})"
+    )
+
+
+def _waiting(entry: Mapping[str, Any]) -> str:
+    people = ", ".join(entry["people"]) or "nobody that the policy names"
+    return f"{entry['cases']} at {entry['task']} (route {entry['route']}) for {people}"
+
+
+def _quality(entry: Mapping[str, Any]) -> str:
+    return f"{entry['suite']} {'passed' if entry['passed'] else 'failed'}, {entry['row_count']} rows"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    if not cost["calls"]:
+        return ""
+    unpriced = f", {cost['unpriced_calls']} without a price" if cost["unpriced_calls"] else ""
+    tokens = cost["input_tokens"] + cost["output_tokens"]
+    return f"{cost['usd']} USD for {cost['calls']} calls{unpriced}, {tokens} tokens"
+
+
+def _stage(entry: Mapping[str, Any]) -> str:
+    tried = f", {entry['attempts']} attempts" if entry["attempts"] > 1 else ""
+    done = ", ".join(f"{count} {what}" for what, count in entry["counts"].items())
+    return f"{entry['task']:<16}{entry['seconds']:>7.1f} s{tried}{'   ' if done else ''}{done}"

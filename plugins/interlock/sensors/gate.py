@@ -1,0 +1,125 @@
+"""
+The approval gate: parked in ``awaiting_input``, where it holds no worker slot, until people have decided its cases.
+
+Votes are rows of the ledger, one a case, from the console, the API or a terminal. Airflow's own request rings the bell and
+is a way in: its answer counts for the undecided cases that it listed. On Airflow 3.3 the text of a request is never
+refreshed, so what it lists is fixed when the gate is first parked.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow.sdk import BaseSensorOperator
+
+from interlock.operators.link import CasesLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.domain.wiring import TaskKind
+    from interlock.engine.gate import Turn
+    from interlock.engine.session import Session
+
+APPROVE, REJECT, GO_ON = "Approve", "Reject", "Go on"
+"""Answers in Required Actions: for all listed undecided cases, or: leave the undecided to a resume run."""
+
+LOOK_EVERY = timedelta(minutes=10)
+"""A parked gate looks this often whether all is decided, in case nobody could wake it after the last vote."""
+
+
+class ApprovalGateSensor(BaseSensorOperator):
+    """
+    Waits until every case that stands at it is approved or rejected, or until the policy's ``release_after``.
+
+    What is undecided then stays in the ledger and goes on in a resume run; it is never a yes. A gate that is tried again
+    reads the votes that are there before it asks anybody.
+
+    Unless the Dag says otherwise: ``trigger_rule="none_failed"``, ``retries=2``, ``retry_delay`` 10 seconds.
+
+    :param gate: name of a gate of the policy, which says who may vote, how many must, and what they see.
+    """
+
+    interlock_kind: ClassVar[TaskKind] = "gate"
+    operator_extra_links = (CasesLink(),)
+    ui_color = "#fde2e2"
+
+    def __init__(self, *, gate: str, **kwargs: Any) -> None:
+        kwargs.setdefault("trigger_rule", "none_failed")
+        kwargs.setdefault("retries", 2)
+        kwargs.setdefault("retry_delay", timedelta(seconds=10))
+        super().__init__(**kwargs)
+        self.gate = gate
+
+    def wired(self) -> dict[str, Any]:
+        """Return the gate."""
+        return {"gate": self.gate}
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask about the cases that wait here, and park."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from interlock.engine.gate import open_gate
+        from interlock.operators.runtime import airflow_errors, session_of
+
+        with airflow_errors():
+            session = session_of(self, context)
+            turn = open_gate(session)
+            if not turn.undecided and not turn.decided:
+                session.finish()
+                raise AirflowSkipException("no case waits at this gate")
+            if not turn.undecided:
+                return _finish(session, turn)
+        self._park(session, turn, context)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Count the answer that came, and end or park again."""
+        from interlock.engine.gate import answer_listed, open_gate
+        from interlock.operators.runtime import airflow_errors, session_of
+
+        with airflow_errors():
+            session = session_of(self, context)
+            chosen = (event.get("chosen_options") or [""])[0]
+            if chosen in (APPROVE, REJECT):
+                person = str((event.get("responded_by_user") or {}).get("id") or "")
+                reason = str((event.get("params_input") or {}).get("reason") or "").strip() or None
+                if chosen == REJECT and reason is None:
+                    reason = "rejected in Required Actions"
+                answer = "approve" if chosen == APPROVE else "reject"
+                counted = answer_listed(session, person=person, answer=answer, reason=reason)
+                session.count("votes_in_required_actions", counted)
+                self.log.info("%s answered %r: it counts for %d cases", person, chosen, counted)
+            turn = open_gate(session)
+            if not turn.undecided or chosen == GO_ON or session.ledger.clock() >= turn.release_at:
+                return _finish(session, turn)
+        self._park(session, turn, context)
+
+    def _park(self, session: Session, turn: Turn, context: Context) -> NoReturn:
+        from airflow.sdk.exceptions import TaskAwaitingInput
+        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+        from interlock.console.address import console_path
+        from interlock.engine.gate import listed_cases
+        from interlock.sensors.request_text import request_text
+
+        left = turn.release_at - session.ledger.clock()
+        listed = listed_cases(session)
+        session.finish()
+        upsert_hitl_detail(
+            ti_id=context["ti"].id,
+            options=[APPROVE, REJECT, GO_ON],
+            subject=f"{session.run.version.bundle.settings.title}: {turn.undecided} cases wait for your decision",
+            body=request_text(listed, turn.undecided, console_path(f"review?gate={self.gate}"), turn.voters),
+            params={"reason": {"value": "", "description": "Why (needed to reject)", "schema": {"type": "string"}}},
+            assigned_users=[{"id": person, "name": person} for person in turn.voters],
+        )
+        self.log.info("%d cases wait for %s; released at %s", turn.undecided, ", ".join(turn.voters), turn.release_at)
+        raise TaskAwaitingInput(method_name="resume", timeout=max(min(left, LOOK_EVERY), timedelta(seconds=1)))
+
+
+def _finish(session: Session, turn: Turn) -> dict[str, Any]:
+    session.count("undecided", turn.undecided)
+    for state, number in turn.decided.items():
+        session.count(state, number)
+    return session.finish()
