@@ -2,7 +2,8 @@
 Loads ``airflow_settings.yaml`` into Airflow's metadata database: connections, pools and variables.
 
 The file is Astro's, and ``astro dev start`` reads it by itself; plain Airflow has no importer for it, so this is one.
-Importing twice is importing once: what the file names is set to what the file says, and nothing else is touched.
+Importing twice is importing once: what the file names is set to what the file says, and nothing else is touched. A
+password that somebody typed into the UI stays when the file has none, because the file should have none.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def read_settings(path: Path) -> AirflowSettings:
     :raises ConfigurationError: it cannot be read, is not YAML, or an entry cannot work; the place is named.
     """
     document = _load_yaml(path)
-    body = document.get("airflow", {}) if document else {}
+    body = document.get("airflow") or {}
     if not isinstance(body, Mapping):
         raise ConfigurationError(f"{path}: 'airflow' holds a {type(body).__name__}. Put {_listing(_KINDS)} under it.")
     _known_only(document, ("airflow",), "key", str(path))
@@ -107,7 +108,8 @@ def import_settings(path: Path) -> ImportSummary:
                 continue
             for name in ("conn_type", "host", "schema", "login", "port"):
                 setattr(there, name, getattr(new, name))
-            there.set_password(new.password)
+            if new.password:
+                there.set_password(new.password)
             there.set_extra(new.extra or "")
         for pool in settings.pools:
             Pool.create_or_update_pool(**pool, include_deferred=False, session=session)

@@ -45,7 +45,7 @@ from interlock.errors import ConfigurationError
 LATENT = 200
 """Dimensions of the latent semantic space."""
 NETWORKS = 2
-HIDDEN = 128
+HIDDEN = 64
 UNSEEN = -10.0
 """Score of a label that a fold has no example of."""
 ERRORS = (0.01, 0.02, 0.03, 0.05)
@@ -216,7 +216,7 @@ def _network(
     space: Matrix, truth: npt.NDArray[np.int64], present: npt.NDArray[np.int64], labels: int, seed: int
 ) -> Network:
     fitted = MLPClassifier(
-        (HIDDEN,), alpha=0.02, max_iter=15, batch_size=min(128, len(space)), learning_rate_init=2e-3, random_state=seed
+        (HIDDEN,), alpha=0.02, max_iter=10, batch_size=min(128, len(space)), learning_rate_init=4e-3, random_state=seed
     ).fit(space, truth)
     (inner, outer), (inner_bias, outer_bias) = fitted.coefs_, fitted.intercepts_
     if len(present) == 2:  # one output says both

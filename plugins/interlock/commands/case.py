@@ -1,0 +1,65 @@
+"""``airflow interlock cases …`` and ``ledger show``."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from interlock.commands.case_text import case_text
+from interlock.commands.person import call
+from interlock.commands.terminal import command, print_json, print_table, read_changes
+from interlock.domain.case import CaseState
+from interlock.errors import UnknownName
+from interlock.hooks.ledger import LedgerHook
+from interlock.ledger.case import list_cases
+from interlock.ledger.show import show_case
+
+
+@command
+def list_(args: Any) -> None:
+    """List cases."""
+    known = [state.value for state in CaseState]
+    for state in args.state:
+        if state not in known:
+            raise UnknownName("state", state, known)
+    rows = list_cases(LedgerHook().get_conn(), workflow=args.workflow, states=args.state, limit=args.limit)
+    if args.json:
+        print_json(rows)
+        return
+    print_table(
+        rows,
+        {
+            "business_key": "CASE",
+            "state": "STATE",
+            "route": "ROUTE",
+            "task": "TASK",
+            "changed_at": "CHANGED",
+            "reason": "REASON",
+        },
+        empty="No case is like that",
+    )
+
+
+@command
+def show(args: Any) -> None:
+    """Print a case."""
+    found = show_case(LedgerHook().get_conn(), args.case)
+    if args.json:
+        print_json(found)
+    else:
+        print(case_text(found))
+
+
+@command
+def resubmit(args: Any) -> None:
+    """Put a case back to work as the person who is logged in."""
+    body = {"changes": read_changes(args.set), "from_start": args.from_start}
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/resubmit", body)
+    print(f"{answer['case']} is {answer['state']} at {answer['task']}; {answer['note']}")
+
+
+@command
+def close(args: Any) -> None:
+    """Close a case as the person who is logged in."""
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/close", {"reason": args.reason})
+    print(f"{answer['case']} is {answer['state']}")

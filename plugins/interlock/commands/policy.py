@@ -1,0 +1,113 @@
+"""``airflow interlock policy …``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from interlock.commands.person import call
+from interlock.commands.terminal import command, print_json, print_table
+from interlock.domain.version import Bundle
+from interlock.domain.wiring import Wiring
+from interlock.engine.bundle import read_bundle
+from interlock.engine.publication import check_bundle
+from interlock.errors import ConfigurationError, PolicyError
+from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.setting import include_path
+from interlock.ledger.version import history as versions
+from interlock.ledger.version import in_force
+
+
+def _proposal(args: Any) -> tuple[Bundle, Wiring | None]:
+    include = Path(args.include).resolve() if args.include else include_path()
+    return read_bundle(include, args.workflow), find_wiring(args.dag or args.workflow, required=bool(args.dag))
+
+
+def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
+    """
+    Return the wiring of Dag *dag_id* as it stands in the Dags folder; None when there is none and it is not required.
+
+    :raises ConfigurationError: the Dag is required and not there, or its file cannot be imported.
+    """
+    from airflow.configuration import conf
+    from airflow.dag_processing.dagbag import DagBag
+
+    from interlock.operators.runtime import wiring_of
+
+    folder = conf.get("core", "dags_folder")
+    bag = DagBag(folder, include_examples=False, collect_dags=False)
+    candidates = [
+        p for p in sorted(Path(folder).rglob("*.py")) if dag_id in p.read_text(encoding="utf-8", errors="ignore")
+    ]
+    for path in candidates:
+        bag.process_file(str(path))
+    if dag_id in bag.dags:
+        return wiring_of(bag.dags[dag_id])
+    told = "; ".join(f"{path}: {str(text).strip().splitlines()[-1]}" for path, text in bag.import_errors.items())
+    if told:
+        raise ConfigurationError(f"Dag {dag_id!r} cannot be imported: {told}")
+    if required:
+        raise ConfigurationError(f"there is no Dag {dag_id!r} in {folder}")
+    return None
+
+
+@command
+def check(args: Any) -> None:
+    """Print every problem, or that there is none."""
+    bundle, wiring = _proposal(args)
+    problems = check_bundle(bundle, wiring)
+    if problems:
+        raise PolicyError("\n  " + "\n  ".join(problems))
+    held = "its Dag" if wiring else "no Dag (none of that name was found)"
+    print(f"{args.workflow}: nothing is wrong with it, held against {held}; digest {bundle.digest[:12]}")
+
+
+@command
+def publish(args: Any) -> None:
+    """Publish as the person who is logged in."""
+    bundle, wiring = _proposal(args)
+    answer = call(
+        "POST",
+        "/versions",
+        {"bundle": bundle.to_json(), "reason": args.reason, "wiring": wiring.to_json() if wiring else None},
+    )
+    what = "is in force" if answer["is_new"] else "is in force already, unchanged"
+    print(
+        f"version {answer['number']} of {answer['workflow']} {what} in {answer['environment']}; "
+        f"digest {answer['digest'][:12]}, by {answer['author']}"
+    )
+
+
+@command
+def show(args: Any) -> None:
+    """Print the policy in force, or its matrix."""
+    from interlock.domain.matrix import matrix_text
+
+    version = in_force(LedgerHook().get_conn(), args.workflow)
+    if args.json:
+        print_json(
+            {
+                "number": version.number,
+                "digest": version.bundle.digest,
+                "policy": version.bundle.policy.model_dump(mode="json"),
+            }
+        )
+    elif args.matrix:
+        print(matrix_text(version.bundle.policy, title=str(version)))
+    else:
+        print(f"# version {version}, by {version.author}, digest {version.bundle.digest}")
+        print(version.bundle.text("policy.yaml"))
+
+
+@command
+def history(args: Any) -> None:
+    """List the versions, the newest first."""
+    rows = versions(LedgerHook().get_conn(), args.workflow)
+    if args.json:
+        print_json(rows)
+        return
+    print_table(
+        [{**row, "digest": row["digest"][:12]} for row in rows],
+        {"number": "VERSION", "published_at": "PUBLISHED", "author": "BY", "digest": "DIGEST", "reason": "REASON"},
+        empty=f"No version of {args.workflow!r} was published here",
+    )

@@ -1,0 +1,105 @@
+"""``airflow interlock review …``: what people decide, as a client of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from interlock.commands.case_text import field_lines
+from interlock.commands.person import call
+from interlock.commands.terminal import command, print_json, print_table, read_changes
+from interlock.errors import InputError
+
+
+@command
+def list_(args: Any) -> None:
+    """List what waits for people."""
+    query = urlencode({"limit": args.limit, **({"workflow": args.workflow} if args.workflow else {})})
+    rows = call("GET", f"/reviews?{query}")["reviews"]
+    if args.json:
+        print_json(rows)
+        return
+    print_table(
+        [{**row, "digest": row["digest"][:12], "mine": "yes" if row["mine"] else ""} for row in rows],
+        {
+            "business_key": "CASE",
+            "route": "ROUTE",
+            "gate": "GATE",
+            "mine": "YOURS",
+            "digest": "SHOWS",
+            "opened_at": "SINCE",
+            "why": "WHY",
+        },
+        empty="Nothing waits for people",
+    )
+
+
+@command
+def show(args: Any) -> None:
+    """Print what is to be decided."""
+    found = _see(args.case)
+    if args.json:
+        print_json(found)
+        return
+    lines = [f"{found['business_key']} on route {found['route']} at gate {found['gate']}: {found['why']}", "", "case"]
+    lines += field_lines(found["case"])
+    for name, payload in found["handoffs"].items():
+        lines += ["", name, *field_lines(payload)]
+    lines += ["", f"to be sent by {found['action']}", *field_lines(found["execute"])]
+    lines += [
+        "",
+        f"digest {found['digest']}",
+        f"may vote: {', '.join(found['voters'])} ({found['votes_needed']} needed)",
+    ]
+    print("\n".join(lines))
+
+
+@command
+def approve(args: Any) -> None:
+    """Approve as the person who is logged in."""
+    _vote(args, "approve")
+
+
+@command
+def reject(args: Any) -> None:
+    """Reject as the person who is logged in."""
+    _vote(args, "reject")
+
+
+@command
+def edit(args: Any) -> None:
+    """Edit as the person who is logged in."""
+    changes = read_changes(args.set)
+    if not changes:
+        raise InputError("say what to change: --set FIELD=VALUE")
+    body = {"changes": changes, "digest": _digest(args)}
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/edit", body)
+    print(f"{answer['case']} was edited and waits for approval again")
+    for warning in answer["warnings"]:
+        print(f"warning: check not satisfied: {warning}")
+
+
+@command
+def request(args: Any) -> None:
+    """Ask for a review as the person who is logged in."""
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/review-request", {"reason": args.reason})
+    note = f"; {answer['note']}" if answer.get("note") else ""
+    print(f"{answer['case']} is {answer['state']}{note}")
+
+
+def _see(name: str) -> dict[str, Any]:
+    return call("GET", f"/reviews/{quote(name, safe='')}")
+
+
+def _digest(args: Any) -> str:
+    found = _see(args.case)["digest"]
+    if args.digest and not str(found).startswith(args.digest):
+        raise InputError(f"case {args.case!r} shows {found[:12]} now, not {args.digest[:12]}: look at it again")
+    return str(found)
+
+
+def _vote(args: Any, answer: str) -> None:
+    body = {"answer": answer, "digest": _digest(args), "reason": args.reason or None}
+    came_of_it = call("POST", f"/cases/{quote(args.case, safe='')}/vote", body)
+    rest = "; it was the last one of its gate, whose task goes on" if came_of_it["gate_is_done"] else ""
+    print(f"{came_of_it['case']}: your vote counts, the request is {came_of_it['state']}{rest}")

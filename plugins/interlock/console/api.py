@@ -1,0 +1,187 @@
+"""
+The API: every act of a person enters here, and who acts is who Airflow says is asking.
+
+The terminal's commands are clients of it. Reads ask for the right to see the Dag, acts for the right to change it or to
+answer its human tasks; who may vote at a gate is the policy's matter and is asked as well.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from interlock.console.identity import Actor, Reader, demand
+from interlock.console.wake import bearer_of, wake_gate
+from interlock.engine import act
+from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.setting import include_path
+from interlock.ledger.book import Ledger
+from interlock.ledger.case import find_case
+from interlock.ledger.gate import open_requests_of
+from interlock.ledger.run import load_run
+from interlock.ledger.show import show_case
+
+router = APIRouter()
+
+
+def open_ledger() -> Ledger:
+    """Return the ledger; every request opens it anew, so a changed connection counts at once."""
+    return LedgerHook().get_conn()
+
+
+Book = Annotated[Ledger, Depends(open_ledger)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Vote(_Body):
+    """A vote on one case."""
+
+    answer: str
+    digest: str
+    """Of what the voter saw."""
+    reason: str | None = None
+
+
+class Edit(_Body):
+    """Changed fields of a draft."""
+
+    changes: dict[str, Any]
+    digest: str
+
+
+class Reason(_Body):
+    """Why."""
+
+    reason: str = ""
+
+
+class Resubmission(_Body):
+    """Changed fields of a case's content."""
+
+    changes: dict[str, Any] = Field(default_factory=dict)
+    from_start: bool = False
+
+
+class Publication(_Body):
+    """A bundle to put in force."""
+
+    bundle: dict[str, Any]
+    reason: str
+    wiring: dict[str, Any] | None = None
+    """Of the Dag that it is held against."""
+
+
+@router.get("/me")
+def me(person: Reader) -> dict[str, str]:
+    """Return who is asking."""
+    return {"id": person.id}
+
+
+@router.get("/reviews")
+def reviews(person: Reader, ledger: Book, workflow: str | None = None, limit: int = 200) -> dict[str, Any]:
+    """Return the cases that people are asked about."""
+    demand(person, "GET", None, "see cases")
+    found = [
+        {
+            "case_id": row["case_id"],
+            "business_key": row["business_key"],
+            "workflow": row["workflow"],
+            "route": row["route"],
+            "why": row["why"] or "",
+            "gate": row["gate"],
+            "voters": row["voters"],
+            "digest": row["seen_digest"],
+            "opened_at": row["opened_at"].isoformat(),
+            "mine": person.id in row["voters"],
+        }
+        for row in open_requests_of(ledger, workflow=workflow, limit=limit)
+    ]
+    return {"reviews": found}
+
+
+@router.get("/reviews/{name}")
+def review(name: str, person: Reader, ledger: Book) -> dict[str, Any]:
+    """Return what people see of one case, and the digest that a vote is bound to."""
+    demand(person, "GET", None, "see cases")
+    return act.see(ledger, name)
+
+
+@router.get("/cases/{name}")
+def case(name: str, person: Reader, ledger: Book) -> dict[str, Any]:
+    """Return all that the ledger knows of one case."""
+    demand(person, "GET", None, "see cases")
+    return show_case(ledger, name)
+
+
+@router.post("/cases/{name}/vote")
+def vote(
+    name: str, body: Vote, person: Actor, ledger: Book, request: Request, background: BackgroundTasks
+) -> dict[str, Any]:
+    """Vote on one case; the last vote of a gate wakes its task."""
+    demand(person, "PUT", _dag_of(ledger, name), "vote", gate=True)
+    came_of_it = act.vote(
+        ledger, name, person=person.id, answer=body.answer, seen_digest=body.digest, reason=body.reason
+    )
+    return _woken(came_of_it, request, background)
+
+
+@router.post("/cases/{name}/edit")
+def edit(name: str, body: Edit, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Change a draft under its contract; it is asked about again."""
+    demand(person, "PUT", _dag_of(ledger, name), "edit a draft", gate=True)
+    return act.edit(
+        ledger, name, person=person.id, changes=body.changes, seen_digest=body.digest, include=include_path()
+    )
+
+
+@router.post("/cases/{name}/review-request")
+def request_review(name: str, body: Reason, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Pull a case that was not sent back to people."""
+    demand(person, "PUT", _dag_of(ledger, name), "ask for a review", gate=True)
+    return act.request_review(ledger, name, person=person.id, reason=body.reason)
+
+
+@router.post("/cases/{name}/resubmit")
+def resubmit(name: str, body: Resubmission, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Put a quarantined case or a dead letter back to work."""
+    demand(person, "PUT", _dag_of(ledger, name), "resubmit a case")
+    return act.resubmit(
+        ledger, name, person=person.id, changes=body.changes, include=include_path(), from_start=body.from_start
+    )
+
+
+@router.post("/cases/{name}/close")
+def close(
+    name: str, body: Reason, person: Actor, ledger: Book, request: Request, background: BackgroundTasks
+) -> dict[str, Any]:
+    """End a case without sending anything."""
+    demand(person, "PUT", _dag_of(ledger, name), "close a case")
+    return _woken(act.close(ledger, name, person=person.id, reason=body.reason), request, background)
+
+
+@router.post("/versions")
+def publish(body: Publication, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Put a bundle in force in this environment."""
+    from interlock.engine.publication import publish_bundle
+
+    demand(person, "PUT", None, "publish a policy")
+    return publish_bundle(ledger, body.bundle, person=person.id, reason=body.reason, wiring=body.wiring)
+
+
+def _dag_of(ledger: Ledger, name: str) -> str | None:
+    with ledger.read() as connection:
+        row = find_case(connection, ledger, name)
+        return load_run(connection, row["run_id"]).dag_id if row["run_id"] else None
+
+
+def _woken(came_of_it: dict[str, Any], request: Request, background: BackgroundTasks) -> dict[str, Any]:
+    if came_of_it.get("gate_is_done"):
+        token = bearer_of(request)
+        if token is not None:
+            background.add_task(wake_gate, came_of_it["gate"], token)
+    return came_of_it

@@ -1,0 +1,79 @@
+"""
+Who is asking, and whether they may: Airflow's own login, in one place.
+
+A plugin's app has no authentication of its own, so the whole app depends on :func:`current_person`. There is no CSRF token
+in Airflow, so what changes something is refused when a browser says that it comes from elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import Depends, HTTPException, Request
+
+
+@dataclass(frozen=True)
+class Person:
+    """The person that Airflow says is asking."""
+
+    id: str
+    user: Any
+    """Airflow's own object, for its permissions."""
+
+
+def current_person(user: GetUserDep) -> Person:
+    """
+    Return who is asking; an anonymous request never comes this far.
+
+    :raises HTTPException: Airflow runs with everybody as one anonymous admin, who can sign nothing off.
+    """
+    return Person(str(user.get_id()), user)
+
+
+def acting_person(request: Request, person: Annotated[Person, Depends(current_person)]) -> Person:
+    """Return who is acting, after making sure that the request comes from this site and the person is somebody."""
+    site = request.headers.get("sec-fetch-site")
+    if site and site not in ("same-origin", "none"):
+        raise HTTPException(403, "this request comes from another site")
+    origin = request.headers.get("origin")
+    if origin and origin.split("://", 1)[-1] != request.headers.get("host"):
+        raise HTTPException(403, "this request comes from another site")
+    if person.id == "Anonymous":
+        raise HTTPException(
+            403,
+            "this Airflow runs with simple_auth_manager_all_admins: everybody is 'Anonymous', and nobody can sign "
+            "anything off. Turn it off and give people users",
+        )
+    return person
+
+
+def may(person: Person, method: str, dag_id: str | None, *, gate: bool = False) -> bool:
+    """Tell whether *person* may do *method* with Dag *dag_id* (None: Dags as such), or with its human tasks."""
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method=method,  # type: ignore[arg-type]  # a Literal there
+            user=person.user,
+            access_entity=DagAccessEntity.HITL_DETAIL if gate else None,
+            details=DagDetails(id=dag_id) if dag_id else None,
+        )
+    )
+
+
+def demand(person: Person, method: str, dag_id: str | None, what: str, *, gate: bool = False) -> None:
+    """
+    Let *person* go on.
+
+    :raises HTTPException: 403, saying what was asked and what it takes.
+    """
+    if not may(person, method, dag_id, gate=gate):
+        place = f"Dag {dag_id!r}" if dag_id else "Dags"
+        entity = "its human tasks" if gate else "it"
+        raise HTTPException(403, f"{person.id!r} may not {what}: it takes the right to {method} {place} ({entity})")
+
+
+Reader = Annotated[Person, Depends(current_person)]
+Actor = Annotated[Person, Depends(acting_person)]

@@ -1,0 +1,362 @@
+"""
+What people do to cases: vote, edit, ask for review, resubmit, close.
+
+Every act comes in through the authenticated API, which says who *person* is; nobody can choose it. Each is one transaction
+on the case's own chain, so an act and a running task never both win: whoever comes second finds the case changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from interlock.domain.canonical import digest
+from interlock.domain.case import UNSENT, CaseState
+from interlock.domain.contract import check_payload, contract_digest
+from interlock.domain.gate import GateState, check_voter
+from interlock.engine.bundle import check_contract, load_contracts
+from interlock.engine.gate import action_after, ask_for
+from interlock.engine.validation import told
+from interlock.engine.variable import variables
+from interlock.errors import ConfigurationError, InputError
+from interlock.ledger.authorisation import standing, withdraw
+from interlock.ledger.book import Ledger, as_dict
+from interlock.ledger.case import CaseFile, find_case, load_files, move, store_payload
+from interlock.ledger.effect import is_under_way
+from interlock.ledger.gate import cast_vote, open_for_cases, open_requests, void_requests
+from interlock.ledger.handoff import Made, Maker, load_handoffs, write_handoffs
+from interlock.ledger.run import WorkflowRun, load_run
+from interlock.ledger.schema import case, gate_request
+from interlock.ledger.schema import decision as decision_table
+from interlock.ledger.transaction import Actor, Row, Transaction, new_id
+
+
+def see(ledger: Ledger, name: str) -> dict[str, Any]:
+    """
+    Return what people are asked about the case *name*, with the digest that a vote is bound to.
+
+    :raises UnknownName: there is no such case.
+    :raises InputError: nobody is asked about it.
+    """
+    with ledger.read() as connection:
+        row = find_case(connection, ledger, name)
+        asked = open_for_cases(connection, [row["id"]])
+        if not asked:
+            raise InputError(f"case {row['business_key']!r} is {row['state']!r}: nobody is asked about it")
+        request = asked[0]
+        run = load_run(connection, request["run_id"])
+        file = load_files(connection, [row])[0]
+        ask, seen = ask_for(connection, file, wiring=run.wiring, task_id=request["task"], version=run.version)
+        drafts = load_handoffs(connection, [row["draft_id"]] if row["draft_id"] else [])
+    return {
+        "case_id": row["id"],
+        "business_key": row["business_key"],
+        "workflow": row["workflow"],
+        "route": row["route"],
+        "why": row["reason"] or "",
+        "gate": request["gate"],
+        "voters": request["voters"],
+        "votes_needed": request["votes_needed"],
+        "opened_at": request["opened_at"].isoformat(),
+        "digest": ask.seen_digest,
+        "draft_contract": next((d["contract"] for d in drafts.values()), None),
+        "run": {"id": run.id, "dag_id": run.dag_id, "run_id": run.run_id, "task": request["task"]},
+        **seen.to_json(),
+    }
+
+
+def vote(
+    ledger: Ledger, name: str, *, person: str, answer: str, seen_digest: str, reason: str | None = None
+) -> dict[str, Any]:
+    """
+    Record *person*'s vote on the case *name*; return what came of it and whether its gate is done.
+
+    :raises InputError: it is too late, something else would be sent by now, or a rejection has no reason.
+    :raises NotAuthorised: the person may not vote here.
+    """
+    if answer not in ("approve", "reject"):
+        raise InputError(f"a vote is 'approve' or 'reject', not {answer!r}")
+    with _on_case(ledger, name, person) as (tx, row):
+        asked = open_for_cases(tx.connection, [row["id"]])
+        if not asked:
+            raise InputError(f"case {row['business_key']!r} is {row['state']!r}: there is nothing to decide on it now")
+        run = load_run(tx.connection, asked[0]["run_id"])
+        _, next_task = action_after(run.wiring, asked[0]["task"], row["route"])
+        state = cast_vote(
+            tx,
+            asked[0]["id"],
+            person=person,
+            answer=answer,
+            reason=reason,
+            seen_digest=seen_digest,
+            way="api",
+            next_task=next_task,
+        )
+        return {"case": row["business_key"], "state": state.value, **_gate_left(tx, run, asked[0])}
+
+
+def edit(
+    ledger: Ledger, name: str, *, person: str, changes: Mapping[str, Any], seen_digest: str, include: Path
+) -> dict[str, Any]:
+    """
+    Change the draft of the case *name* under its contract, and ask again about what it is now.
+
+    Earlier votes are void. The policy's checks are run again: one that stops refuses the edit, others are returned as
+    warnings, because people decide at this gate.
+
+    :raises ContractViolation: the changed draft does not satisfy its contract.
+    """
+    with _on_case(ledger, name, person) as (tx, row):
+        asked = open_for_cases(tx.connection, [row["id"]])
+        if not asked or row["draft_id"] is None:
+            raise InputError(f"case {row['business_key']!r} is {row['state']!r} and has no draft to edit at a gate")
+        request = asked[0]
+        check_voter(person, request["voters"], gate=request["gate"])
+        if request["seen_digest"] != seen_digest:
+            raise InputError("the draft changed since you saw it: look at it again and edit anew")
+        run = load_run(tx.connection, request["run_id"])
+        file = load_files(tx.connection, [row])[0]
+        draft = load_handoffs(tx.connection, [row["draft_id"]])[row["draft_id"]]
+        contract = load_contracts(include, run.workflow, [draft["contract_name"]])[draft["contract_name"]]
+        check_contract(run.version.bundle, contract)
+        before = dict(file.context[draft["contract_name"]])
+        payload = check_payload(contract, {**before, **changes}).model_dump(mode="json")
+        changed = CaseFile(file.row, file.secret, file.payload, {**file.context, draft["contract_name"]: payload})
+        failed = run.version.bundle.router.failed_checks(variables(changed, run.version.bundle))
+        if any(check.on_failure == "stop" for check, _ in failed):
+            raise InputError(
+                "this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.on_failure == "stop")
+            )
+        maker = Maker(
+            task=request["task"],
+            agent=f"person:{person}",
+            agent_digest=digest([person, draft["id"], new_id()]),
+            contract=contract.contract_ref(),
+            contract_name=contract.__name__,
+            contract_digest=contract_digest(contract),
+        )
+        made = Made(
+            file=file,
+            input_digest=draft["payload_digest"],
+            payload=payload,
+            confidence=None,
+            provenance={"edited": sorted(key for key in payload if payload[key] != before.get(key))},
+        )
+        written = write_handoffs(tx, run, maker, [made])[row["id"]]
+        context = {**row["context"], contract.__name__: written["id"]}
+        moved = move(tx, [(row, {"context": context, "draft_id": written["id"]})], kind="draft.edited")[0]
+        _ask_again(tx, run, moved, request["task"])
+        return {"case": row["business_key"], "state": GateState.OPEN.value, "warnings": [told(c, e) for c, e in failed]}
+
+
+def request_review(ledger: Ledger, name: str, *, person: str, reason: str) -> dict[str, Any]:
+    """
+    Pull the case *name*, which was not sent yet, back to people; an authorisation that it has is withdrawn.
+
+    :raises InputError: it was sent, or is being sent at this moment, or people are asked already.
+    """
+    with _on_case(ledger, name, person) as (tx, row):
+        state = CaseState(row["state"])
+        if state not in UNSENT:
+            raise InputError(f"case {row['business_key']!r} is {state.value!r}: it is too late to ask people first")
+        if is_under_way(tx, row["id"]):
+            raise InputError(
+                f"case {row['business_key']!r} is being sent at this moment, and whether it arrived is not known yet"
+            )
+        if state is CaseState.WAITING:
+            raise InputError(f"case {row['business_key']!r} waits for people already")
+        why = f"asked for by {person}: {reason}" if reason else f"asked for by {person}"
+        if state is not CaseState.AUTHORISED:
+            move(tx, [(row, {"review_asked_by": person, "reason": why})], kind="review.asked")
+            return {"case": row["business_key"], "state": state.value, "note": "it goes to people after validation"}
+        if row["run_id"] is None:
+            raise InputError(f"case {row['business_key']!r} belongs to no run now; resume its workflow first")
+        run = load_run(tx.connection, row["run_id"])
+        gate = run.version.bundle.policy.gate_for("review")
+        task = run.wiring.gate_task(gate) if gate else None
+        if task is None:
+            raise ConfigurationError(
+                f"workflow {run.workflow!r} has no gate for route 'review' where people could decide"
+            )
+        withdraw(tx, row["id"])
+        decision_id = _decide(tx, run, row, task.task_id, person, why)
+        change = {
+            "state": CaseState.WAITING,
+            "route": "review",
+            "task": task.task_id,
+            "reason": why,
+            "review_asked_by": person,
+            "decision_id": decision_id,
+        }
+        moved = move(tx, [(row, change)], kind="review.asked")[0]
+        _ask_again(tx, run, moved, task.task_id)
+        return {"case": row["business_key"], "state": CaseState.WAITING.value}
+
+
+def resubmit(
+    ledger: Ledger,
+    name: str,
+    *,
+    person: str,
+    changes: Mapping[str, Any],
+    include: Path,
+    from_start: bool = False,
+) -> dict[str, Any]:
+    """
+    Put a quarantined case or a dead letter back to work, with *changes* to its content; a resume run takes it up.
+
+    A dead letter goes on where it died; with changes, or *from_start*, it begins again behind the intake.
+
+    :raises ContractViolation: with the changes it still does not satisfy its contract.
+    :raises InputError: it is neither quarantined nor dead.
+    """
+    with _on_case(ledger, name, person) as (tx, row):
+        state = CaseState(row["state"])
+        if state not in (CaseState.QUARANTINED, CaseState.DEAD) or row["run_id"] is None:
+            raise InputError(f"case {row['business_key']!r} is {state.value!r}; only quarantined and dead ones can be")
+        run = load_run(tx.connection, row["run_id"])
+        file = load_files(tx.connection, [row])[0]
+        change: dict[str, Any] = {"run_id": None, "reason": None}
+        if state is CaseState.QUARANTINED or changes or from_start:
+            change |= _from_start(tx, run, file, changes, include)
+        else:
+            change |= _where_it_died(tx, run, row)
+        moved = move(tx, [(row, change)], kind="case.resubmitted")[0]
+        return {
+            "case": moved["business_key"],
+            "state": str(moved["state"]),
+            "task": moved["task"],
+            "note": f"airflow interlock resume {run.workflow} takes it up",
+        }
+
+
+def close(ledger: Ledger, name: str, *, person: str, reason: str) -> dict[str, Any]:
+    """
+    End the case *name* without sending anything (more).
+
+    :raises InputError: there is no reason, a run has it at this moment, or it has open child cases.
+    """
+    if not reason.strip():
+        raise InputError("closing a case needs a reason: say why")
+    with _on_case(ledger, name, person) as (tx, row):
+        state = CaseState(row["state"])
+        if state in (CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED):
+            raise InputError(
+                f"case {row['business_key']!r} is {state.value!r} and cannot be closed; ask for review first"
+            )
+        children = tx.connection.execute(
+            select(case.c.business_key).where(case.c.parent_id == row["id"], case.c.state != CaseState.CLOSED.value)
+        ).scalars()
+        if still_open := list(children):
+            raise InputError(f"case {row['business_key']!r} has open child cases: {', '.join(still_open[:5])}")
+        asked = open_for_cases(tx.connection, [row["id"]])
+        void_requests(tx, row["id"])
+        move(tx, [(row, {"state": CaseState.CLOSED, "task": None, "reason": reason})], kind="case.closed")
+        left = _gate_left(tx, load_run(tx.connection, asked[0]["run_id"]), asked[0]) if asked else {}
+        return {"case": row["business_key"], "state": CaseState.CLOSED.value, **left}
+
+
+class _on_case:
+    """A write transaction by a person on one case, with its row locked."""
+
+    def __init__(self, ledger: Ledger, name: str, person: str) -> None:
+        with ledger.read() as connection:
+            self._id = find_case(connection, ledger, name)["id"]
+        self._write = ledger.write(actor=Actor("person", person), chain=f"case:{self._id}")
+
+    def __enter__(self) -> tuple[Transaction, Row]:
+        tx = self._write.__enter__()
+        row = tx.connection.execute(select(case).where(case.c.id == self._id).with_for_update()).one()
+        return tx, as_dict(row)
+
+    def __exit__(self, *problem: Any) -> None:
+        self._write.__exit__(*problem)
+
+
+def _ask_again(tx: Transaction, run: WorkflowRun, row: Row, task_id: str) -> None:
+    file = load_files(tx.connection, [row])[0]
+    ask, _ = ask_for(tx.connection, file, wiring=run.wiring, task_id=task_id, version=run.version)
+    open_requests(tx, run, [ask])
+
+
+def _gate_left(tx: Transaction, run: WorkflowRun, request: Row) -> dict[str, Any]:
+    left = tx.connection.execute(
+        select(gate_request.c.id)
+        .where(
+            gate_request.c.run_id == run.id,
+            gate_request.c.task == request["task"],
+            gate_request.c.state == GateState.OPEN.value,
+        )
+        .limit(1)
+    ).first()
+    place = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": request["task"]}
+    return {"gate": place, "gate_is_done": left is None}
+
+
+def _decide(tx: Transaction, run: WorkflowRun, row: Row, task: str, person: str, why: str) -> str:
+    file = load_files(tx.connection, [row], contracts=[])[0]
+    decision = {
+        "id": new_id(),
+        "case_id": row["id"],
+        "run_id": run.id,
+        "task": task,
+        "attempt": row["attempt"],
+        "rule": why[:300],
+        "route": "review",
+        "version_id": run.version.id,
+        "inputs_digest": store_payload(tx, [(row["id"], file.secret, {})])[0],
+        "handoff_id": row["handoff_id"],
+        "decided_by": f"person:{person}",
+        "created_at": tx.at,
+    }
+    tx.insert(decision_table, [decision], kind="decision.made", facts=lambda r: {"route": r["route"]})
+    return str(decision["id"])
+
+
+def _from_start(
+    tx: Transaction, run: WorkflowRun, file: CaseFile, changes: Mapping[str, Any], include: Path
+) -> dict[str, Any]:
+    name = file.row["contract"].split("@")[0]
+    contract = load_contracts(include, run.workflow, [name])[name]
+    kept = {field: value for field, value in file.payload.items() if field in contract.model_fields}
+    payload = check_payload(contract, {**kept, **changes}).model_dump(mode="json")
+    intake = run.wiring.of_kind("intake")[0]
+    following = run.wiring.next_task(intake.task_id, None)
+    assert following is not None
+    return {
+        "state": CaseState.OPEN,
+        "task": following.task_id,
+        "route": None,
+        "attempt": 0,
+        "context": {},
+        "handoff_id": None,
+        "draft_id": None,
+        "decision_id": None,
+        "contract": contract.contract_ref(),
+        "payload_digest": store_payload(tx, [(file.id, file.secret, payload)])[0],
+    }
+
+
+def _where_it_died(tx: Transaction, run: WorkflowRun, row: Row) -> dict[str, Any]:
+    task = run.wiring.tasks.get(row["task"] or "")
+    if task is None:
+        raise InputError(f"case {row['business_key']!r} does not say where it died; resubmit it with --from-start")
+    if task.kind == "branch":
+        return {"state": CaseState.OPEN, "route": None, "attempt": 0}
+    if task.kind == "execution":
+        drafts = load_handoffs(tx.connection, [row["draft_id"]] if row["draft_id"] else [])
+        digests = {draft["payload_digest"] for draft in drafts.values()} or {row["payload_digest"]}
+        granted = standing(tx, [row["id"]], action=task.connector)
+        if any(grant["payload_digest"] in digests for grant in granted):
+            return {"state": CaseState.AUTHORISED}
+        validations = run.wiring.of_kind("validation")
+        if not validations:
+            raise InputError(
+                f"case {row['business_key']!r} has no authorisation any more; resubmit it with --from-start"
+            )
+        task = validations[0]
+    state = CaseState.ROUTED if row["route"] not in (None, "stop") else CaseState.OPEN
+    return {"state": state, "task": task.task_id}
