@@ -110,6 +110,7 @@ def live_airflow(
     environment: Mapping[str, str] | None = None,
     people: Mapping[str, str] = PEOPLE,
     parallelism: int = 2,
+    settings: Path | None = None,
     before_start: Callable[[LiveAirflow], None] = lambda airflow: None,
 ) -> Iterator[LiveAirflow]:
     """
@@ -119,7 +120,8 @@ def live_airflow(
     :param components: Add ``triggerer`` for Dags that defer.
     :param environment: More environment variables, such as ``AIRFLOW__INTERLOCK__ENVIRONMENT``.
     :param people: Logins by name, with Airflow's role; each password is the name.
-    :param before_start: Called with the database there and nothing running, to migrate a ledger or import settings.
+    :param settings: An ``airflow_settings.yaml`` to import; with one, the ledger is migrated too.
+    :param before_start: Called with the databases there and nothing running.
     """
     port = free_port()
     variables = local_environment(
@@ -134,7 +136,10 @@ def live_airflow(
     )
     airflow = LiveAirflow(home, variables)
     try:
-        airflow.run("db-migrate", "airflow", "db", "migrate")
+        if settings is None:
+            airflow.run("db-migrate", "airflow", "db", "migrate")
+        else:
+            airflow.run("prepare", "interlock.quickstart.prepare", str(settings))
         before_start(airflow)
         airflow.start(components)
         airflow.wait_until_healthy()

@@ -95,6 +95,15 @@ def test_a_gate_parks_without_a_triggerer_and_goes_on_when_a_user_answers(airflo
     assert airflow.wait_for_run("signed", run) == "success"
 
 
+def test_airflow_shows_the_plugin_once_with_its_entry_and_its_tab(airflow):
+    plugins = airflow.client.call("GET", "/api/v2/plugins?limit=100")["plugins"]
+
+    ours = [plugin for plugin in plugins if plugin["name"] == "interlock"]
+    assert len(ours) == 1
+    assert [view["destination"] for view in ours[0]["external_views"]] == ["nav", "task_instance"]
+    assert airflow.client.call("GET", "/api/v2/plugins/importErrors")["import_errors"] == []
+
+
 def test_a_run_is_triggered_once_when_it_is_asked_for_twice(airflow):
     run = airflow.trigger("two_steps", {"number": 7}, run_id="the_one")
 

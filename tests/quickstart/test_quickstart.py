@@ -149,7 +149,9 @@ def test_a_signal_while_it_starts_leaves_no_process(project):
 
 def test_a_reader_that_goes_away_ends_it_like_ctrl_c(project):
     running = start_in_background(project, "--port", "0")
-    running.stdout.readline()
+    for line in running.stdout:
+        if "starting Airflow" in line:
+            break
     running.stdout.close()
 
     assert running.wait(timeout=120) == 130

@@ -35,7 +35,7 @@ def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
     from interlock.operators.runtime import wiring_of
 
     folder = conf.get("core", "dags_folder")
-    bag = DagBag(folder, include_examples=False, collect_dags=False)
+    bag = DagBag(folder, collect_dags=False)
     candidates = [
         p for p in sorted(Path(folder).rglob("*.py")) if dag_id in p.read_text(encoding="utf-8", errors="ignore")
     ]

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlock.domain.threshold import NEVER
 from interlock.errors import InputError
-
-NEVER = 1.01
-"""A threshold that no confidence reaches: nothing is automatic."""
 
 Floats = npt.NDArray[np.float64]
 

@@ -58,7 +58,8 @@ def check_policy(
 
 
 def _unreachable(policy: Policy) -> list[str]:
-    problems, seen = [], {}
+    problems: list[str] = []
+    seen: dict[str, str] = {}
     for index, rule in enumerate(policy.rules):
         condition = " ".join(rule.when.split())
         if condition in seen:

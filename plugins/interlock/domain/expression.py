@@ -112,14 +112,13 @@ class Expression:
     def evaluate(self, inputs: Mapping[str, Any]) -> Evaluated:
         """Return what the condition says of *inputs* (by variable name); it never raises."""
         data = {}
-        for name in self.reads:
-            value = inputs.get(name)
-            if value is None:
-                continue
-            data[name] = _to_cel(value, self._types[name])
         try:
+            for name in self.reads:
+                value = inputs.get(name)
+                if value is not None:
+                    data[name] = _to_cel(value, self._types[name])
             result = self._program.eval(data=data)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             return Evaluated(None, f"{type(error).__name__}: cannot evaluate {self.text!r}")
         if result.type() == cel.Type.BOOL:
             return Evaluated(bool(result.value()))

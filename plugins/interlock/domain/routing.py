@@ -13,6 +13,7 @@ from typing import Any
 
 from interlock.domain.expression import Expression
 from interlock.domain.policy import Check, Policy, Rule
+from interlock.domain.threshold import NEVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,6 @@ class Decision:
     """Why the rule could not be evaluated, when it could not."""
     inputs: Mapping[str, Any]
     """Every input that the rules read up to and including the one that matched, so that it can be replayed."""
-
-
-NEVER = 1.01
-"""A threshold that no confidence reaches."""
 
 
 class Router:

@@ -7,7 +7,7 @@ passages) are covered by their digest. What stands in ``include/<workflow>/`` is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -76,6 +76,12 @@ class Workflow(_Frozen):
     contracts: tuple[str, ...]
     kpis: dict[str, Kpi] = Field(default_factory=dict)
     service_levels: dict[str, str] = Field(default_factory=dict)
+
+
+class _Access(BaseModel):
+    """``access.yaml``. A group is a list: a single name in its place would be read letter by letter."""
+
+    groups: dict[str, tuple[str, ...] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,11 +163,18 @@ class Bundle:
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Groups of people by name, of ``company/access.yaml``."""
+        """
+        Groups of people by name, of ``company/access.yaml``.
+
+        :raises ConfigurationError: a group is no list of names.
+        """
         if "company/access.yaml" not in self.files:
             return {}
-        document = self.document("company/access.yaml") or {}
-        return {name: tuple(map(str, members or ())) for name, members in (document.get("groups") or {}).items()}
+        try:
+            said = _Access.model_validate(self.document("company/access.yaml") or {})
+        except ValidationError as error:
+            raise ConfigurationError(f"company/access.yaml cannot be used: {'; '.join(explain(error))}") from None
+        return {name: tuple(members or ()) for name, members in (said.groups or {}).items()}
 
     @cached_property
     def types(self) -> dict[str, Any]:
@@ -196,7 +209,11 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # yaml's own
+        if key_node.tag == "tag:yaml.org,2002:merge":  # "<<", which may be written over by a key beside it
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(problem="a key must be one word or number", problem_mark=key_node.start_mark)
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"key {key!r} is written twice", problem_mark=key_node.start_mark)
         seen.add(key)
@@ -220,3 +237,5 @@ def load_yaml(text: str, *, where: str) -> Any:
         problem = error.problem or error.context or "no YAML"
         hint = " (use blanks, not tabs)" if "'\\t'" in problem else ""
         raise ConfigurationError(f"{where}{place}: {problem}{hint}") from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow: it has no mark, only a position
+        raise ConfigurationError(f"{where}: {str(error).splitlines()[0]}") from None

@@ -70,7 +70,7 @@ class Wiring:
         """
         here = self.tasks[task_id]
         if here.kind == "branch":
-            if route not in here.branches:
+            if route is None or route not in here.branches:
                 raise ConfigurationError(
                     f"branch {task_id!r} sends route {route!r} nowhere; it knows: {', '.join(sorted(here.branches))}"
                 )

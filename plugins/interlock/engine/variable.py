@@ -7,7 +7,7 @@ from typing import Any
 
 from interlock.domain.contract import variable_prefix
 from interlock.domain.policy import Policy, TrainingThreshold
-from interlock.domain.routing import NEVER
+from interlock.domain.threshold import NEVER
 from interlock.domain.version import Bundle
 from interlock.ledger.case import CaseFile
 

@@ -102,7 +102,10 @@ def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task:
 
 
 def _insert_cases(tx: Transaction, run: WorkflowRun, accepted: Sequence[NewCase], task: str, taken: Taken) -> None:
-    cases, keys, payloads, labels = [], [], [], []
+    cases: list[Row] = []
+    keys: list[Row] = []
+    payloads: list[Row] = []
+    labels: list[Row] = []
     for row in accepted:
         case_id, secret = new_id(), secrets.token_bytes(32)
         body = dict(row.payload)

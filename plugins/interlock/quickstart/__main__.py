@@ -54,7 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--once", action="store_true", help="end when the run is over or waits for people")
     parser.add_argument("--source", type=Path, help="file with the cases; left out, the Dag's own example")
-    parser.add_argument("--port", type=int, default=8080, help="of Airflow's UI; another is taken when it is in use")
+    parser.add_argument("--port", type=int, default=8080, help="of Airflow's UI (default: %(default)s; another when it is in use)")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="folder with dags/ (default: here)")
     parser.add_argument("--home", type=Path, help="AIRFLOW_HOME (default: .airflow in the project)")
     parser.add_argument("--workflow", default="support_triage", help="the Dag to run (default: %(default)s)")
@@ -74,7 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     port = free_port(options.port)
-    if port != options.port:
+    if options.port not in (0, port):
         say(f"port {options.port} is in use, taking {port}")
     plugins = options.project / "plugins"
     environment = local_environment(
@@ -104,11 +104,11 @@ def _run(options: argparse.Namespace) -> int:
         )
         state = follower.until_it_stands(between=airflow.check_alive)
         say(f"the run {_STANDS[state]}, {time.monotonic() - begun:.0f} s after the start\n")
-        if state == "failed":
-            _tell_failed_tasks(airflow, follower)
-            return 1
         if is_workflow:
             say(_summary(ledger, options.workflow, run_id) + "\n")
+        if follower.failed or state == "failed":
+            _tell_failed_tasks(airflow, follower)
+            return 1
         if not options.once:
             _stay(airflow, follower, lambda: _summary(ledger, options.workflow, run_id) if is_workflow else "")
         return 0

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _COLUMN = 13
+_NAMED = 5
+"""Of cases that stand nowhere, so many are named: one is enough to look into."""
 
 
 def describe_summary(summary: Mapping[str, Any]) -> str:
     """Return *summary* as lines for a terminal."""
     lines = [
         f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}",
-        _line("cases", f"{summary['cases_total']} taken in: {_counts(summary['by_state'])}"),
+        _line("cases", _cases(summary)),
         _line("by route", _counts(summary["by_route"])),
         _line("automatic", _automatic(summary)),
         _line("sent", f"{summary['effects_sent']}"),
@@ -27,13 +29,20 @@ def describe_summary(summary: Mapping[str, Any]) -> str:
         *(_line("stage", _stage(entry)) for entry in summary["stages"]),
     ]
     if summary["unplaced"]:
-        listing = ", ".join(f"{entry['case']} ({entry['state']})" for entry in summary["unplaced"])
-        lines.append(_line("no place", f"nothing takes these cases on: {listing}"))
+        listing = [f"{entry['case']} ({entry['state']})" for entry in summary["unplaced"]]
+        more = " and more" if len(listing) > _NAMED else ""
+        lines.append(_line("no place", f"nothing takes these cases on: {', '.join(listing[:_NAMED])}{more}"))
     return "\n".join(line for line in lines if line)
 
 
 def _line(what: str, text: str) -> str:
     return f"  {what:<{_COLUMN}}{text}" if text else ""
+
+
+def _cases(summary: Mapping[str, Any]) -> str:
+    if not summary["cases_total"]:
+        return "none taken in that the ledger did not have already"
+    return f"{summary['cases_total']} taken in: {_counts(summary['by_state'])}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
