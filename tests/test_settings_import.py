@@ -160,9 +160,7 @@ def import_and_list(environment, path):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_second_import_changes_what_changed_and_keeps_a_password_that_is_left_out(
-    metadata_database, tmp_path
-):
+def test_a_second_import_changes_what_changed_and_keeps_a_password_that_is_left_out(metadata_database, tmp_path):
     first = (
         "airflow:\n"
         "  connections:\n"

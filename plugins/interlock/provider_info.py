@@ -30,7 +30,7 @@ def get_provider_info() -> dict[str, Any]:
         "cli": ["interlock.cli.get_commands"],
         "connection-types": [
             {
-                "connection-type": "interlock_ledger",
+                "connection-type": "interlock",
                 "hook-class-name": "interlock.hooks.ledger.LedgerHook",
                 "hook-name": "Interlock ledger",
             }

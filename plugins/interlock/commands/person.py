@@ -66,7 +66,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
             raise NotAuthorised("your token is no longer good. Run: airflow interlock login") from None
         if error.status == 0:
             raise InputError(f"Airflow does not answer at {client.url}: {error}. Is the API server up?") from None
-        raise InputError(str(error)) from None
+        raise InputError(error.told) from None
     finally:
         client.close()
 
@@ -81,7 +81,7 @@ def login(args: Any) -> None:
     try:
         token = client.login(name, password)
     except ApiRefused as error:
-        raise NotAuthorised(f"{url} does not let {name!r} in: {error}") from None
+        raise NotAuthorised(f"{url} does not let {name!r} in: {error.told}") from None
     finally:
         client.close()
     path = token_file()

@@ -20,7 +20,7 @@ def resume(args: Any) -> None:
     try:
         run_id = client.trigger(args.dag or args.workflow, {"interlock_resume": True})
     except ApiRefused as error:
-        raise InputError(f"the run could not be started: {error}") from None
+        raise InputError(f"the run could not be started: {error.told}") from None
     finally:
         client.close()
     print(f"run {run_id} takes up the waiting cases of {args.workflow}; see: airflow interlock summary {run_id}")

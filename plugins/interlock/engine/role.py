@@ -275,7 +275,6 @@ class _Worker:
             change: dict[str, Any] = {
                 "context": {**row["context"], self.role.contract.__name__: handoff["id"]},
                 "handoff_id": handoff["id"],
-                "reason": None,
                 **self.session.place_after(row["route"]),
             }
             if self.role.name == "drafting":

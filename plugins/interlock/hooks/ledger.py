@@ -22,14 +22,14 @@ from interlock.ledger.book import Ledger
 
 class LedgerHook(BaseHook):
     """
-    The ledger behind an Airflow connection of type ``interlock_ledger``.
+    The ledger behind an Airflow connection of type ``interlock``.
 
     :param ledger_conn_id: the connection; left out, ``[interlock] ledger_conn_id``.
     """
 
     conn_name_attr = "ledger_conn_id"
     default_conn_name = "interlock_ledger"
-    conn_type = "interlock_ledger"
+    conn_type = "interlock"
     hook_name = "Interlock ledger"
 
     def __init__(self, ledger_conn_id: str | None = None) -> None:

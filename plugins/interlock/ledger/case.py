@@ -72,6 +72,7 @@ def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task:
     A business key that has a case already opens no second one; when the content is another, the row is quarantined under
     a key of its own, so that nothing is lost.
     """
+    tx.take_turns(f"intake:{run.environment}:{run.workflow}")
     taken = Taken()
     known = _by_business_key(tx.connection, run, {row.business_key for row in rows})
     seen: set[str] = set()

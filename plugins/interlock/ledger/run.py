@@ -99,6 +99,7 @@ def start_run(
         "revision": 1,
     }
     with ledger.write(actor=actor, chain=f"run:{row['id']}") as tx:
+        tx.take_turns(f"run:{ledger.environment}:{dag_id}:{run_id}")
         there = tx.connection.execute(
             select(workflow_run.c.id).where(
                 workflow_run.c.environment == ledger.environment,

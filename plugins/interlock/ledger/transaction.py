@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Table, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from interlock.domain.audit import GENESIS, link_digest
@@ -107,6 +107,17 @@ class Transaction:
         self._tell(table, after, kind, facts)
         return after
 
+    def take_turns(self, name: str) -> None:
+        """
+        Let other transactions that take turns at *name* wait until this one ends.
+
+        For what is looked for before it is inserted: no row is there yet that could be locked. A write transaction on
+        SQLite is alone anyway.
+        """
+        if self.connection.dialect.name == "postgresql":
+            key = int.from_bytes(bytes.fromhex(digest(name)[:16]), signed=True)
+            self.connection.execute(select(func.pg_advisory_xact_lock(key)))
+
     def tell(self, kind: str, subject: str, facts: dict[str, Any]) -> None:
         """Record an event about something that is no row."""
         self._events.append((kind, subject, {"facts": facts}))
@@ -166,6 +177,10 @@ def write(engine: Engine, *, actor: Actor, chain: str, at: datetime) -> Iterator
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """Open a read transaction: one consistent picture, and no writer waits for it."""
-    with translated_errors(), engine.connect().execution_options(interlock_read_only=True) as connection:
+    options: dict[str, Any] = {"interlock_read_only": True}
+    if engine.dialect.name == "postgresql":  # each of whose statements would see another instant
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with translated_errors(), engine.connect() as connection:
+        connection.execution_options(**options)
         with connection.begin():
             yield connection

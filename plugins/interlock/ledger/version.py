@@ -21,6 +21,7 @@ def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tu
     The text that is in force already is not published again: its version is returned, with False.
     """
     with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{bundle.workflow}") as tx:
+        tx.take_turns(tx.chain)
         current = _in_force(tx.connection, ledger.environment, bundle.workflow, tx.at)
         if current is not None and current.bundle.digest == bundle.digest:
             return current, False

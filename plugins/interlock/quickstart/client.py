@@ -23,10 +23,11 @@ _ATTEMPTS = 6
 
 
 class ApiRefused(InterlockError):
-    """Airflow's API answered with an error; *status* is the HTTP status."""
+    """Airflow's API answered with an error; *status* is the HTTP status, *told* the words of the answer alone."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, told: str = "") -> None:
         self.status = status
+        self.told = told or message
         super().__init__(message)
 
 
@@ -183,7 +184,9 @@ class AirflowClient:
                     return dict(answer.json()) if answer.content else {}
                 if last or answer.status_code < 500:
                     raise ApiRefused(
-                        f"{method} {path} was answered {answer.status_code}: {_told(answer)}", answer.status_code
+                        f"{method} {path} was answered {answer.status_code}: {_told(answer)}",
+                        answer.status_code,
+                        _told(answer),
                     )
             time.sleep(0.25 * attempt)
         raise AssertionError("unreachable")

@@ -67,7 +67,7 @@ def _short(payload: Mapping[str, Any]) -> str:
 
 
 def _is_long(value: Any) -> bool:
-    return isinstance(value, str) and (len(value) > 60 or "\n" in value)
+    return isinstance(value, str) and (len(value) > 30 or "\n" in value)
 
 
 def escape(text: str) -> str:
