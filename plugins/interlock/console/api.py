@@ -7,6 +7,7 @@ answer its human tasks; who may vote at a gate is the policy's matter and is ask
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
@@ -16,7 +17,7 @@ from interlock.console.identity import Actor, Reader, demand
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
 from interlock.hooks.ledger import LedgerHook
-from interlock.hooks.setting import include_path
+from interlock.hooks.setting import environment, include_path
 from interlock.ledger.book import Ledger
 from interlock.ledger.case import find_case
 from interlock.ledger.gate import open_requests_of
@@ -27,8 +28,14 @@ router = APIRouter()
 
 
 def open_ledger() -> Ledger:
-    """Return the ledger; every request opens it anew, so a changed connection counts at once."""
-    return LedgerHook().get_conn()
+    """Return the ledger; every request reads the connection anew, so a changed one counts at once."""
+    return _ledger_at(LedgerHook().url(), environment())
+
+
+@lru_cache(maxsize=4)
+def _ledger_at(url: str, environment: str) -> Ledger:
+    # A PostgreSQL engine has a pool: one for each request would leave its connections behind.
+    return Ledger.open(url, environment)
 
 
 Book = Annotated[Ledger, Depends(open_ledger)]

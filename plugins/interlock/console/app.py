@@ -1,14 +1,23 @@
-"""The console's app: the API and the pages, behind Airflow's login."""
+"""
+The console's app: the API and the pages, behind Airflow's login.
+
+A browser that asks for a page gets an error as a page, everybody else as JSON. Without a login a page cannot send to
+Airflow's: it may stand in a frame that must not be left, so it is a small page that reloads the top.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
+from interlock.console.address import base_path
 from interlock.console.identity import current_person
+from interlock.console.security import SecurityHeaders
 from interlock.errors import (
     ConfigurationError,
     InputError,
@@ -37,9 +46,41 @@ def create_app() -> FastAPI:
     app.include_router(api, prefix="/api", dependencies=[Depends(current_person)])
     app.include_router(pages, dependencies=[Depends(current_person)])
     app.add_exception_handler(InterlockError, _tell)
+    app.add_exception_handler(HTTPException, _tell_http)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
-async def _tell(request: Request, error: Exception) -> JSONResponse:
+async def _tell(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    if _wants_page(request):
+        return _page(status, str(error))
     return JSONResponse({"detail": str(error), "error": type(error).__name__}, status_code=status)
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if not _wants_page(request):
+        return await http_exception_handler(request, error)
+    # Airflow answers 403 "Invalid JWT token" to the cookie of a server whose keys were changed.
+    if error.status_code == 401 or (error.status_code == 403 and "JWT" in str(error.detail)):
+        return _page(401, "", template="lost_session.html.j2", login=_login_address())
+    return _page(error.status_code, str(error.detail))
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _page(status: int, message: str, *, template: str = "error.html.j2", **values: str) -> Response:
+    from interlock.console.rendering import render
+
+    return render(template, status=status, message=message, code=status, **values)
+
+
+def _login_address() -> str:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    address = str(get_auth_manager().get_url_login())
+    is_below = "://" in address or address.startswith(f"{base_path()}/auth")
+    return address if is_below and base_path() in address else f"{base_path()}/{address.lstrip('/')}"

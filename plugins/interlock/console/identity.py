@@ -1,8 +1,8 @@
 """
 Who is asking, and whether they may: Airflow's own login, in one place.
 
-A plugin's app has no authentication of its own, so the whole app depends on :func:`current_person`. There is no CSRF token
-in Airflow, so what changes something is refused when a browser says that it comes from elsewhere.
+A plugin's app has no authentication of its own, so the whole app depends on :func:`current_person`. There is no CSRF
+token in Airflow, so what changes something is refused when a browser says that it comes from elsewhere.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def may(person: Person, method: str, dag_id: str | None, *, gate: bool = False) 
     """Tell whether *person* may do *method* with Dag *dag_id* (None: Dags as such), or with its human tasks."""
     return bool(
         get_auth_manager().is_authorized_dag(
-            method=method,  # type: ignore[arg-type]  # a Literal there
+            method=method,
             user=person.user,
             access_entity=DagAccessEntity.HITL_DETAIL if gate else None,
             details=DagDetails(id=dag_id) if dag_id else None,

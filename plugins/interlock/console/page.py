@@ -1,16 +1,175 @@
-"""The pages: the review queue and the cases of a task. Rendered on the server; nothing of them is loaded from elsewhere."""
+"""
+The pages: what waits for people, one review, one case, the cases of a run, the newest runs.
+
+Rendered on the server; a page only looks. Every button posts to the API, which asks again who may, so a page that shows
+one too many changes nothing.
+"""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from typing import Annotated, Any
 
-from interlock.console.identity import Reader
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from interlock.console.address import console_path
+from interlock.console.api import Book
+from interlock.console.identity import Person, Reader, demand, may
+from interlock.console.queue import Filter, neighbours, queue_rows
+from interlock.console.rendering import render
+from interlock.console.timeline import entries
+from interlock.domain.case import UNSENT, CaseState
+from interlock.engine import act
+from interlock.errors import InputError
+from interlock.ledger.browse import cases_of_run, newest_runs, waiting
+from interlock.ledger.run import find_run
+from interlock.ledger.show import show_case
+from interlock.ledger.summary import summarize
 
 router = APIRouter(default_response_class=HTMLResponse)
 
+SHOWN = 200
+"""Rows on a page at most; its heading says how many there are."""
+SUMMARISED = 5_000
+"""Cases up to which a page counts how many automatic ones were right, which reads each of them."""
+
 
 @router.get("/")
-def home(person: Reader) -> str:
-    """Return the review queue."""
-    return f"<h1>Interlock</h1><p>{person.id}</p>"
+@router.get("/review")
+def queue(person: Reader, ledger: Book, workflow: str = "", route: str = "", gate: str = "") -> Response:
+    """Return the review queue: what waits for people, first what waits for whoever asks."""
+    demand(person, "GET", None, "see cases")
+    wanted = Filter(workflow=workflow, route=route, gate=gate)
+    found = waiting(ledger, person=person.id, workflow=workflow, route=route, gate=gate, limit=SHOWN)
+    rows = queue_rows(ledger, found, person=person.id)
+    return render(
+        "queue.html.j2",
+        here="queue",
+        person=person,
+        rows=rows,
+        found=found,
+        wanted=wanted,
+        now=ledger.clock(),
+        may_vote=may(person, "PUT", None, gate=True),
+    )
+
+
+@router.get("/review/{name}")
+def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: str = "", gate: str = "") -> Response:
+    """Return what people are asked about one case; one that is decided by now has its own page."""
+    demand(person, "GET", None, "see cases")
+    history = show_case(ledger, name)
+    try:
+        seen = act.see(ledger, name)
+    except InputError:
+        return RedirectResponse(console_path(f"case/{history['case']['id']}"), status_code=303)
+    current = set(history["case"]["context"].values())
+    asked = next(row for row in history["gate_requests"] if row["state"] == "open")
+    wanted = Filter(workflow=workflow, route=route, gate=gate)
+    votes = [row for row in history["votes"] if row["request_id"] == asked["id"]]
+    return render(
+        "review.html.j2",
+        here="queue",
+        person=person,
+        seen=seen,
+        said=[row for row in history["handoffs"] if row["id"] in current and row["payload"] != seen["execute"]],
+        votes=votes,
+        closed=_why_not(person, seen, votes),
+        beside=neighbours(ledger, seen["case_id"], wanted, person=person.id),
+        wanted=wanted,
+        entries=entries(history),
+        now=ledger.clock(),
+    )
+
+
+@router.get("/case/{name}")
+def case(name: str, person: Reader, ledger: Book) -> Response:
+    """Return everything that the ledger knows of one case, in the order in which it happened."""
+    demand(person, "GET", None, "see cases")
+    history = show_case(ledger, name)
+    row = history["case"]
+    return render(
+        "case.html.j2",
+        here="case",
+        person=person,
+        case=row,
+        history=history,
+        entries=entries(history),
+        acts=_acts(person, row),
+    )
+
+
+@router.get("/task")
+def task(
+    person: Reader,
+    ledger: Book,
+    dag_id: str = "",
+    run_id: str = "",
+    task_id: str = "",
+    state: str = "",
+    route: str = "",
+    text: Annotated[str, Query(alias="q")] = "",
+) -> Response:
+    """
+    Return the cases of a run, as a tab of a task instance.
+
+    Airflow also sends ``map_index``; it stays the literal ``{MAP_INDEX}`` for a task that is not mapped, and a run's
+    cases are the same on every index.
+    """
+    demand(person, "GET", dag_id or None, "see cases")
+    place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
+    run = find_run(ledger, dag_id, run_id) if dag_id and run_id else None
+    if run is None:
+        return render("no_run.html.j2", here="runs", person=person, place=place)
+    figures = newest_runs(ledger, only=run.id)[0]
+    rows, total = cases_of_run(ledger, run, state=state, route=route, text=text, limit=SHOWN)
+    return render(
+        "task.html.j2",
+        here="runs",
+        person=person,
+        place=place,
+        run=run,
+        figures=figures,
+        summary=summarize(ledger, run.id) if figures["cases"] <= SUMMARISED else None,
+        rows=rows,
+        total=total,
+        wanted={"state": state, "route": route, "q": text},
+        unsent={state.value for state in UNSENT} - {CaseState.WAITING.value},
+        may_ask=may(person, "PUT", dag_id, gate=True) and person.id != "Anonymous",
+    )
+
+
+@router.get("/runs")
+def runs(person: Reader, ledger: Book) -> Response:
+    """Return the newest runs with their figures."""
+    demand(person, "GET", None, "see runs")
+    return render("runs.html.j2", here="runs", person=person, runs=newest_runs(ledger, limit=30))
+
+
+def _why_not(person: Person, seen: dict[str, Any], votes: list[dict[str, Any]]) -> str:
+    """Return why *person* cannot vote on what is *seen*; empty: they can."""
+    if person.id == "Anonymous":
+        return "Airflow knows nobody by name here (simple_auth_manager_all_admins), so nobody can sign anything off."
+    if person.id not in seen["voters"]:
+        voters = ", ".join(seen["voters"]) or "nobody"
+        return f"You are {person.id}; at gate {seen['gate']} these people vote: {voters}."
+    if not may(person, "PUT", seen["run"]["dag_id"], gate=True):
+        return f"Your role in Airflow may look, but not answer the human tasks of {seen['run']['dag_id']}."
+    mine = next((row for row in votes if row["person"] == person.id), None)
+    if mine is not None:
+        left = seen["votes_needed"] - len(votes)
+        return f"You voted {mine['answer']!r}; {left} more of {seen['votes_needed']} votes are needed."
+    return ""
+
+
+def _acts(person: Person, row: dict[str, Any]) -> dict[str, bool]:
+    """Return what *person* can do to a case from its page."""
+    state = CaseState(row["state"])
+    known = person.id != "Anonymous"
+    changes = known and may(person, "PUT", None)
+    return {
+        "review": state is CaseState.WAITING,
+        "ask": known and may(person, "PUT", None, gate=True) and state in UNSENT - {CaseState.WAITING},
+        "resubmit": changes and state in (CaseState.QUARANTINED, CaseState.DEAD) and bool(row["run_id"]),
+        "close": changes and state not in (CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED),
+    }

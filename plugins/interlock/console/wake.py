@@ -1,9 +1,9 @@
 """
 Waking a parked gate after its last vote, by Airflow's own API and as the person who cast it.
 
-Two facts of Airflow 3.3 shape this. An answer within a few seconds of parking can fail the task, because the worker's exit
-is still on its way; so it waits. And a gate that is about to park has no request yet; so it looks again for a while. If all
-fails, the gate looks by itself every ten minutes.
+Two facts of Airflow 3.3 shape this. An answer within a few seconds of parking can fail the task, because the worker's
+exit is still on its way; so it waits. And a gate that is about to park has no request yet; so it looks again for a
+while. If all fails, the gate looks by itself every ten minutes.
 """
 
 from __future__ import annotations

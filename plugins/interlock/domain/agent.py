@@ -88,7 +88,9 @@ class ModelAgent(_Declared):
     concurrency: int = Field(default=8, ge=1, le=512)
     """Calls in flight at once."""
     confidence_field: str | None = None
-    """Field of the contract that carries a *calibrated* confidence. Left out, as it should be for a text model: none."""
+    """
+    Field of the contract that carries a *calibrated* confidence. Left out, as it should be for a text model: none.
+    """
 
 
 AgentDeclaration = Annotated[

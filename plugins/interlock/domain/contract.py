@@ -39,7 +39,9 @@ def contract_digest(contract: type[Contract]) -> str:
 
 
 def variable_prefix(contract_name: str) -> str:
-    """Return the snake case of *contract_name*: ``SupportReply`` is ``support_reply`` in rules, templates and prompts."""
+    """
+    Return the snake case of *contract_name*: ``SupportReply`` is ``support_reply`` in rules, templates and prompts.
+    """
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", contract_name).lower()
 
 

@@ -1,9 +1,9 @@
 """
 Conditions in CEL, type-checked against the contracts when a policy is read.
 
-Two traps of the library are closed here. An evaluation that fails does not raise but returns a value that *is* the error,
-so :meth:`Expression.evaluate` looks at its type. And a qualified name (``case.tier``) is checked only when it is declared
-as a variable of that very name, so every field of every contract is declared.
+Two traps of the library are closed here. An evaluation that fails does not raise but returns a value that *is* the
+error, so :meth:`Expression.evaluate` looks at its type. And a qualified name (``case.tier``) is checked only when it is
+declared as a variable of that very name, so every field of every contract is declared.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ KNOWN: dict[str, Any] = {
 }
 """
 What every condition may read beside the contracts: the last answer's calibrated confidence (absent when there is none),
-the policy's threshold, the number of the branch attempt from 1, and the case's empty (``missing``) and filled (``known``)
-optional fields.
+the policy's threshold, the number of the branch attempt from 1, and the case's empty (``missing``) and filled
+(``known``) optional fields.
 """
 
 _STRING_LITERAL = re.compile(r"r?'(?:[^'\\]|\\.)*'|r?\"(?:[^\"\\]|\\.)*\"")

@@ -50,7 +50,8 @@ def _rules(policy: Policy, routes: list[str]) -> list[str]:
 
 def _runbook(policy: Policy) -> list[str]:
     lines = [
-        f"  {failure}: {recovery.retries} times, first pause {format_duration(recovery.backoff_seconds)}, then {recovery.then}"
+        f"  {failure}: {recovery.retries} times, first pause {format_duration(recovery.backoff_seconds)}, "
+        f"then {recovery.then}"
         for failure, recovery in policy.runbook.items()
     ]
     return lines or ["  any failure: 2 times, first pause 0.5 s, then stop"]

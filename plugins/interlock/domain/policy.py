@@ -1,8 +1,8 @@
 """
 The rules, gates and checks of a workflow, as written in ``policy.yaml``.
 
-This is the parsed text; whether its rules type-check and its routes are served is :mod:`interlock.domain.check`'s matter.
-The words are those of a policy author, so every problem is told with the place where it stands.
+This is the parsed text; whether its rules type-check and its routes are served is :mod:`interlock.domain.check`'s
+matter. The words are those of a policy author, so every problem is told with the place where it stands.
 """
 
 from __future__ import annotations

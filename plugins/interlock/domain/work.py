@@ -78,11 +78,14 @@ class Agent(Protocol):
     name: str
     kind: str
     digest: str
-    """Of all that makes its answers: settings, prompt or template text, model name, training data. Known before work."""
+    """
+    Of all that makes its answers: settings, prompt or template text, model name, training data. Known before work.
+    """
 
     def prepare(self) -> Mapping[str, Any]:
         """
-        Make the agent ready (train or load its artefact) and return a report of JSON types; ``{}`` when there is nothing.
+        Make the agent ready (train or load its artefact) and return a report of JSON types; ``{}`` when there is
+        nothing.
 
         A classifier reports ``accuracy``, ``calibration_error``, ``curve`` (threshold, coverage, error) and more.
         """

@@ -1,8 +1,9 @@
 """
 What people do to cases: vote, edit, ask for review, resubmit, close.
 
-Every act comes in through the authenticated API, which says who *person* is; nobody can choose it. Each is one transaction
-on the case's own chain, so an act and a running task never both win: whoever comes second finds the case changed.
+Every act comes in through the authenticated API, which says who *person* is; nobody can choose it. Each is one
+transaction on the case's own chain, so an act and a running task never both win: whoever comes second finds the case
+changed.
 """
 
 from __future__ import annotations

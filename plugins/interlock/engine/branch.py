@@ -66,7 +66,9 @@ def _route_group(
 
 
 def _destination(session: Session, decision: Decision) -> tuple[Decision, dict[str, Any]]:
-    """Return the decision as it can be carried out, and where the case goes; what no task serves goes to people or stops."""
+    """
+    Return the decision as it can be carried out, and where the case goes; what no task serves goes to people or stops.
+    """
     if decision.route == "stop":
         return decision, {"state": CaseState.DEAD, "reason": f"rule {decision.rule!r} stops it"}
     try:

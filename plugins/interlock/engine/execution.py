@@ -1,8 +1,9 @@
 """
 Carrying effects out, once each, and only what is authorised.
 
-Before anything is sent the effect is claimed in the ledger, in the transaction that checks the authorisation against the
-digest of what is sent. An effect that an earlier attempt may have sent is looked for at the target before it is repeated.
+Before anything is sent the effect is claimed in the ledger, in the transaction that checks the authorisation against
+the digest of what is sent. An effect that an earlier attempt may have sent is looked for at the target before it is
+repeated.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class _Executor:
         self.leased_seconds = 0.0
 
     def wait_for_leases(self) -> bool:
-        """Wait for effects that another process holds, and tell whether there are any: then they are ours to look for."""
+        """
+        Wait for effects that another process holds, and tell whether there are any: then they are ours to look for.
+        """
         if not self.leased_seconds:
             return False
         self.session.log.info("another attempt holds some effects; waiting %.0f s for its lease", self.leased_seconds)

@@ -1,8 +1,8 @@
 """
 A gate's turn: asking people about the cases that wait, and counting an answer that came through Airflow's own request.
 
-Votes are rows of the ledger, one a case. Airflow's request is the bell: its answer counts for the undecided cases that it
-listed, and only where what would be sent is still what it showed.
+Votes are rows of the ledger, one a case. Airflow's request is the bell: its answer counts for the undecided cases that
+it listed, and only where what would be sent is still what it showed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 Taking cases in: rows of a source become cases, or are quarantined with the field and the reason.
 
-Rows are written in groups, each with its own transaction, and a row whose business key has a case already opens no second
-one; so an intake that was cut off is simply run again.
+Rows are written in groups, each with its own transaction, and a row whose business key has a case already opens no
+second one; so an intake that was cut off is simply run again.
 """
 
 from __future__ import annotations

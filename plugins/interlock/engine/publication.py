@@ -36,8 +36,8 @@ def publish_bundle(
         raise PolicyError(f"{bundle.workflow} was not published: " + "; ".join(problems))
     if ledger.environment in NEEDS_APPROVAL:
         raise PolicyError(
-            f"environment {ledger.environment!r} asks for approvals before a version is in force, and there is no way to "
-            "give them yet. Publish to 'test' ([interlock] environment)"
+            f"environment {ledger.environment!r} asks for approvals before a version is in force, and there is no way "
+            "to give them yet. Publish to 'test' ([interlock] environment)"
         )
     version, is_new = publish(ledger, bundle, author=Actor("person", person), reason=reason)
     return {

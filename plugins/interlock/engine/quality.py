@@ -1,4 +1,6 @@
-"""Holding the run's cases against a suite before anything rests on them: failing rows to quarantine, the rest goes on."""
+"""
+Holding the run's cases against a suite before anything rests on them: failing rows to quarantine, the rest goes on.
+"""
 
 from __future__ import annotations
 

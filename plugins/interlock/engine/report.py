@@ -21,8 +21,8 @@ def report_run(session: Session) -> dict[str, Any]:
     if lost:
         where = ", ".join(sorted({f"{row['state']} at {row['task']!r}" for row in lost}))
         raise Stopped(
-            f"{len(lost)} cases are in no resting place: {where}. Look at the tasks above that failed; clear them, or go "
-            f"on with: airflow interlock resume {session.run.workflow}"
+            f"{len(lost)} cases are in no resting place: {where}. Look at the tasks above that failed; clear them, or "
+            f"go on with: airflow interlock resume {session.run.workflow}"
         )
     with session.write() as tx:
         end_run(tx, session.run)

@@ -1,10 +1,10 @@
 """
 Carrying a role out over all cases whose turn it is.
 
-Each case succeeds or fails by itself. Answers are checked against the contract and written in groups, the handoff and the
-case's move in one transaction, so a task that was killed finds its cases where they stand and takes up what is missing.
-What fails is repeated by the policy's runbook, then it is a dead letter; the task itself fails only for what a retry of
-the task can help, or when ``stop_when`` says that too many cases fail.
+Each case succeeds or fails by itself. Answers are checked against the contract and written in groups, the handoff and
+the case's move in one transaction, so a task that was killed finds its cases where they stand and takes up what is
+missing. What fails is repeated by the policy's runbook, then it is a dead letter; the task itself fails only for what a
+retry of the task can help, or when ``stop_when`` says that too many cases fail.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What a task holds while it works: the ledger, the run with its pinned version, its turn, and where cases go from it."""
+"""
+What a task holds while it works: the ledger, the run with its pinned version, its turn, and where cases go from it.
+"""
 
 from __future__ import annotations
 

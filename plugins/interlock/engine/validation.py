@@ -1,8 +1,8 @@
 """
 Checking drafts, and authorising those that policy lets go by themselves.
 
-An authorisation is written here or by votes at a gate, and nowhere else. Only the route ``auto`` is authorised here, on the
-basis of its routing decision and bound to the digest of exactly what will be executed.
+An authorisation is written here or by votes at a gate, and nowhere else. Only the route ``auto`` is authorised here, on
+the basis of its routing decision and bound to the digest of exactly what will be executed.
 """
 
 from __future__ import annotations

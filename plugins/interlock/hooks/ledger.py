@@ -1,8 +1,8 @@
 """
 From an Airflow connection to the ledger.
 
-The connection ``interlock_ledger`` says where it is: a host is a PostgreSQL server, ``extra.path`` (or nothing) a SQLite
-file. Without a connection, ``[interlock] ledger_url`` counts, and without that a file beside Airflow's own.
+The connection ``interlock_ledger`` says where it is: a host is a PostgreSQL server, ``extra.path`` (or nothing) a
+SQLite file. Without a connection, ``[interlock] ledger_url`` counts, and without that a file beside Airflow's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The section ``[interlock]`` of Airflow's configuration, with defaults that hold when the distribution is not installed."""
+"""
+The section ``[interlock]`` of Airflow's configuration, with defaults that hold when the distribution is not installed.
+"""
 
 from __future__ import annotations
 

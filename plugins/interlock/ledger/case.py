@@ -69,8 +69,8 @@ def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task:
     """
     Open a case for each of *rows*, standing at *task*, or quarantine it.
 
-    A business key that has a case already opens no second one; when the content is another, the row is quarantined under
-    a key of its own, so that nothing is lost.
+    A business key that has a case already opens no second one; when the content is another, the row is quarantined
+    under a key of its own, so that nothing is lost.
     """
     tx.take_turns(f"intake:{run.environment}:{run.workflow}")
     taken = Taken()

@@ -1,9 +1,9 @@
 """
 Opening the ledger's database: SQLite in WAL mode, or PostgreSQL.
 
-A write transaction on SQLite begins with ``BEGIN IMMEDIATE``: with the plain ``BEGIN`` two tasks that read and then write
-would meet as "database is locked" without waiting. No connection is kept between transactions on SQLite, because the
-LocalExecutor forks.
+A write transaction on SQLite begins with ``BEGIN IMMEDIATE``: with the plain ``BEGIN`` two tasks that read and then
+write would meet as "database is locked" without waiting. No connection is kept between transactions on SQLite, because
+the LocalExecutor forks.
 """
 
 from __future__ import annotations

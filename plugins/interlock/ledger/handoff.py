@@ -1,8 +1,8 @@
 """
 What one role passes to the next: keyed, so that a retried task finds what is there and pays for nothing twice.
 
-The key is the digest of all that makes the answer: the input, the contract, the agent with its prompt and model. A changed
-prompt is another key, and so a new answer.
+The key is the digest of all that makes the answer: the input, the contract, the agent with its prompt and model. A
+changed prompt is another key, and so a new answer.
 """
 
 from __future__ import annotations

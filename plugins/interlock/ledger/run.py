@@ -1,8 +1,8 @@
 """
 Runs of a workflow, and the attempts of their tasks.
 
-An attempt is a fence: when a task is tried again, its earlier process may still be alive (its supervisor was killed, its
-heartbeat lost). Every write of a task asks whether a later attempt has begun, and stops if so.
+An attempt is a fence: when a task is tried again, its earlier process may still be alive (its supervisor was killed,
+its heartbeat lost). Every write of a task asks whether a later attempt has begun, and stops if so.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def start_run(
     is_resume: bool,
     actor: Actor,
 ) -> WorkflowRun:
-    """Record that Dag run *run_id* began under *version*; return the run, which may be one that another task recorded."""
+    """
+    Record that Dag run *run_id* began under *version*; return the run, which may be one that another task recorded.
+    """
     row = {
         "id": new_id(),
         "environment": ledger.environment,

@@ -1,8 +1,8 @@
 """
 State and the events that tell of it, in one transaction.
 
-Writers do not touch tables directly: :meth:`Transaction.insert` and :meth:`Transaction.update` write the rows and set the
-events aside, and the events are chained when the transaction ends. The head of the chain is locked last and for the
+Writers do not touch tables directly: :meth:`Transaction.insert` and :meth:`Transaction.update` write the rows and set
+the events aside, and the events are chained when the transaction ends. The head of the chain is locked last and for the
 shortest time, so that writers of other chains never wait for it.
 """
 
@@ -65,7 +65,9 @@ class Transaction:
         self._events: list[tuple[str, str, dict[str, Any]]] = []
 
     def insert(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> None:
-        """Insert *rows*, each with an event *kind* that keeps ``facts(row)`` (no personal data) beside the row's digest."""
+        """
+        Insert *rows*, each with an event *kind* that keeps ``facts(row)`` (no personal data) beside the row's digest.
+        """
         if not rows:
             return
         complete = [{column.name: row.get(column.name, _default(column)) for column in table.columns} for row in rows]
@@ -167,7 +169,9 @@ def _default(column: Any) -> Any:
 
 @contextmanager
 def write(engine: Engine, *, actor: Actor, chain: str, at: datetime) -> Iterator[Transaction]:
-    """Open a write transaction; it is committed with its events when the block ends, and leaves nothing when it raises."""
+    """
+    Open a write transaction; it is committed with its events when the block ends, and leaves nothing when it raises.
+    """
     with translated_errors(), engine.begin() as connection:
         transaction = Transaction(connection, actor=actor, chain=chain, at=at)
         yield transaction

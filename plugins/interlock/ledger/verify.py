@@ -1,8 +1,8 @@
 """
 Whether the ledger says what was recorded: the chains of events, and the state rows against their last event.
 
-A row that no event tells of, a row whose digest is not its last event's, and a row that an event tells of but that is gone
-are all found. A payload is held against the keyed digests that refer to it, unless its case was forgotten.
+A row that no event tells of, a row whose digest is not its last event's, and a row that an event tells of but that is
+gone are all found. A payload is held against the keyed digests that refer to it, unless its case was forgotten.
 """
 
 from __future__ import annotations

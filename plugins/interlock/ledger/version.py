@@ -1,4 +1,6 @@
-"""Publishing versions of a workflow, and which one is in force. A version is never changed, only followed by another."""
+"""
+Publishing versions of a workflow, and which one is in force. A version is never changed, only followed by another.
+"""
 
 from __future__ import annotations
 

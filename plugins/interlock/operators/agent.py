@@ -19,8 +19,8 @@ class _AgentCarriedOperator(AgentRoleOperator):
     """
     :param agent: name of an agent in ``agents.yaml``; the published declaration counts, not the file.
     :param contract: what its answers must satisfy.
-    :param reads: contracts of the earlier handoffs that it sees beside the case itself: the shared context. Left out, it
-        sees the case alone. A case that has no such handoff is a dead letter with that reason.
+    :param reads: contracts of the earlier handoffs that it sees beside the case itself: the shared context. Left out,
+        it sees the case alone. A case that has no such handoff is a dead letter with that reason.
     """
 
     interlock_kind: ClassVar[TaskKind] = "role"
@@ -65,7 +65,9 @@ class ReasoningOperator(_AgentCarriedOperator):
 
 
 class DraftingOperator(_AgentCarriedOperator):
-    """Writes what would be executed: a reply, an order, a change. What it writes last is what people see at the gate."""
+    """
+    Writes what would be executed: a reply, an order, a change. What it writes last is what people see at the gate.
+    """
 
     __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"
     role = "drafting"

@@ -1,8 +1,9 @@
 """
-What all our operators share: they take the cases whose turn it is at their task, and skip themselves when there are none.
+What all our operators share: they take the cases whose turn it is at their task, and skip themselves when there are
+none.
 
-They run on the trigger rule ``none_failed`` and never skip each other: the ledger routes cases, Airflow orders tasks. A task
-that is tried again takes up only what is missing, so a retry is cheap and is on by default.
+They run on the trigger rule ``none_failed`` and never skip each other: the ledger routes cases, Airflow orders tasks. A
+task that is tried again takes up only what is missing, so a retry is cheap and is on by default.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ class ExecutionOperator(AgentRoleOperator):
     """
     Carries out what is authorised, and refuses any case that has no authorisation for exactly what would be sent.
 
-    Marking a gate as success, clearing tasks or triggering this one by hand changes nothing about that: authorisations are
-    rows of the ledger, written by validation and by votes alone.
+    Marking a gate as success, clearing tasks or triggering this one by hand changes nothing about that: authorisations
+    are rows of the ledger, written by validation and by votes alone.
 
     :param connector: name of a connector in ``include/company/ecosystem.yaml``.
     :param routes: routes whose cases it takes. Left out: those that no task beside it names.

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 class IntakeOperator(AgentRoleOperator):
     """
-    Opens a case for each row of a source that satisfies the contract; the others go to quarantine with the field and why.
+    Opens a case for each row of a source that satisfies the contract; the others go to quarantine with the field and
+    why.
 
-    In a run that ``airflow interlock resume`` started it takes up the cases that wait in the ledger instead, each where it
-    stands.
+    In a run that ``airflow interlock resume`` started it takes up the cases that wait in the ledger instead, each where
+    it stands.
 
     :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
     :param source: a file (CSV, JSON lines, Parquet), a query through a connection, or an HTTP address; templated. See

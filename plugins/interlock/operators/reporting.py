@@ -17,7 +17,8 @@ class ReportingOperator(AgentRoleOperator):
     """
     Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on.
 
-    It runs whatever became of the tasks above it (``trigger_rule="all_done"``), because a run that failed is counted too.
+    It runs whatever became of the tasks above it (``trigger_rule="all_done"``), because a run that failed is counted
+    too.
     """
 
     interlock_kind: ClassVar[TaskKind] = "report"

@@ -55,7 +55,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="end when the run is over or waits for people")
     parser.add_argument("--source", type=Path, help="file with the cases; left out, the Dag's own example")
     parser.add_argument(
-        "--port", type=int, default=8080, help="of Airflow's UI (default: %(default)s; another when it is in use)"
+        "--port", type=int, default=8080, help="of Airflow's UI (%(default)s; another when it is taken)"
     )
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="folder with dags/ (default: here)")
     parser.add_argument("--home", type=Path, help="AIRFLOW_HOME (default: .airflow in the project)")

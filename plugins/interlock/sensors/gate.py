@@ -1,8 +1,8 @@
 """
 The approval gate: parked in ``awaiting_input``, where it holds no worker slot, until people have decided its cases.
 
-Votes are rows of the ledger, one a case, from the console, the API or a terminal. Airflow's own request rings the bell and
-is a way in: its answer counts for the undecided cases that it listed. On Airflow 3.3 the text of a request is never
+Votes are rows of the ledger, one a case, from the console, the API or a terminal. Airflow's own request rings the bell
+and is a way in: its answer counts for the undecided cases that it listed. On Airflow 3.3 the text of a request is never
 refreshed, so what it lists is fixed when the gate is first parked.
 """
 
@@ -33,8 +33,8 @@ class ApprovalGateSensor(BaseSensorOperator):
     """
     Waits until every case that stands at it is approved or rejected, or until the policy's ``release_after``.
 
-    What is undecided then stays in the ledger and goes on in a resume run; it is never a yes. A gate that is tried again
-    reads the votes that are there before it asks anybody.
+    What is undecided then stays in the ledger and goes on in a resume run; it is never a yes. A gate that is tried
+    again reads the votes that are there before it asks anybody.
 
     Unless the Dag says otherwise: ``trigger_rule="none_failed"``, ``retries=2``, ``retry_delay`` 10 seconds.
 

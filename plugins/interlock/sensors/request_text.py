@@ -22,8 +22,8 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!])")
 def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: Sequence[str]) -> str:
     """Return the body of the request that lists *cases*."""
     lines = [
-        f"**Approve** and **Reject** answer for the {len(cases)} cases below that are still undecided; **Go on** leaves "
-        "them to a later run. One by one, edit included: "
+        f"**Approve** and **Reject** answer for the {len(cases)} cases below that are still undecided; **Go on** "
+        "leaves them to a later run. One by one, edit included: "
         f"[review page]({address}), or `airflow interlock review list`.",
         "",
         f"May answer: {', '.join(voters) or 'nobody'}.",

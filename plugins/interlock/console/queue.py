@@ -1,0 +1,83 @@
+"""
+The review queue: a row for each case that waits, and which case comes before and after another.
+
+A row carries the digest of what its voter would sign, so that several can be approved at once without any of them being
+approved for something that changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from interlock.console.rendering import message_of
+from interlock.engine.gate import draft_of
+from interlock.ledger.book import Ledger
+from interlock.ledger.browse import Waiting, waiting
+from interlock.ledger.case import load_files
+from interlock.ledger.handoff import load_handoffs
+
+IN_ORDER = 2_000
+"""Cases among which the next is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What of the queue is looked at; empty: everything."""
+
+    workflow: str = ""
+    route: str = ""
+    gate: str = ""
+
+    def query(self, **changes: str) -> str:
+        """Return the filter, with *changes*, as the query of an address: empty, or with its question mark."""
+        kept = {name: value for name, value in {**asdict(self), **changes}.items() if value}
+        return f"?{urlencode(kept)}" if kept else ""
+
+
+def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str, Any]]:
+    """Return a row for each open request: its case, its message, what would be sent, and whether it is *person*'s."""
+    with ledger.read() as connection:
+        files = {file.id: file for file in load_files(connection, list(found.cases.values()))}
+        drafts = load_handoffs(connection, [row["draft_id"] for row in found.cases.values() if row["draft_id"]])
+    rows = []
+    for request in found.requests:
+        file = files[request["case_id"]]
+        draft, _ = draft_of(file, drafts)
+        rows.append(
+            {
+                "case_id": file.id,
+                "business_key": file.row["business_key"],
+                "workflow": file.row["workflow"],
+                "route": file.row["route"] or "",
+                "why": file.row["reason"] or "",
+                "gate": request["gate"],
+                "opened_at": request["opened_at"],
+                "digest": request["seen_digest"],
+                "is_mine": person in request["voters"] and request["id"] not in found.voted,
+                "voted": found.voted.get(request["id"], ""),
+                "voters": request["voters"],
+                "message": message_of(file.payload),
+                "draft": draft,
+                "action": request["action"],
+            }
+        )
+    return rows
+
+
+def neighbours(ledger: Ledger, case_id: str, wanted: Filter, *, person: str) -> dict[str, Any]:
+    """Return ``previous`` and ``next`` of a case in the queue (ids or None), its ``position`` and the ``total``."""
+    found = waiting(
+        ledger, person=person, workflow=wanted.workflow, route=wanted.route, gate=wanted.gate, limit=IN_ORDER
+    )
+    ids = [row["case_id"] for row in found.requests]
+    if case_id not in ids:
+        return {"previous": None, "next": ids[0] if ids else None, "position": None, "total": found.total}
+    at = ids.index(case_id)
+    return {
+        "previous": ids[at - 1] if at else None,
+        "next": ids[at + 1] if at + 1 < len(ids) else None,
+        "position": at + 1,
+        "total": found.total,
+    }

@@ -1,0 +1,105 @@
+"""
+The history of one case as entries in the order in which they happened, for people to read.
+
+Handoffs, decisions, votes and effects tell what their audit event tells and more, so only events that none of these
+stands for get an entry of their own; all events are listed below the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_TOLD = {
+    "case.taken_in": "taken in",
+    "case.taken_up": "taken up by a later run",
+    "case.resubmitted": "resubmitted",
+    "case.closed": "closed",
+    "case.rejected": "rejected: nothing is sent",
+    "review.asked": "a person asked for a review",
+    "draft.edited": "a person edited the draft",
+    "execution.failed": "sending failed",
+    "execution.refused": "the other system refused it",
+    "quality.quarantined": "quarantined by a data check",
+}
+"""Events with an entry of their own."""
+
+
+def entries(history: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return entries (``at``, ``mark``, ``title``, ``lines``, ``payload``, ``meta``) of a case's *history*."""
+    found = [*_events(history), *_handoffs(history), *_decisions(history), *_gates(history), *_effects(history)]
+    return sorted(found, key=lambda entry: str(entry["at"]))
+
+
+def _entry(at: str, mark: str, title: str, **more: Any) -> dict[str, Any]:
+    return {"at": at, "mark": mark, "title": title, "lines": [], "payload": None, "meta": {}, **more}
+
+
+def _events(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    source = history["case"]["source"]
+    for event in history["events"]:
+        if event["kind"] in _TOLD:
+            lines = [f"from {source}"] if event["kind"] == "case.taken_in" else []
+            yield _entry(event["at"], "event", _TOLD[event["kind"]], lines=lines)
+
+
+def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    spent: dict[tuple[str, str], dict[str, Any]] = {}
+    for use in history["usage"]:
+        total = spent.setdefault((use["task"], use["agent"]), {"calls": 0, "tokens": 0, "seconds": 0.0, "cost": None})
+        total["calls"] += 1
+        total["tokens"] += use["input_tokens"] + use["output_tokens"]
+        total["seconds"] = round(total["seconds"] + use["seconds"], 2)
+        if use["cost"] is not None:
+            total["cost"] = f"{float(total['cost'] or 0) + float(use['cost']):.6f} USD"
+    for row in history["handoffs"]:
+        confidence = "" if row["confidence"] is None else f", {row['confidence'] * 100:.1f}% sure"
+        used = {name: value for name, value in spent.get((row["task"], row["agent"]), {}).items() if value}
+        yield _entry(
+            row["created_at"],
+            "agent" if not str(row["agent"]).startswith("person:") else "person",
+            f"{row['agent']} handed on {row['contract']}{confidence}",
+            lines=[f"at {row['task']}"],
+            payload=row["payload"],
+            meta={**(row["provenance"] or {}), **used},
+        )
+
+
+def _decisions(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in history["decisions"]:
+        lines = [f"rule: {row['rule']}", f"at {row['task']}, decided by {row['decided_by']}"]
+        if row["confidence"] is not None and row["threshold"] is not None:
+            lines.append(f"confidence {row['confidence']:.3f}, threshold {row['threshold']:.3f}")
+        if row["error"]:
+            lines.append(f"a rule could not be evaluated: {row['error']}")
+        yield _entry(row["created_at"], "rule", f"routed to {row['route']}", lines=lines)
+
+
+def _gates(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in history["gate_requests"]:
+        asked = f"{row['votes_needed']} of {', '.join(row['voters']) or 'nobody'}"
+        yield _entry(row["opened_at"], "gate", f"people were asked at gate {row['gate']}", lines=[f"asked: {asked}"])
+        if row["state"] == "void":
+            yield _entry(row["decided_at"], "gate", "the request became void: what would be sent changed")
+    for row in history["votes"]:
+        word = "approved" if row["answer"] == "approve" else "rejected"
+        lines = [row["reason"]] if row["reason"] else []
+        way = {"api": "the console or a terminal", "required_actions": "Airflow's Required Actions"}
+        lines.append(f"by {way.get(row['way'], row['way'])}")
+        yield _entry(row["created_at"], "person", f"{row['person']} {word}", lines=lines)
+
+
+def _effects(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in history["authorisations"]:
+        basis = "by a rule" if row["basis"].startswith("decision:") else "by votes"
+        yield _entry(row["created_at"], "rule", f"{row['action']} was authorised {basis}")
+        if row["withdrawn_at"]:
+            yield _entry(row["withdrawn_at"], "event", f"the authorisation was withdrawn by {row['withdrawn_by']}")
+    for row in history["effects"]:
+        if row["committed_at"]:
+            meta = dict(row["receipt"]) if isinstance(row["receipt"], Mapping) else {}
+            yield _entry(
+                row["committed_at"], "sent", f"sent by {row['action']}", lines=[f"at {row['task']}"], meta=meta
+            )
+        else:
+            yield _entry(row["intended_at"], "sent", f"sending by {row['action']} began, and is {row['state']}")

@@ -1,0 +1,180 @@
+"""
+Kills the process of a task at a chosen point of its work. Imported by the Dag files of these tests.
+
+The point is counted in the work itself (the second transaction that moves cases, the third effect that was sent), not in
+seconds: so a kill always meets the middle, on a slow machine too. It is a SIGKILL of the task's own process; nothing
+is caught, flushed or closed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+GROUPS = {"intake": 20, "role": 12, "branch": 12, "validation": 12, "gate": 8, "execution": 5}
+"""Cases that a module of the engine takes at once here, so that there is a middle."""
+LEASE = timedelta(seconds=4)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where one process of a task dies."""
+
+    at: Literal["before commit", "after commit", "before send", "after send", "parking"]
+    nth: int = 2
+    """Which of them, from 1."""
+    table: str = "case"
+    """Only transactions that write this table are counted."""
+
+
+def small_groups() -> None:
+    """Let the engine of this process work in small groups."""
+    from importlib import import_module
+
+    for name, size in GROUPS.items():
+        import_module(f"interlock.engine.{name}").GROUP = size  # type: ignore[attr-defined]  # a module is an object
+    role = import_module("interlock.engine.role")
+    role.FLUSH_CASES = GROUPS["role"]  # type: ignore[attr-defined]  # as above
+    import_module("interlock.engine.execution").LEASE_MINIMUM = LEASE  # type: ignore[attr-defined]  # as above
+
+
+def sabotage(dag: Any, plan: Mapping[str, Sequence[Kill | None]], *, runs: str = "killed") -> None:
+    """
+    Kill the processes of *dag*'s tasks as *plan* says: by task, one entry for each process that begins to work on it.
+
+    :param runs: only in runs whose id begins so.
+    """
+    for task in dag.tasks:
+        task.pre_execute = partial(_arm, tuple(plan.get(task.task_id, ())), runs)
+
+
+def marks(home: Path, run_id: str, task_id: str, what: str) -> list[dict[str, Any]]:
+    """Return what the processes of a task left behind: ``began`` or ``killed``."""
+    folder = home / "sabotage" / run_id
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{task_id}.*.{what}"))]
+
+
+def _arm(plan: Sequence[Kill | None], runs: str, context: Any) -> None:
+    small_groups()
+    run_id, task_id = context["dag_run"].run_id, context["ti"].task_id
+    if not run_id.startswith(runs):
+        return
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "sabotage" / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    number = len(list(folder.glob(f"{task_id}.*.began")))
+    _write(folder / f"{task_id}.{number}.began", {"pid": os.getpid(), "try": context["ti"].try_number})
+    kill = plan[number] if number < len(plan) else None
+    if kill is None:
+        return
+    end = partial(_die, folder / f"{task_id}.{number}.killed", task_id, run_id, kill)
+    if kill.at.endswith("commit"):
+        _in_a_transaction(kill, end)
+    elif kill.at.endswith("send"):
+        _at_a_send(kill, end)
+    else:
+        _at_parking(end)
+
+
+def _die(mark: Path, task_id: str, run_id: str, kill: Kill) -> None:
+    _write(mark, {"at": kill.at, "pid": os.getpid(), **_standing(task_id, run_id)})
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)  # never reached
+
+
+def _standing(task_id: str, run_id: str) -> dict[str, int]:
+    """Count what another process sees at this moment: cases that stand at the task, and all of the run."""
+    ledger = Path(os.environ["AIRFLOW_HOME"]) / "interlock.db"
+    connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=30)
+    try:
+        ours = 'FROM "case" c JOIN workflow_run r ON r.id = c.run_id WHERE r.run_id = ?'
+        here = connection.execute(f"SELECT count(*) {ours} AND c.task = ?", (run_id, task_id)).fetchone()[0]
+        known = connection.execute(f"SELECT count(*) {ours}", (run_id,)).fetchone()[0]
+    finally:
+        connection.close()
+    return {"here": here, "known": known}
+
+
+def _in_a_transaction(kill: Kill, end: partial[None]) -> None:
+    from interlock.ledger import book
+    from interlock.ledger.transaction import Transaction
+
+    written: dict[int, set[str]] = {}
+    seen = {"number": 0}
+
+    def noting(name: str) -> None:
+        original = getattr(Transaction, name)
+
+        def method(self: Transaction, table: Any, rows: Any, **more: Any) -> Any:
+            if rows:
+                written.setdefault(id(self), set()).add(table.name)
+            return original(self, table, rows, **more)
+
+        setattr(Transaction, name, method)
+
+    noting("insert")
+    noting("update")
+    flush, write = Transaction.flush, book.write
+
+    def flushing(self: Transaction) -> None:
+        flush(self)
+        if kill.table in written.get(id(self), set()):
+            seen["number"] += 1
+            if seen["number"] == kill.nth and kill.at == "before commit":
+                end()
+
+    @contextmanager
+    def writing(*arguments: Any, **more: Any) -> Iterator[Transaction]:
+        before = seen["number"]
+        with write(*arguments, **more) as transaction:
+            yield transaction
+        written.pop(id(transaction), None)
+        if before < kill.nth == seen["number"] and kill.at == "after commit":
+            end()
+
+    Transaction.flush = flushing  # type: ignore[method-assign]  # this is sabotage
+    book.write = writing  # type: ignore[attr-defined]  # as above
+
+
+def _at_a_send(kill: Kill, end: partial[None]) -> None:
+    from interlock.connectors.http import HttpTarget
+    from interlock.connectors.outbox import Outbox
+
+    seen = {"number": 0}
+    for connector in (HttpTarget, Outbox):
+
+        def sending(self: Any, request: Any, _send: Any = connector.send) -> Any:
+            seen["number"] += 1
+            if seen["number"] == kill.nth and kill.at == "before send":
+                end()
+            receipt = _send(self, request)
+            if seen["number"] == kill.nth:
+                end()
+            return receipt
+
+        connector.send = sending  # type: ignore[method-assign]  # this is sabotage
+
+
+def _at_parking(end: partial[None]) -> None:
+    from airflow.sdk.execution_time import hitl
+
+    asking = hitl.upsert_hitl_detail
+
+    def asked(*arguments: Any, **more: Any) -> None:
+        asking(*arguments, **more)
+        end()
+
+    hitl.upsert_hitl_detail = asked
+
+
+def _write(path: Path, said: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(dict(said)))
