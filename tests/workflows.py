@@ -13,6 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from sqlalchemy import select
 
 NAME = "refunds"
 
-CONTRACTS = '''
+CONTRACTS = """
 from interlock.domain.contract import Contract
 from pydantic import Field
 
@@ -61,7 +62,7 @@ class Verdict(Contract):
 class Letter(Contract):
     text: str = Field(min_length=1)
     amount: float
-'''
+"""
 
 POLICY = """
 policy: refunds
@@ -129,9 +130,7 @@ WIRING = Wiring(
             WiredTask(task_id="route_again", kind="branch", downstream=("draft",), branches=SERVED),
             WiredTask(task_id="draft", kind="role", downstream=("validate",), agent="writer", contract="Letter"),
             WiredTask(task_id="validate", kind="validation", downstream=("send", "sign_off")),
-            WiredTask(
-                task_id="send", kind="execution", downstream=("report",), routes=("auto",), connector="payout"
-            ),
+            WiredTask(task_id="send", kind="execution", downstream=("report",), routes=("auto",), connector="payout"),
             WiredTask(task_id="sign_off", kind="gate", downstream=("send_signed",), gate="leads"),
             WiredTask(
                 task_id="send_signed",
@@ -347,3 +346,17 @@ def together(*actions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return said
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **by: float) -> None:
+        """Move it: ``seconds=20``."""
+        self.now += timedelta(**by)

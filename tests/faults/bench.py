@@ -70,7 +70,10 @@ class Bench:
     def publish(self, workflow: str) -> None:
         """Put the workflow's files in force."""
         publish(
-            self.ledger, read_bundle(self.include, workflow), author=Actor("person", "admin"), reason="a test asks for it"
+            self.ledger,
+            read_bundle(self.include, workflow),
+            author=Actor("person", "admin"),
+            reason="a test asks for it",
         )
 
     def rows(self, table: Table) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ INTENTS = {
     *("request_refund", "Refund_not_showing_up", "top_up_reverted", "declined_card_payment"),
     *("card_delivery_estimate", "order_physical_card", "atm_support", "why_verify_identity"),
 }
-EXAMPLES = 30
+EXAMPLES = 8
 """Of each intent, for training."""
 ROLES = {
     "triage": ("intent_classifier", "reasoning", "Triage", ()),
@@ -151,9 +151,7 @@ class UndisturbedRun:
         name, role, contract, reads = ROLES[task]
         session = self.session(task)
         agent = load_agent(name, session.version.bundle.agents[name], session.files, cache=self.folder / "cache")
-        run_role(
-            session, agent, Role(role, self.contracts[contract], tuple(self.contracts[one] for one in reads))
-        )
+        run_role(session, agent, Role(role, self.contracts[contract], tuple(self.contracts[one] for one in reads)))
 
     def send(self, task: str) -> None:
         """Send what is authorised at *task*."""

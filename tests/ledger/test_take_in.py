@@ -128,9 +128,7 @@ def test_a_case_is_found_by_key_by_id_and_by_the_beginning_of_its_id(flow: Workf
 
 keys = st.sampled_from(["A", "B", "C"])
 contents = st.sampled_from(["x", "y", "z"])
-batches = st.lists(
-    st.lists(st.tuples(keys, contents, st.booleans()), max_size=8), min_size=1, max_size=4
-)
+batches = st.lists(st.lists(st.tuples(keys, contents, st.booleans()), max_size=8), min_size=1, max_size=4)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -82,5 +82,6 @@ def _login_address() -> str:
     from airflow.api_fastapi.app import get_auth_manager
 
     address = str(get_auth_manager().get_url_login())
-    is_below = "://" in address or address.startswith(f"{base_path()}/auth")
-    return address if is_below and base_path() in address else f"{base_path()}/{address.lstrip('/')}"
+    if "://" in address or address.startswith(f"{base_path()}/auth/"):
+        return address
+    return f"{base_path()}/{address.lstrip('/')}"

@@ -55,7 +55,7 @@ class _Executor:
     def __init__(self, session: Session, connector: Connector) -> None:
         self.session, self.connector = session, connector
         self.action = session.task.connector or ""
-        self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 2))
+        self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 4))
         self.after = ""
         self.leased_seconds = 0.0
 
@@ -73,6 +73,7 @@ class _Executor:
     def carry_out(self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any], str]]) -> None:
         """Claim, send and commit a group."""
         session = self.session
+        lease_ends = time.monotonic() + self.lease.total_seconds()  # before the ledger is waited for, as the lease does
         with session.write() as tx:
             claimed = claim(
                 tx,
@@ -94,17 +95,16 @@ class _Executor:
         session.count("refused_unauthorised", len(claimed.unauthorised))
         for file in claimed.unauthorised:
             session.log.error("case %s: %s", file.row["business_key"], self._refusal())
-        self._send_all(claimed.claims, {case_id: payload for case_id, (_, payload, _) in cases.items()})
+        self._send_all(claimed.claims, {case_id: payload for case_id, (_, payload, _) in cases.items()}, lease_ends)
 
-    def _send_all(self, claims: list[Claim], payloads: Mapping[str, Mapping[str, Any]]) -> None:
+    def _send_all(self, claims: list[Claim], payloads: Mapping[str, Mapping[str, Any]], lease_ends: float) -> None:
         session = self.session
-        lease_ends = time.monotonic() + self.lease.total_seconds()
         done: list[tuple[Claim, str, Mapping[str, Any]]] = []
         failed: list[tuple[Claim, InterlockError]] = []
         unsent: list[Claim] = []
         try:
             for one in claims:
-                if time.monotonic() + self.connector.timeout_seconds > lease_ends:
+                if time.monotonic() + self.connector.timeout_seconds * 2 > lease_ends:  # a look, and a sending
                     unsent.append(one)
                     continue
                 try:

@@ -22,7 +22,7 @@ from interlock.domain.wiring import Wiring
 from interlock.engine.role import GROUP
 from interlock.engine.session import Session
 from interlock.errors import ConfigurationError, InterlockError
-from interlock.ledger.case import CaseFile, cases_at, load_files
+from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases
 from interlock.ledger.gate import (
     Ask,
     cast_vote,
@@ -163,7 +163,8 @@ def open_gate(session: Session) -> Turn:
             break
         after = rows[-1]["id"]
         with session.write() as tx:
-            open_requests(tx, session.run, asks)
+            unchanged = {row["id"] for row in lock_cases(tx, rows)}  # a person may have closed one since
+            open_requests(tx, session.run, [ask for ask in asks if ask.case_row["id"] in unchanged])
     with session.write() as tx:
         if listing_of(tx.connection, session.run, session.task.task_id) is None:
             waiting = open_at(tx.connection, session.run, session.task.task_id)[:LISTED]

@@ -38,7 +38,9 @@ def take_in_rows(
     settings = session.version.bundle.settings.intake
     task = session.place_after(None)["task"]
     group: list[NewCase] = []
+    left_out: set[str] = set()
     for row in rows:
+        left_out |= _tell_left_out(session, row, contract, settings, left_out)
         group.append(_new_case(row, contract, settings, source))
         session.count("rows")
         if len(group) == GROUP:
@@ -49,6 +51,18 @@ def take_in_rows(
     if not session.counts.get("rows"):
         session.log.warning("source %s holds no rows; nothing was taken in", source)
     return session.finish()
+
+
+def _tell_left_out(
+    session: Session, row: SourceRow, contract: type[Contract], settings: Intake, told: set[str]
+) -> set[str]:
+    """Say once of each column of the source that the contract does not name, and return the new ones."""
+    known = set(contract.model_fields) | set(settings.label.columns if settings.label else ())
+    fresh = set(row.values or {}) - known - told
+    if fresh:
+        listing = ", ".join(sorted(map(repr, fresh)))
+        session.log.warning("columns that %s does not name are left out: %s", contract.contract_ref(), listing)
+    return fresh
 
 
 def _write(session: Session, group: list[NewCase], task: str) -> None:

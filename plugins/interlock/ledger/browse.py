@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, case as when, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Text, func, select, type_coerce
+from sqlalchemy import case as when
 
 from interlock.domain.gate import GateState
 from interlock.ledger.book import Ledger, as_dict, in_groups

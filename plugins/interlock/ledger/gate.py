@@ -136,9 +136,11 @@ def cast_vote(
     :raises InputError: the request is closed, or shows something else by now, or the person voted otherwise before.
     :raises NotAuthorised: the person is none of the gate's voters.
     """
-    request = as_dict(
-        tx.connection.execute(select(gate_request).where(gate_request.c.id == request_id).with_for_update()).one()
-    )
+    asked = gate_request.c.id == request_id
+    # the case before the request, as everything else that people do: two orders would wait for each other
+    case_id = tx.connection.execute(select(gate_request.c.case_id).where(asked)).scalar_one()
+    row = as_dict(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
+    request = as_dict(tx.connection.execute(select(gate_request).where(asked).with_for_update()).one())
     if request["state"] != GateState.OPEN.value:
         raise InputError(f"the gate is {request['state']} for this case already; nothing was changed")
     check_voter(person, request["voters"], gate=request["gate"])
@@ -152,7 +154,7 @@ def cast_vote(
         return GateState.OPEN
     if mine is not None:
         raise NotAuthorised(f"{person!r} has voted {mine['answer']!r} on this already; a vote is not changed")
-    row = {
+    ballot = {
         "id": new_id(),
         "request_id": request_id,
         "case_id": request["case_id"],
@@ -163,18 +165,19 @@ def cast_vote(
         "way": way,
         "created_at": tx.at,
     }
-    tx.insert(vote, [row], kind="gate.vote", facts=lambda r: {"answer": r["answer"], "way": r["way"]})
-    state = decide_gate(request["votes_needed"], [Ballot(v["person"], v["answer"]) for v in [*earlier, row]])
+    tx.insert(vote, [ballot], kind="gate.vote", facts=lambda r: {"answer": r["answer"], "way": r["way"]})
+    state = decide_gate(request["votes_needed"], [Ballot(v["person"], v["answer"]) for v in [*earlier, ballot]])
     if state is not GateState.OPEN:
-        _carry_out(tx, request, state, reason, next_task)
+        _carry_out(tx, row, request, state, reason, next_task)
     return state
 
 
-def _carry_out(tx: Transaction, request: Row, state: GateState, reason: str | None, next_task: str | None) -> None:
+def _carry_out(
+    tx: Transaction, row: Row, request: Row, state: GateState, reason: str | None, next_task: str | None
+) -> None:
     tx.update(
         gate_request, [{**request, "state": state.value, "decided_at": tx.at}], kind=f"gate.{state.value}", facts=_facts
     )
-    row = as_dict(tx.connection.execute(select(case).where(case.c.id == request["case_id"]).with_for_update()).one())
     if row["state"] != CaseState.WAITING:
         raise InputError(f"the case is {row['state']!r} and waits for nobody; nothing was changed")
     if state is GateState.REJECTED:

@@ -12,13 +12,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select
 
 from interlock.domain.audit import Link, verify_links
 from interlock.domain.canonical import keyed_digest
 from interlock.ledger.book import Ledger, as_dict
-from interlock.ledger.schema import STATE_TABLES, audit_chain, audit_event, case_secret, payload
+from interlock.ledger.schema import (
+    STATE_TABLES,
+    audit_chain,
+    audit_event,
+    case,
+    case_secret,
+    decision,
+    handoff,
+    payload,
+)
 from interlock.ledger.transaction import row_digest, subject_of
+
+
+_REFERENCES = (
+    (case, case.c.id, case.c.payload_digest),
+    (handoff, handoff.c.case_id, handoff.c.payload_digest),
+    (decision, decision.c.case_id, decision.c.inputs_digest),
+)
+"""Where a payload is referred to: changed together with its digest, it would be missed there."""
 
 
 @dataclass
@@ -106,9 +123,24 @@ def _verify_rows(connection: Connection, told: dict[str, tuple[int, str]], found
 
 def _verify_payloads(connection: Connection, found: Verified) -> None:
     rows = connection.execution_options(yield_per=2000).execute(
-        select(payload, case_secret.c.secret).join(case_secret, case_secret.c.case_id == payload.c.case_id)
+        select(payload, case_secret.c.secret).join(
+            case_secret, case_secret.c.case_id == payload.c.case_id, isouter=True
+        )
     )
     for row in rows:
         found.payloads += 1
-        if keyed_digest(row.secret, row.body) != row.digest:
+        if row.secret is None:
+            found.problems.append(f"payload {row.digest[:12]} of case {row.case_id}: the secret of its digest is gone")
+        elif keyed_digest(row.secret, row.body) != row.digest:
             found.problems.append(f"payload {row.digest[:12]} of case {row.case_id}: its content was changed")
+    for table, case_id, digest in _REFERENCES:
+        missing = connection.execute(
+            select(case_id.label("case_id"), digest.label("digest"))
+            .join(case_secret, case_secret.c.case_id == case_id)
+            .join(payload, and_(payload.c.case_id == case_id, payload.c.digest == digest), isouter=True)
+            .where(payload.c.digest.is_(None))
+        )
+        found.problems += [
+            f"payload {row.digest[:12]} of case {row.case_id}: a {table.name} refers to it, and it is gone"
+            for row in missing
+        ]

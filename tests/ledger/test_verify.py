@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from interlock.domain.canonical import canonical_json, keyed_digest
+from interlock.ledger import schema
+from interlock.ledger.book import Ledger
+from interlock.ledger.verify import verify
+from sqlalchemy import Connection, Table, delete, select, update
+from workflows import Workflow, rows
+
+NOT_TOLD = {"case_secret", "payload", "case_run", "task_attempt", "audit_chain", "audit_event"}
+
+
+@pytest.fixture
+def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
+    """A run with cases in every kind of place."""
+    flow = Workflow(tmp_path, ledger)
+    flow.up_to("report", rows("sure=0.95", "sure=0.95 promise", "not sure"))
+    assert verify(ledger).is_sound
+    return flow
+
+
+def tamper(flow: Workflow, act: Callable[[Connection], Any]) -> list[str]:
+    """Do *act* behind the ledger's back, and return what verifying finds."""
+    with flow.ledger.engine.connect() as connection:
+        connection.exec_driver_sql(
+            "PRAGMA foreign_keys=OFF"
+            if connection.dialect.name == "sqlite"
+            else "SET session_replication_role = replica"
+        )
+        act(connection)
+        connection.commit()
+    return verify(flow.ledger).problems
+
+
+def key_of(table: Table, row: Any) -> Any:
+    [column] = table.primary_key.columns
+    return column == row._mapping[column.name]
+
+
+STATE_TABLES = [table.name for table in schema.STATE_TABLES if table.name not in ("quality_report", "label", "vote")]
+
+
+def test_what_is_sound_is_counted(flow: Workflow):
+    found = verify(flow.ledger)
+
+    assert found.is_sound
+    assert found.rows == sum(len(flow.table(table)) for table in schema.STATE_TABLES)
+    assert found.events == len(flow.table(schema.audit_event))
+    assert found.payloads == len(flow.table(schema.payload)) > 6
+
+
+@pytest.mark.parametrize("name", STATE_TABLES)
+def test_a_deleted_row_is_found(flow: Workflow, name: str):
+    table = schema.metadata.tables[name]
+
+    def act(connection: Connection) -> None:
+        row = connection.execute(select(table).limit(1)).one()
+        connection.execute(delete(table).where(key_of(table, row)))
+
+    assert any("an event tells of this row, and it is gone" in p for p in tamper(flow, act))
+
+
+@pytest.mark.parametrize("name", STATE_TABLES)
+def test_a_change_in_any_column_of_a_row_is_found(flow: Workflow, name: str):
+    """Also one that the code of today reads nowhere."""
+    table = schema.metadata.tables[name]
+    with flow.ledger.read() as connection:
+        row = connection.execute(select(table).limit(1)).one()
+    for column in table.columns:
+        if column.primary_key or column.foreign_keys:
+            continue
+        before = row._mapping[column.name]
+
+        def act(connection: Connection, column=column, before=before) -> None:
+            value = _another(before, column)
+            connection.execute(update(table).where(key_of(table, row)).values({column.name: value}))
+
+        assert tamper(flow, act), f"{name}.{column.name}"
+
+        def undo(connection: Connection, column=column, before=before) -> None:
+            connection.execute(update(table).where(key_of(table, row)).values({column.name: before}))
+
+        assert tamper(flow, undo) == []
+
+
+def _another(value: Any, column: Any) -> Any:
+    from datetime import UTC, datetime, timedelta
+    from decimal import Decimal
+
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if isinstance(value, datetime):
+        return value + timedelta(microseconds=1)
+    if isinstance(value, str):
+        return ("x" if value[:1] != "x" else "y") + value[1:]
+    if isinstance(value, (dict, list)):
+        return [value]
+    kind = column.type
+    if isinstance(kind, schema.UtcDateTime):
+        return datetime(2020, 1, 1, tzinfo=UTC)
+    if isinstance(kind, schema.Money):
+        return Decimal(1)
+    return 1 if kind.python_type in (int, float) else "x"
+
+
+def test_an_inserted_row_without_an_event_is_found(flow: Workflow):
+    def act(connection: Connection) -> None:
+        row = dict(connection.execute(select(schema.authorisation).limit(1)).one()._mapping)
+        connection.execute(schema.authorisation.insert().values(**{**row, "id": "f" * 32}))
+
+    assert tamper(flow, act) == [f"authorisation:{'f' * 32}: no event tells of this row"]
+
+
+@pytest.mark.parametrize("column", ["body", "digest", "previous", "kind", "subject"])
+def test_a_changed_event_is_found(flow: Workflow, column: str):
+    event = schema.audit_event
+
+    def act(connection: Connection) -> None:
+        row = connection.execute(select(event).where(event.c.kind == "case.routed").limit(1)).one()
+        value = row._mapping[column]
+        changed = value.replace("case", "cash") if "case" in value else "0" * 64
+        connection.execute(
+            update(event).where(event.c.chain == row.chain, event.c.number == row.number).values({column: changed})
+        )
+
+    assert tamper(flow, act)
+
+
+@pytest.mark.parametrize("which", ["first", "middle", "last"])
+def test_a_deleted_event_is_found(flow: Workflow, which: str):
+    event = schema.audit_event
+
+    def act(connection: Connection) -> None:
+        chain = connection.execute(select(event.c.chain).where(event.c.kind == "case.routed").limit(1)).scalar_one()
+        count = len(connection.execute(select(event).where(event.c.chain == chain)).all())
+        number = {"first": 1, "middle": count // 2, "last": count}[which]
+        connection.execute(delete(event).where(event.c.chain == chain, event.c.number == number))
+
+    assert any("chain 'run:" in problem for problem in tamper(flow, act))
+
+
+def test_a_truncated_chain_is_found_also_when_its_head_is_set_back(flow: Workflow):
+    """The row that the lost event told of is then not what its last event says."""
+    event, chain = schema.audit_event, schema.audit_chain
+
+    def act(connection: Connection) -> None:
+        last = connection.execute(
+            select(event).where(event.c.kind == "case.executed").order_by(event.c.number.desc()).limit(1)
+        ).one()
+        connection.execute(delete(event).where(event.c.chain == last.chain, event.c.number >= last.number))
+        connection.execute(
+            update(chain).where(chain.c.chain == last.chain).values(length=last.number - 1, head=last.previous)
+        )
+
+    assert any("the row is not what its last event says" in problem for problem in tamper(flow, act))
+
+
+def test_a_chain_whose_events_are_all_gone_is_found(flow: Workflow):
+    def act(connection: Connection) -> None:
+        connection.execute(delete(schema.audit_event).where(schema.audit_event.c.chain.startswith("run:")))
+
+    assert any("events are gone" in problem for problem in tamper(flow, act))
+
+
+def test_a_chain_without_a_head_is_found(flow: Workflow):
+    def act(connection: Connection) -> None:
+        connection.execute(delete(schema.audit_chain))
+
+    assert any("its head says 0 events" in problem for problem in tamper(flow, act))
+
+
+def test_a_changed_payload_is_found(flow: Workflow):
+    payload = schema.payload
+
+    def act(connection: Connection) -> None:
+        row = connection.execute(select(payload).limit(1)).one()
+        connection.execute(update(payload).where(payload.c.digest == row.digest).values(body={**row.body, "amount": 9}))
+
+    assert any("its content was changed" in problem for problem in tamper(flow, act))
+
+
+def test_a_payload_changed_together_with_its_digest_is_found(flow: Workflow):
+    """The secret stands in the same database, so whoever can write there can make a digest that fits."""
+    payload, secret = schema.payload, schema.case_secret
+
+    def act(connection: Connection) -> None:
+        row = connection.execute(
+            select(payload, secret.c.secret).join(secret, secret.c.case_id == payload.c.case_id).limit(1)
+        ).one()
+        body = {**row.body, "amount": 9}
+        connection.execute(
+            update(payload)
+            .where(payload.c.digest == row.digest)
+            .values(body=body, digest=keyed_digest(row.secret, body))
+        )
+
+    assert any("refers to it, and it is gone" in problem for problem in tamper(flow, act))
+
+
+def test_a_deleted_payload_is_found(flow: Workflow):
+    def act(connection: Connection) -> None:
+        row = connection.execute(select(schema.payload).limit(1)).one()
+        connection.execute(delete(schema.payload).where(schema.payload.c.digest == row.digest))
+
+    assert any("refers to it, and it is gone" in problem for problem in tamper(flow, act))
+
+
+def test_a_deleted_secret_is_found_while_payloads_are_there(flow: Workflow):
+    def act(connection: Connection) -> None:
+        case_id = flow.cases()["R1"]["id"]
+        connection.execute(delete(schema.case_secret).where(schema.case_secret.c.case_id == case_id))
+
+    assert any("the secret of its digest is gone" in problem for problem in tamper(flow, act))
+
+
+def test_a_forgotten_person_leaves_a_ledger_that_verifies(flow: Workflow):
+    def act(connection: Connection) -> None:
+        case_id = flow.cases()["R1"]["id"]
+        for table in (schema.payload, schema.case_secret):
+            connection.execute(delete(table).where(table.c.case_id == case_id))
+
+    assert tamper(flow, act) == []
+
+
+def test_events_hold_nothing_of_what_a_case_says(tmp_path: Path, ledger: Ledger):
+    flow = Workflow(tmp_path, ledger)
+    flow.up_to("report", rows("sure=0.95 my card is 4000-1234", "my name is Xaviera Quill", account_id="ACC-777"))
+
+    told = "".join(canonical_json(json.loads(row["body"])) for row in flow.table(schema.audit_event))
+    for words in ("4000-1234", "Xaviera", "ACC-777"):
+        assert words not in told
