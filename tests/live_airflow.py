@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from interlock.quickstart.client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
+from interlock.commands.airflow_client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.server import COMPONENTS, ComponentFailed, LocalAirflow
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import textwrap
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from faults.sabotage import marks
 from interlock.engine.bundle import read_bundle
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.schema import case, effect, handoff, task_attempt, workflow_run
@@ -48,6 +50,19 @@ def wait_for(what: str, look: Callable[[], T], *, timeout_seconds: float = 120) 
 
 
 @dataclass
+class Held:
+    """A process that waits until the test lets it go on."""
+
+    pid: int
+    supervisor: int
+    gate: Path
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self.gate.touch()
+
+
+@dataclass
 class Bench:
     """A live Airflow, its project and its ledger."""
 
@@ -69,6 +84,7 @@ class Bench:
 
     def publish(self, workflow: str) -> None:
         """Put the workflow's files in force."""
+        sys.modules.pop(f"{self.include.name}.{workflow}.contracts", None)  # they may have been written anew
         publish(
             self.ledger,
             read_bundle(self.include, workflow),
@@ -123,6 +139,11 @@ class Bench:
     def problems(self) -> list[str]:
         """Return what verifying the ledger finds."""
         return verify(self.ledger).problems
+
+    def held(self, run_id: str, task_id: str) -> Held:
+        """Return the process of a task that was held, as soon as it is."""
+        found = wait_for(f"a held {task_id!r}", lambda: marks(self.airflow.home, run_id, task_id, "held"))[0]
+        return Held(found["pid"], found["supervisor"], self.airflow.home / "sabotage" / run_id / f"{task_id}.go_on")
 
     def act(self, person: str, case_key: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Let *person* do something to a case by the plugin's API."""

@@ -58,8 +58,69 @@ def sabotage(dag: Any, plan: Mapping[str, Sequence[Kill | None]], *, runs: str =
         task.pre_execute = partial(_arm, tuple(plan.get(task.task_id, ())), runs)
 
 
+def hold(dag: Any, task_id: str, module: str, function: str, *, runs: str, **how: Any) -> None:
+    """
+    Let the first process of *task_id* wait, in runs whose id begins with *runs*, until the test lets it go on.
+
+    It waits before *function* of *module* of the engine is called for the ``nth`` time (by default the first), or with
+    ``after=True`` after that call; how the process ended is left behind, too.
+    """
+    dag.get_task(task_id).pre_execute = partial(_arm_hold, module, function, runs, how)
+
+
+def _arm_hold(module: str, function: str, runs: str, how: Mapping[str, Any], context: Any) -> None:
+    from importlib import import_module
+
+    run_id, task_id = context["dag_run"].run_id, context["ti"].task_id
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "sabotage" / run_id
+    if not run_id.startswith(runs) or list(folder.glob(f"{task_id}.*.held")):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    holder, _, name = f"{module}.{function}".rpartition(".")
+    try:
+        place: Any = import_module(holder)
+    except ModuleNotFoundError:
+        place = getattr(import_module(holder.rpartition(".")[0]), holder.rpartition(".")[2])
+    original, seen = getattr(place, name), {"number": 0}
+
+    def wait() -> None:
+        _write(folder / f"{task_id}.0.held", {"pid": os.getpid(), "supervisor": os.getppid()})
+        while not (folder / f"{task_id}.go_on").exists():
+            time.sleep(0.05)
+
+    def held(*arguments: Any, **more: Any) -> Any:
+        seen["number"] += 1
+        is_it = seen["number"] == how.get("nth", 1)
+        if is_it and not how.get("after"):
+            wait()
+        came = original(*arguments, **more)
+        if is_it and how.get("after"):
+            wait()
+        return came
+
+    setattr(place, name, held)
+    _note_the_end(folder / f"{task_id}.0.ended")
+
+
+def _note_the_end(mark: Path) -> None:
+    from interlock.operators import runtime
+
+    run = runtime.run_task
+
+    def noted(operator: Any, context: Any) -> Any:
+        try:
+            result = run(operator, context)
+        except BaseException as error:
+            _write(mark, {"pid": os.getpid(), "error": type(error.__cause__ or error).__name__})
+            raise
+        _write(mark, {"pid": os.getpid(), "error": None})
+        return result
+
+    runtime.run_task = noted
+
+
 def marks(home: Path, run_id: str, task_id: str, what: str) -> list[dict[str, Any]]:
-    """Return what the processes of a task left behind: ``began`` or ``killed``."""
+    """Return what the processes of a task left behind: ``began``, ``killed``, ``held`` or ``ended``."""
     folder = home / "sabotage" / run_id
     return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{task_id}.*.{what}"))]
 

@@ -138,7 +138,9 @@ class UndisturbedRun:
         self.role("draft")
         validate_cases(self.session("validate"))
         self.send("send")
-        open_gate(self.session("sign_off"))
+        gate = self.session("sign_off")
+        open_gate(gate)
+        gate.finish()
         waiting = sorted(key for key, state in states(self.ledger).items() if state[0] == "waiting")
         for key, answer in answers(waiting).items():
             seen = act.see(self.ledger, key)["digest"]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 
 import pytest
-from faults.bench import Bench, python_path, settled
+from faults.bench import Bench, python_path, settled, wait_for
 from faults.sabotage import Kill, marks
 from faults.support_desk import NAME, UndisturbedRun, dag_text, states, wiring, write_project
 from interlock.ledger.book import Ledger
@@ -41,8 +42,9 @@ PLAN: dict[str, list[Kill | None]] = {
         Kill("parking"),
         None,  # it waits
         Kill("before commit", 5, "vote"),  # it was answered
-        None,  # it waits again
+        None,  # it waits again, because the answer died with the process and the votes did not
         Kill("after commit", 3, "vote"),
+        None,
     ],
     "send_signed": [Kill("after send", 8), Kill("before commit", 1)],
     "report": [Kill("before commit", 1, "workflow_run")],
@@ -74,6 +76,11 @@ sabotage(DAG, {PLAN!r})
 def answers(waiting):
     """People reject the first three of the cases that wait and approve the others."""
     return {key: "reject" if number < 3 else "approve" for number, key in enumerate(sorted(waiting))}
+
+
+def processes_of_gate(home, number):
+    """Tell whether so many processes of the gate began."""
+    return len(marks(home, RUN, "sign_off", "began")) == number
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +118,11 @@ def bench(tmp_path_factory, helpdesk):
         for key, answer in answers(waiting).items():
             if answer == "reject":
                 bench.vote("bob", key, "reject", "because")
-        for processes in (5, 7):
+        for next_that_waits in (5, 7, None):
             airflow.answer_gate(NAME, RUN, "sign_off", "Approve", person="alice")
-            if processes == 5:
-                airflow.wait_for_task(NAME, RUN, "sign_off", {"running", "up_for_retry", "queued"})
+            if next_that_waits:
+                begun = partial(processes_of_gate, airflow.home, next_that_waits)
+                wait_for(f"process {next_that_waits} of the gate", begun)
                 settled(airflow, NAME, RUN, "sign_off")
         airflow.wait_for_run(NAME, RUN, timeout_seconds=240)
         yield bench

@@ -14,8 +14,6 @@ from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify
 from workflows import POLICY, Workflow, rows, together
 
-RACES = 100
-
 
 def waiting(tmp_path: Path, ledger: Ledger, cases: int = 1, votes: int = 1) -> Workflow:
     flow = Workflow(tmp_path, ledger, policy=POLICY.replace("votes: 1", f"votes: {votes}"))
@@ -121,20 +119,20 @@ def test_a_void_request_takes_no_votes(tmp_path: Path, ledger: Ledger):
 
 
 @pytest.mark.parametrize(
-    ("votes", "answers", "decisions"),
+    ("races", "votes", "answers", "decisions"),
     [
-        (1, ("approve", "approve"), {GateState.APPROVED}),
-        (2, ("approve", "approve"), {GateState.APPROVED}),
-        (1, ("approve", "reject"), {GateState.APPROVED, GateState.REJECTED}),
+        (200, 1, ("approve", "approve"), {GateState.APPROVED}),
+        (50, 2, ("approve", "approve"), {GateState.APPROVED}),
+        (50, 1, ("approve", "reject"), {GateState.APPROVED, GateState.REJECTED}),
     ],
     ids=["one of two yes", "two of two yes", "yes against no"],
 )
 def test_two_people_who_vote_at_the_same_instant_make_one_decision(
-    tmp_path: Path, ledger: Ledger, votes: int, answers: tuple[str, str], decisions: set[GateState]
+    tmp_path: Path, ledger: Ledger, races: int, votes: int, answers: tuple[str, str], decisions: set[GateState]
 ):
-    flow = waiting(tmp_path, ledger, cases=RACES, votes=votes)
+    flow = waiting(tmp_path, ledger, cases=races, votes=votes)
     requests = flow.table(gate_request)
-    assert len(requests) == RACES
+    assert len(requests) == races
 
     for request in requests:
         said = together(
@@ -152,8 +150,8 @@ def test_two_people_who_vote_at_the_same_instant_make_one_decision(
     states = Counter(flow.states().values())
     assert set(granted.values()) <= {1}
     assert states["authorised"] == len(granted)
-    assert states["authorised"] + states["rejected"] == RACES
-    assert len(flow.table(vote)) == RACES * votes
+    assert states["authorised"] + states["rejected"] == races
+    assert len(flow.table(vote)) == races * votes
     assert verify(ledger).problems == []
 
 

@@ -131,7 +131,7 @@ contents = st.sampled_from(["x", "y", "z"])
 batches = st.lists(st.lists(st.tuples(keys, contents, st.booleans()), max_size=8), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches)
 def test_no_row_is_lost_whatever_repeats_it_meets(tmp_path_factory, migrated_file: Path, given_batches):
     """Every content that came in under a key is in some case of it, and each row was counted exactly once."""

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from interlock.quickstart.client import ApiRefused
+from interlock.commands.airflow_client import ApiRefused
 from interlock.quickstart.environment import free_port, local_environment
 from interlock.quickstart.server import ComponentFailed, LocalAirflow
 from live_airflow import live_airflow, processes_mentioning

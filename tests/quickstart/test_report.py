@@ -7,9 +7,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from interlock.quickstart.client import AirflowClient, ApiRefused
+from interlock.commands.airflow_client import AirflowClient, ApiRefused
+from interlock.commands.summary_text import describe_summary
 from interlock.quickstart.report import RunFollower, addresses, describe_counts, tail
-from interlock.quickstart.summary_text import describe_summary
 
 
 class _Airflow(BaseHTTPRequestHandler):

@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from interlock.commands.airflow_client import AirflowClient, ApiRefused
 from interlock.commands.terminal import command
 from interlock.errors import InputError, NotAuthorised
-from interlock.quickstart.client import AirflowClient, ApiRefused
 
 API = "/interlock/api"
 

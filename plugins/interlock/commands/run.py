@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from interlock.commands.airflow_client import ApiRefused
 from interlock.commands.person import as_person
+from interlock.commands.summary_text import describe_summary
 from interlock.commands.terminal import command, print_json
 from interlock.errors import InputError
 from interlock.hooks.ledger import LedgerHook
 from interlock.ledger.summary import summarize
-from interlock.quickstart.client import ApiRefused
-from interlock.quickstart.summary_text import describe_summary
 
 
 @command

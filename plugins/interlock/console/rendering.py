@@ -32,7 +32,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words}
+    made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words, "arranged": arranged, "why": why}
     made.tests |= {"long": is_long, "listing": is_listing, "mapping_list": is_mapping_list}
     made.globals |= {"url": console_path, "field_kind": field_kind, "as_text": as_text}
     return made
@@ -63,13 +63,42 @@ def ago(value: datetime | str, now: datetime) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share as ``98.5%``; none is a dash."""
-    return "–" if share is None else f"{share * 100:.1f}%".replace(".0%", "%")
+    """Return a share as ``98.5%``; none is a dash. Only a whole one reads as 100%, and only nothing as 0%."""
+    if share is None:
+        return "–"
+    if 0.9995 <= share < 1:
+        return "> 99.9%"
+    if 0 < share < 0.0005:
+        return "< 0.1%"
+    return f"{share * 100:.1f}%".replace(".0%", "%")
 
 
 def words(name: str) -> str:
     """Return a field's or an event's name as words: ``business_key`` is ``business key``."""
     return name.replace("_", " ").replace(".", " ")
+
+
+def why(reason: str | None) -> str:
+    """Return the reason of a route in words; the policy's default has no name of its own."""
+    return "no rule fits it, so the policy's default" if reason == "(default)" else reason or ""
+
+
+def arranged(values: Mapping[str, Any]) -> list[tuple[str, Any, bool]]:
+    """
+    Return the fields that say something as (name, value, whether it wants its own block), the short ones first.
+
+    Payloads come out of the ledger by the alphabet, in which a subject stands behind its citations.
+    """
+    said = [(name, value) for name, value in values.items() if value is not None and value not in ("", [], {})]
+    texts = [value for _, value in said if isinstance(value, str) and " " in value]
+    main = max(texts, key=len, default="")
+
+    def is_wide(value: Any) -> bool:
+        return is_long(value) or is_mapping_list(value) or isinstance(value, Mapping) or (value == main and main != "")
+
+    return sorted(
+        ((name, value, is_wide(value)) for name, value in said), key=lambda field: (field[2], is_long(field[1]))
+    )
 
 
 def is_long(value: Any) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from interlock.console.rendering import percent, why
+
 _TOLD = {
     "case.taken_in": "taken in",
     "case.taken_up": "taken up by a later run",
@@ -53,7 +55,7 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if use["cost"] is not None:
             total["cost"] = f"{float(total['cost'] or 0) + float(use['cost']):.6f} USD"
     for row in history["handoffs"]:
-        confidence = "" if row["confidence"] is None else f", {row['confidence'] * 100:.1f}% sure"
+        confidence = "" if row["confidence"] is None else f", {percent(row['confidence'])} sure"
         used = {name: value for name, value in spent.get((row["task"], row["agent"]), {}).items() if value}
         yield _entry(
             row["created_at"],
@@ -67,9 +69,9 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _decisions(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row in history["decisions"]:
-        lines = [f"rule: {row['rule']}", f"at {row['task']}, decided by {row['decided_by']}"]
+        lines = [f"rule: {why(row['rule'])}", f"at {row['task']}, decided by {row['decided_by']}"]
         if row["confidence"] is not None and row["threshold"] is not None:
-            lines.append(f"confidence {row['confidence']:.3f}, threshold {row['threshold']:.3f}")
+            lines.append(f"confidence {percent(row['confidence'])}, threshold {percent(row['threshold'])}")
         if row["error"]:
             lines.append(f"a rule could not be evaluated: {row['error']}")
         yield _entry(row["created_at"], "rule", f"routed to {row['route']}", lines=lines)
@@ -92,7 +94,7 @@ def _gates(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _effects(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row in history["authorisations"]:
         basis = "by a rule" if row["basis"].startswith("decision:") else "by votes"
-        yield _entry(row["created_at"], "rule", f"{row['action']} was authorised {basis}")
+        yield _entry(row["created_at"], "rule", f"sending by {row['action']} was authorised {basis}")
         if row["withdrawn_at"]:
             yield _entry(row["withdrawn_at"], "event", f"the authorisation was withdrawn by {row['withdrawn_by']}")
     for row in history["effects"]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from interlock.domain.contract import Contract, contract_digest
-from interlock.domain.version import Bundle, Workflow, load_yaml
+from interlock.domain.version import Bundle
 from interlock.errors import ConfigurationError, ContractChanged, UnknownName
 
 TEXTS = (".yaml", ".yml", ".md", ".j2", ".txt", ".py", ".json")
@@ -42,8 +42,7 @@ def read_bundle(include: Path, workflow: str) -> Bundle:
         for path in sorted((folder / DATA_FOLDER).rglob("*"))
         if path.is_file() and path.suffix not in (".py", ".md", ".pyc") and path.name != "LICENSE"
     }
-    settings = Workflow.model_validate(load_yaml(files["workflow.yaml"], where=f"{workflow}/workflow.yaml"))
-    contracts = load_contracts(include, workflow, settings.contracts)
+    contracts = load_contracts(include, workflow, Bundle(workflow, files).settings.contracts)
     return Bundle(
         workflow,
         files,

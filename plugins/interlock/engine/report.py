@@ -1,7 +1,13 @@
-"""The end of a run: its figures, and the check that each of its cases is in exactly one place."""
+"""
+The end of a run: its figures, and the checks that its tasks did their work and that each case is in exactly one place.
+
+The report runs whatever became of the tasks above it, and Airflow gives a run the state of its last task: a report that
+passed after a failed intake would show a green run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from interlock.engine.session import Session
@@ -9,20 +15,31 @@ from interlock.errors import Stopped
 from interlock.ledger.run import end_run
 from interlock.ledger.summary import summarize, unplaced
 
+_NAMED = 5
+"""Of cases that stand nowhere, so many are named: one is enough to look into."""
 
-def report_run(session: Session) -> dict[str, Any]:
+
+def report_run(session: Session, *, not_done: Mapping[str, str] | None = None) -> dict[str, Any]:
     """
     End the run and return its figures.
 
-    :raises Stopped: a case is in no place where anything takes it on.
+    :param not_done: tasks of the run that neither succeeded nor were skipped, with Airflow's word for what they are.
+    :raises Stopped: a case is in no place where anything takes it on, or a task did not do its work.
     """
     with session.read() as connection:
         lost = unplaced(connection, session.run)
+    told = []
+    if not_done:
+        told.append("not all tasks are done: " + ", ".join(f"{task!r} is {state}" for task, state in not_done.items()))
     if lost:
         where = ", ".join(sorted({f"{row['state']} at {row['task']!r}" for row in lost}))
+        names = ", ".join(sorted(str(row["business_key"]) for row in lost)[:_NAMED])
+        more = ", …" if len(lost) > _NAMED else ""
+        told.append(f"{len(lost)} cases are in no resting place: {names}{more} ({where})")
+    if told:
         raise Stopped(
-            f"{len(lost)} cases are in no resting place: {where}. Look at the tasks above that failed; clear them, or "
-            f"go on with: airflow interlock resume {session.run.workflow}"
+            f"{'; '.join(told)}. Look at the tasks above that failed; clear them, or go on with: "
+            f"airflow interlock resume {session.run.workflow}"
         )
     with session.write() as tx:
         end_run(tx, session.run)

@@ -22,10 +22,12 @@ from interlock.domain.work import Agent, Answer, Failure, Usage, Work
 from interlock.engine.bundle import check_contract
 from interlock.engine.session import Session
 from interlock.errors import (
+    AgentTimeout,
     AgentUnavailable,
     ConfigurationError,
     ContractViolation,
     InterlockError,
+    LedgerError,
     MalformedOutput,
     Stopped,
 )
@@ -147,21 +149,26 @@ class _Worker:
                 pending[case_id].there = there
                 settled.append(pending.pop(case_id))
         last_flush = time.monotonic()
-        delivered = False
+        served = False
+        down: list[_Settled] = []
         try:
             for case in self._ask(pending, works):
-                delivered = delivered or case.answer is not None
-                settled.append(case)
+                served = served or not isinstance(case.error, (AgentUnavailable, AgentTimeout))
+                (down if isinstance(case.error, AgentUnavailable) and not served else settled).append(case)
                 if len(settled) >= FLUSH_CASES or time.monotonic() - last_flush > FLUSH_SECONDS:
-                    if not delivered and all(isinstance(c.error, AgentUnavailable) for c in settled):
-                        continue
-                    self._write(settled)
-                    settled, last_flush = [], time.monotonic()
-        except ConfigurationError:
+                    writing, settled, last_flush = settled, [], time.monotonic()
+                    self._write(writing)
+        except (LedgerError, Stopped):
+            raise
+        except BaseException:  # what was answered is paid for, whatever broke off: an agent, a timeout, a signal
             self._write([case for case in settled if case.error is None])
             raise
-        self._check_service(settled, delivered)
-        self._write(settled)
+        self._write(settled + (down if served else []))
+        if down and not served:
+            raise AgentUnavailable(
+                f"agent {self.agent.name!r} answered none of {len(down)} cases: {down[0].error}. "
+                "The cases stand where they were; the task can be tried again"
+            )
 
     def _problem(self, file: CaseFile) -> InterlockError | None:
         for contract in self.role.reads:
@@ -224,14 +231,6 @@ class _Worker:
             return MalformedOutput(f"agent {self.agent.name!r} gives a confidence of {confidence}; it must be 0 to 1")
         case.answer = Answer(case_id=said.case_id, payload=payload, confidence=confidence, provenance=said.provenance)
         return None
-
-    def _check_service(self, settled: Sequence[_Settled], delivered: bool) -> None:
-        down = [case for case in settled if isinstance(case.error, AgentUnavailable)]
-        if down and not delivered and len(down) == len(settled):
-            raise AgentUnavailable(
-                f"agent {self.agent.name!r} answered none of {len(down)} cases: {down[0].error}. "
-                "The cases stand where they were; the task can be tried again"
-            )
 
     def _write(self, settled: Sequence[_Settled]) -> None:
         if not settled:

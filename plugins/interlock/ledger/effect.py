@@ -88,7 +88,9 @@ def claim(
                 "authorisation_id": grant["id"],
                 "state": "intended",
                 "attempts": 1,
+                "receipt": None,
                 "intended_at": tx.at,
+                "committed_at": None,
                 "revision": 1,
                 **hold,
             }

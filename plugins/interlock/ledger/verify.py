@@ -29,7 +29,6 @@ from interlock.ledger.schema import (
 )
 from interlock.ledger.transaction import row_digest, subject_of
 
-
 _REFERENCES = (
     (case, case.c.id, case.c.payload_digest),
     (handoff, handoff.c.case_id, handoff.c.payload_digest),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 class ReportingOperator(AgentRoleOperator):
     """
-    Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on.
+    Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on, or when
+    another of our tasks failed: Airflow gives the run the state of its last task.
 
     It runs whatever became of the tasks above it (``trigger_rule="all_done"``), because a run that failed is counted
     too.
@@ -32,8 +33,9 @@ class ReportingOperator(AgentRoleOperator):
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Count and check."""
         from interlock.engine.report import report_run
+        from interlock.operators.runtime import tasks_not_done
 
-        figures = report_run(session)
+        figures = report_run(session, not_done=tasks_not_done(session))
         shown = (
             "cases_total",
             "by_state",

@@ -121,6 +121,21 @@ def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:
     return over
 
 
+def tasks_not_done(session: Session) -> dict[str, str]:
+    """Return our other tasks of the run that neither succeeded nor were skipped, with Airflow's word for their state."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    run_id = session.run.run_id
+    states = RuntimeTaskInstance.get_task_states(dag_id=session.run.dag_id, run_ids=[run_id]).get(run_id, {})
+    return {
+        task_id: str(state or "not started")
+        for task_id, state in states.items()
+        if task_id in session.run.wiring.tasks
+        and session.run.wiring.tasks[task_id].kind != "report"
+        and state not in ("success", "skipped")
+    }
+
+
 def find_source_connection(conn_id: str) -> Any:
     """Return the Airflow connection *conn_id*."""
     from interlock.hooks.connection import find_connection

@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interlock.commands.summary_text import describe_summary
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.prepare import is_prepared
 from interlock.quickstart.report import RunFollower, addresses, case_counts, say, tail
 from interlock.quickstart.server import ComponentFailed, LocalAirflow
-from interlock.quickstart.summary_text import describe_summary
 
 if TYPE_CHECKING:
     from interlock.ledger.book import Ledger

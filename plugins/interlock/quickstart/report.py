@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from interlock.quickstart.client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
+from interlock.commands.airflow_client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
 
 if TYPE_CHECKING:
     from pathlib import Path

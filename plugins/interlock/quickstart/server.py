@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from interlock.commands.airflow_client import AirflowClient
 from interlock.errors import InterlockError
-from interlock.quickstart.client import AirflowClient
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
 """What a run needs. Gates park without a triggerer, so it is started only where Dags defer."""

@@ -1,0 +1,155 @@
+"""Who gets in: every route of the app, whoever adds one."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.routing import APIRoute
+from interlock.console.app import create_app
+from starlette.routing import Mount
+from workflows import rows
+
+pytestmark = pytest.mark.airflow
+
+BODIES = {
+    "/api/cases/{name}/vote": {"answer": "approve", "digest": "0" * 64},
+    "/api/cases/{name}/edit": {"changes": {}, "digest": "0" * 64},
+    "/api/cases/{name}/review-request": {"reason": "look"},
+    "/api/cases/{name}/resubmit": {"changes": {}},
+    "/api/cases/{name}/close": {"reason": "enough"},
+    "/api/versions": {"bundle": {}, "reason": "why"},
+}
+"""A body that each changing route takes, so that nothing but the login and the right can refuse it."""
+
+
+def routes_of(routes, prefix=""):
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield from ((method, prefix + route.path) for method in sorted(route.methods - {"HEAD"}))
+        elif not isinstance(route, Mount):
+            inner = getattr(route, "original_router", None) or getattr(route, "app", None)
+            if inner is not None and hasattr(inner, "routes"):
+                context = getattr(route, "include_context", None)
+                yield from routes_of(inner.routes, prefix + (getattr(context, "prefix", "") or ""))
+
+
+@pytest.fixture
+def routes(app):
+    """(method, path) of every route."""
+    found = list(routes_of(app.routes))
+    assert len(found) >= 14, found
+    return found
+
+
+def ask(client, method, path, key="R1", **more):
+    return client.request(method, path.replace("{name}", key), json=BODIES.get(path), **more)
+
+
+def test_every_route_that_changes_something_is_tried_here(routes):
+    assert {path for method, path in routes if method != "GET"} == set(BODIES)
+
+
+def test_nobody_gets_in_without_a_login(routes, client):
+    nobody = client(None)
+
+    assert {route: ask(nobody, *route).status_code for route in routes} == dict.fromkeys(routes, 401)
+
+
+def test_a_forged_token_does_not_get_in(routes, client):
+    forged = client(None)
+    forged.headers["Authorization"] = "Bearer " + client("lea").headers["Authorization"][7:-6] + "AAAAAA"
+
+    assert {ask(forged, *route).status_code for route in routes} == {403}
+
+
+def test_a_viewer_changes_nothing(routes, client, workflow):
+    workflow.up_to("send_signed", rows("please"))
+    viewer = client("vera")
+    before = workflow.cases()
+
+    said = {path: ask(viewer, method, path).status_code for method, path in routes if method != "GET"}
+
+    assert said == dict.fromkeys(BODIES, 403)
+    assert workflow.cases() == before
+
+
+def test_a_viewer_sees_every_page(routes, client, workflow):
+    workflow.up_to("send_signed", rows("please"))
+    viewer = client("vera")
+
+    said = {path: ask(viewer, method, path).status_code for method, path in routes if method == "GET"}
+
+    assert said == dict.fromkeys(said, 200)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_what_another_site_posts_is_refused(routes, client, workflow, headers):
+    workflow.up_to("send_signed", rows("please"))
+    voter = client("lea")
+
+    said = {path: ask(voter, method, path, headers=headers).status_code for method, path in routes if method != "GET"}
+
+    assert said == dict.fromkeys(BODIES, 403)
+    assert workflow.states() == {"R1": "waiting"}
+
+
+def test_what_this_site_posts_is_taken(client, workflow):
+    workflow.up_to("send_signed", rows("please"))
+    voter = client("lea")
+    digest = voter.get("/api/reviews/R1").json()["digest"]
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://testserver"}
+
+    said = voter.post("/api/cases/R1/vote", json={"answer": "approve", "digest": digest}, headers=headers)
+
+    assert (said.status_code, workflow.states()) == (200, {"R1": "authorised"})
+
+
+def test_where_everybody_is_one_anonymous_admin_nobody_signs_anything_off(client, workflow, monkeypatch):
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    workflow.up_to("send_signed", rows("please"))
+    anyone = client(None)
+    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="Anonymous", role="ADMIN"))
+    anyone.headers["Authorization"] = f"Bearer {token}"
+
+    said = anyone.post("/api/cases/R1/close", json={"reason": "mine"})
+
+    assert said.status_code == 403
+    assert "simple_auth_manager_all_admins" in said.json()["detail"]
+    assert "nobody can sign anything off" in anyone.get("/review/R1").text
+
+
+def test_every_answer_carries_the_headers(client, workflow):
+    answers = [client("vera").get(path) for path in ("/", "/runs", "/api/me", "/static/console.css", "/case/nothing")]
+
+    for answer in [*answers, client(None).get("/")]:
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_browser_without_a_session_gets_a_page_that_leads_to_the_login(client, workflow):
+    said = client(None).get("/review", headers={"Accept": "text/html"})
+
+    assert said.status_code == 401
+    assert 'href="/auth/login"' in said.text
+    assert "lost_session.js" in said.text
+    assert "Waiting for people" not in said.text
+
+
+def test_the_app_shows_no_schema_of_itself(client, workflow):
+    admin = client("lea")
+
+    assert {admin.get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")} == {404}
+
+
+def test_an_app_can_be_made_more_than_once(airflow_home):
+    assert create_app() is not create_app()

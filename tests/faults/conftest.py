@@ -1,0 +1,37 @@
+"""One live Airflow for the tests whose workflows do not get into each other's way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from faults.bench import Bench, python_path
+from interlock.ledger.book import Ledger
+from live_airflow import PROJECT, live_airflow
+
+PEOPLE = {"admin": "admin", "lea": "user", "leo": "user", "otto": "user", "vera": "viewer"}
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """An Airflow with an empty Dags folder, that notices a lost heartbeat within seconds."""
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "dags").mkdir()
+    (folder / "include").mkdir()
+    with live_airflow(
+        folder / "home",
+        dags_folder=folder / "dags",
+        settings=PROJECT / "airflow_settings.yaml",
+        people=PEOPLE,
+        parallelism=3,
+        environment={
+            "PYTHONPATH": python_path(folder),
+            "AIRFLOW__INTERLOCK__INCLUDE_PATH": str(folder / "include"),
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+            "AIRFLOW_CONN_PAYOUT": json.dumps({"conn_type": "fs", "extra": {"path": str(folder / "home" / "outbox")}}),
+        },
+    ) as airflow:
+        yield Bench(airflow, folder, Ledger.open(f"sqlite:///{folder / 'home' / 'interlock.db'}", "test"))

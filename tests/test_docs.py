@@ -1,0 +1,347 @@
+"""
+Whether the guide names everything that a user can write or call, and whether what README shows works.
+
+The names come from the code (models, signatures, commands, tables), so a new one that nobody documented fails here. The
+workflow that README prints is written out, published and run.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from interlock import errors
+from interlock.domain import agent, connector, policy, version
+from interlock.domain.case import CaseState
+from interlock.domain.expression import KNOWN
+from interlock.domain.quality import Expectation, Suite
+from interlock.engine import source
+from interlock.provider_info import get_provider_info
+from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "include" / "docs"
+GUIDE = DOCS / "guide"
+README = ROOT / "README.md"
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+
+AGENTS = (
+    agent.ClassifierAgent,
+    agent.RetrievalAgent,
+    agent.TemplateAgent,
+    agent.FunctionAgent,
+    agent.ModelAgent,
+)
+CONNECTORS = (connector.OutboxConnector, connector.HttpConnector)
+SOURCES = (source.FileSource, source.SqlSource, source.HttpSource, source.RowsSource)
+WORKFLOW = (version.Workflow, version.Person, version.Intake, version.Label, version.Kpi)
+POLICY = (
+    policy.Policy,
+    policy.Rule,
+    policy.TrainingThreshold,
+    policy.Gate,
+    policy.Check,
+    policy.Recovery,
+    policy.StopWhen,
+)
+
+
+def page(name: str) -> str:
+    return (GUIDE / f"{name}.md").read_text("utf-8")
+
+
+def unnamed(names: Iterable[str], text: str) -> list[str]:
+    """Return those of *names* that stand nowhere in *text* as code: in backticks, or as a key of an example."""
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
+    return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", code)]
+
+
+def section(text: str, heading: str) -> str:
+    found = re.search(rf"^## [^\n]*\b{heading}\b.*?(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert found, f"no section names {heading}"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [
+        ("policy", POLICY),
+        ("workflow", (*WORKFLOW, *CONNECTORS)),
+        ("sources", SOURCES),
+        ("expectations", (Suite, Expectation)),
+    ],
+)
+def test_every_key_of_a_file_is_in_its_page(name: str, models: tuple[type[BaseModel], ...]):
+    assert unnamed([field for model in models for field in model.model_fields], page(name)) == []
+
+
+@pytest.mark.parametrize("declared", AGENTS)
+def test_every_key_of_an_agent_is_in_the_section_of_its_kind(declared: type[BaseModel]):
+    text = page("agents")
+    [kind] = declared.model_fields["kind"].annotation.__args__  # type: ignore[union-attr]  # a Literal
+    own = set(declared.model_fields) - {"kind", "description"}
+
+    assert unnamed(sorted(own), section(text, kind)) == []
+    assert unnamed(["kind", "description"], text) == []
+
+
+def test_every_kind_of_agent_and_every_format_is_one_that_these_tests_know():
+    """A kind that is added without its page would pass all others."""
+    declared = [member for member in vars(agent).values() if inspect.isclass(member) and issubclass(member, BaseModel)]
+    kinds = {member for member in declared if "kind" in member.model_fields}
+    assert kinds == set(AGENTS)
+    assert unnamed(list(source.SUFFIXES), page("sources")) == []
+
+
+def test_every_variable_and_built_in_route_is_in_the_policy_page():
+    assert unnamed([*KNOWN, *policy.BUILT_IN_ROUTES], page("policy")) == []
+
+
+def test_every_parameter_of_every_operator_is_in_its_section():
+    from interlock import operators, sensors
+
+    text = page("operators")
+    classes = [
+        getattr(module, name)
+        for module in (operators, sensors)
+        for name in module.__all__
+        if name != "AgentRoleOperator"  # the base, which no Dag uses
+    ]
+    assert len(classes) >= 10
+    seen: set[str] = set()
+    for cls in classes:
+        own = [
+            name
+            for name, parameter in inspect.signature(inspect.unwrap(cls.__init__)).parameters.items()
+            if name != "self" and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        ]
+        assert unnamed(own, section(text, cls.__name__)) == [], cls.__name__
+        seen.update(own)
+    # Airflow wraps __init__: if the wrapper were looked at, nothing would be found and all would seem well.
+    assert seen >= {"workflow", "source", "contract", "agent", "reads", "routes", "suite", "gate", "connector"}
+
+
+def test_every_option_of_the_configuration_is_in_the_settings_page():
+    assert unnamed(get_provider_info()["config"]["interlock"]["options"], page("settings")) == []
+
+
+def test_every_command_and_flag_is_in_the_commands_page():
+    from interlock.cli import get_commands
+
+    text = page("commands")
+    for words, command in commands(get_commands()):
+        assert unnamed([f"airflow {words}"], text) == []
+        for argument in command.args:
+            for flag in argument.flags:
+                if flag.startswith("--"):
+                    lines = [line for line in text.splitlines() if line.startswith(f"airflow {words} ")]
+                    assert any(flag in line for line in lines), f"airflow {words} {flag}"
+
+
+def commands(group: Iterable[Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for command in group:
+        words = f"{before} {command.name}".strip()
+        if hasattr(command, "subcommands"):
+            yield from commands(command.subcommands, words)
+        else:
+            yield words, command
+
+
+def test_every_command_that_a_page_shows_exists():
+    from interlock.cli import get_commands
+
+    known = {words for words, _ in commands(get_commands())}
+    for path in PAGES:
+        for shown in re.findall(r"airflow (interlock(?: [a-z]+)+)", path.read_text("utf-8")):
+            # A group alone ("the commands of …") is named, too.
+            told = [words for words in known if f"{words} ".startswith(f"{shown} ") or shown.startswith(f"{words} ")]
+            assert told, f"{path.name}: airflow {shown}"
+
+
+def test_every_table_is_in_the_ledger_page_and_every_state_in_the_concepts():
+    from interlock.ledger.schema import metadata
+
+    assert unnamed(metadata.tables, page("ledger")) == []
+    assert unnamed([state.value for state in CaseState], page("concepts")) == []
+
+
+def test_every_class_of_failure_is_told_with_whether_a_retry_helps():
+    text = section(page("failures"), "failure")
+    members = [value for value in vars(errors).values() if inspect.isclass(value)]
+    classes = [value for value in members if issubclass(value, errors.InterlockError)]
+    for cls in classes:
+        row = re.search(rf"^\| `{cls.__name__}` \| (\w+) \|", text, re.MULTILINE)
+        assert row, f"{cls.__name__} has no row"
+        if cls is not errors.SourceError:  # set on the instance, where a service may be back later
+            assert row[1] == ("yes" if cls.retryable else "no"), cls.__name__
+
+
+# --- links, make, words ---
+
+
+def links(path: Path) -> list[str]:
+    text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+def slugs(path: Path) -> set[str]:
+    text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(path: Path):
+    for link in links(path):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = unquote(link).partition("#")
+        place = (path.parent / target).resolve() if target else path
+        assert place.exists(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in slugs(place), f"{link}: no such heading"
+
+
+def test_every_page_of_the_guide_is_linked_from_readme():
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(README)}
+    assert set(GUIDE.glob("*.md")) <= linked
+
+
+def test_every_decision_says_context_choice_and_cost_under_its_number():
+    for number, path in enumerate(sorted((DOCS / "decisions").glob("*.md")), 1):
+        text = path.read_text("utf-8")
+        assert path.name.startswith(f"{number:04}-")
+        assert text.startswith(f"# {number}. ")
+        for part in ("**Context.**", "**Choice.**", "**Cost.**"):
+            assert part in text, f"{path.name} has no {part}"
+
+
+def test_the_targets_and_variables_that_readme_gives_make_exist():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    code = "\n".join(re.findall(r"```bash\n.*?```|`[^`\n]+`", README.read_text("utf-8"), re.DOTALL))
+    used = re.findall(r"\bmake ((?:[a-z]+)(?: [A-Z]+=\S+)*)", code)
+
+    assert {call.split()[0] for call in used} >= {"run", "test"}
+    for call in used:
+        target, *given = call.split()
+        assert target in targets
+        for name in (word.partition("=")[0] for word in given):
+            assert f"$({name})" in makefile, f"make {call}: the Makefile knows no {name}"
+
+
+FORBIDDEN = (
+    r"(?<![\w.])/(work|tmp|root|home)/",
+    r"\bissue #?\d+|(?<![\w&])#\d+\b",
+    r"\b(this|last|my|previous) session\b|\bClaude\b|\bChatGPT\b|\bassistant\b",
+    r"\b(pypi|npmjs|registry|artifactory|nexus)\.[a-z.]+",
+    r"\b(10|172|192)\.\d+\.\d+\.\d+",
+)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_speak_of_the_product_alone(path: Path):
+    text = path.read_text("utf-8")
+    assert [found[0] for pattern in FORBIDDEN for found in re.finditer(pattern, text, re.IGNORECASE)] == []
+
+
+# --- the example in README ---
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The files that README prints, as a project, importable as ``include.invoices``."""
+    file = re.compile(r"^`((?:include/invoices|dags)/[\w.]+)`\n\n```\w+\n(.*?)```$", re.DOTALL | re.MULTILINE)
+    printed = file.findall(README.read_text("utf-8"))
+    assert len(printed) == 5
+    for name, text in printed:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "include" / "company").mkdir()
+    for path in (ROOT / "include" / "company").glob("*.yaml"):
+        (tmp_path / "include" / "company" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("include.invoices")]:
+        del sys.modules[name]
+
+
+def dag_of(project: Path) -> Any:
+    """Return the Dag of the file that README prints; the file itself drops what its function returns."""
+    spec = importlib.util.spec_from_file_location("readme_dag", project / "dags" / "invoices.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.invoices()
+
+
+def test_the_example_of_readme_stays_within_some_sixty_lines(example: Path):
+    files = [*example.glob("include/invoices/*.*"), *example.glob("dags/*.py")]
+    lines = [line for path in files for line in path.read_text("utf-8").splitlines()]
+    assert 40 < len(lines) <= 65
+
+
+def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: Callable[[str], Any]):
+    """An invoice up to 500 with an order is paid; all others wait for people; a wrong row is quarantined."""
+    from interlock.agents.load import load_agent
+    from interlock.connectors.outbox import Outbox
+    from interlock.engine.branch import route_cases
+    from interlock.engine.bundle import load_contracts, read_bundle
+    from interlock.engine.execution import execute_cases
+    from interlock.engine.gate import open_gate
+    from interlock.engine.intake import take_in_rows
+    from interlock.engine.publication import check_bundle
+    from interlock.engine.role import Role, run_role
+    from interlock.engine.session import Session, open_session
+    from interlock.engine.source import SourceRow
+    from interlock.engine.validation import validate_cases
+    from interlock.ledger.case import list_cases
+    from interlock.ledger.transaction import Actor
+    from interlock.ledger.version import publish
+    from interlock.operators.runtime import wiring_of, workflow_of
+
+    dag = dag_of(example)
+    include = example / "include"
+    wiring = wiring_of(dag)
+    bundle = read_bundle(include, workflow_of(dag))
+    assert check_bundle(bundle, wiring) == []
+
+    ledger = open_ledger("sqlite")
+    publish(ledger, bundle, author=Actor("person", "ann"), reason="README's example")
+
+    def session(task: str) -> Session:
+        return open_session(
+            ledger, workflow="invoices", dag_id="invoices", run_id="r1", task_id=task, wiring=wiring, include=include
+        )
+
+    invoices = csv.DictReader(
+        ["number,supplier,amount,order", "I-1,Acme,120.50,P-7", "I-2,Acme,9000,P-8", "I-3,Bolt,20,", "I-4,Bolt,-5,P-9"]
+    )
+    rows = [
+        SourceRow(number=line, values={k: v or None for k, v in row.items()}) for line, row in enumerate(invoices, 2)
+    ]
+    contracts = load_contracts(include, "invoices", ["Invoice", "Payment"])
+    take_in_rows(session("intake"), rows, contract=contracts["Invoice"], source="invoices.csv")
+    route_cases(session("route"))
+    at_draft = session("draft")
+    writer = load_agent("payment_writer", bundle.agents["payment_writer"], at_draft.files, cache=example)
+    run_role(at_draft, writer, Role("drafting", contracts["Payment"], ()))
+    validate_cases(session("check"))
+    declared = connector.OutboxConnector(kind="outbox", conn_id="interlock_outbox")
+    execute_cases(session("pay"), Outbox("outbox", declared, example / "outbox"))
+    turn = open_gate(session("sign_off"))
+
+    found = {row["business_key"]: row["state"] for row in list_cases(ledger, workflow="invoices")}
+    assert found == {"I-1": "executed", "I-2": "waiting", "I-3": "waiting", "I-4": "quarantined"}
+    assert turn.undecided == 2
+    [sent] = (example / "outbox").glob("*.json")
+    assert '"reference":"Invoice I-1"' in sent.read_text("utf-8")
