@@ -19,11 +19,10 @@ from urllib.parse import unquote
 
 import pytest
 from interlock import errors
-from interlock.domain import agent, connector, policy, version
+from interlock.domain import agent, connector, policy, source, version
 from interlock.domain.case import CaseState
 from interlock.domain.expression import KNOWN
 from interlock.domain.quality import Expectation, Suite
-from interlock.engine import source
 from interlock.provider_info import get_provider_info
 from pydantic import BaseModel
 
@@ -294,6 +293,7 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     """An invoice up to 500 with an order is paid; all others wait for people; a wrong row is quarantined."""
     from interlock.agents.load import load_agent
     from interlock.connectors.outbox import Outbox
+    from interlock.domain.source import SourceRow
     from interlock.engine.branch import route_cases
     from interlock.engine.bundle import load_contracts, read_bundle
     from interlock.engine.execution import execute_cases
@@ -302,7 +302,6 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     from interlock.engine.publication import check_bundle
     from interlock.engine.role import Role, run_role
     from interlock.engine.session import Session, open_session
-    from interlock.engine.source import SourceRow
     from interlock.engine.validation import validate_cases
     from interlock.ledger.case import list_cases
     from interlock.ledger.transaction import Actor

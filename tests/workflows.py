@@ -21,6 +21,7 @@ from interlock.agents.load import load_agent
 from interlock.connectors.outbox import Outbox
 from interlock.domain.connector import OutboxConnector
 from interlock.domain.contract import Contract
+from interlock.domain.source import SourceRow
 from interlock.domain.version import WorkflowVersion
 from interlock.domain.wiring import WiredTask, Wiring
 from interlock.domain.work import Answer, Failure, Work
@@ -32,7 +33,6 @@ from interlock.engine.intake import take_in_rows
 from interlock.engine.report import report_run
 from interlock.engine.role import Role, run_role
 from interlock.engine.session import Session, open_session
-from interlock.engine.source import SourceRow
 from interlock.engine.validation import validate_cases
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.schema import case

@@ -48,9 +48,7 @@ def test_an_approved_case_is_sent_as_it_was_seen(parked, client):
 
 
 def test_who_votes_is_who_asks_whatever_the_body_says(parked, client):
-    said = client("lea").post(
-        "/api/cases/R1/vote", json={"answer": "approve", "digest": "0" * 64, "person": "leo"}
-    )
+    said = client("lea").post("/api/cases/R1/vote", json={"answer": "approve", "digest": "0" * 64, "person": "leo"})
 
     assert said.status_code == 422
     assert parked.table(vote) == []

@@ -261,7 +261,9 @@ def test_a_new_attempt_waits_for_the_lease_of_the_one_before_it(flow: Workflow, 
     assert len(careless.stored) == len(set(careless.keys())) == 2
 
 
-def test_a_process_that_was_superseded_while_it_sent_leaves_the_rest_to_the_next(tmp_path: Path, sqlite_ledger, careless):
+def test_a_process_that_was_superseded_while_it_sent_leaves_the_rest_to_the_next(
+    tmp_path: Path, sqlite_ledger, careless
+):
     flow = at_send(tmp_path, sqlite_ledger, "sure=0.95 one")
     old = flow.session("send")
     inner = http(careless)

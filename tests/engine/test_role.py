@@ -161,7 +161,9 @@ def test_a_confidence_outside_of_nought_to_one_is_no_answer(flow: Workflow, conf
 
 def test_a_refusal_is_not_repeated_and_goes_to_people_when_the_runbook_says_so(flow: Workflow):
     flow.intake(rows("a"))
-    agent = ScriptedAgent(lambda one: Failure(case_id=one.case_id, error=AgentRefused("no"), usage=used("AgentRefused")))
+    agent = ScriptedAgent(
+        lambda one: Failure(case_id=one.case_id, error=AgentRefused("no"), usage=used("AgentRefused"))
+    )
 
     assert flow.role("judge", agent=agent) == {"uncertain": 1}
 
@@ -189,9 +191,11 @@ def test_a_service_that_is_down_for_some_costs_only_those(flow: Workflow):
     flow.intake(rows("a", "b", "c"))
     down = next(row["id"] for key, row in flow.cases().items() if key == "R2")
     agent = ScriptedAgent(
-        lambda one: verdict(one)
-        if one.case_id != down
-        else Failure(case_id=one.case_id, error=AgentUnavailable("503"), usage=())
+        lambda one: (
+            verdict(one)
+            if one.case_id != down
+            else Failure(case_id=one.case_id, error=AgentUnavailable("503"), usage=())
+        )
     )
 
     flow.role("judge", agent=agent)
@@ -235,9 +239,7 @@ def test_a_task_stops_when_more_cases_fail_than_the_policy_lets_pass(
     flow.intake(rows(*["x"] * cases))
     agent = ScriptedAgent(verdict)
     agent.say = lambda one: (
-        verdict(one)
-        if len(agent.asked) > failing
-        else Failure(case_id=one.case_id, error=AgentTimeoutOnce("x"))
+        verdict(one) if len(agent.asked) > failing else Failure(case_id=one.case_id, error=AgentTimeoutOnce("x"))
     )
 
     if stops:
@@ -267,6 +269,7 @@ def test_a_contract_that_changed_since_it_was_published_is_refused(flow: Workflo
 def test_a_contract_that_is_no_part_of_the_version_is_refused(flow: Workflow, tmp_path: Path):
     flow.intake(rows("a"))
     with pytest.raises(ContractChanged, match="'Other' is not part of the published version"):
+
         class Other(Contract):
             x: int
 

@@ -6,7 +6,8 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from interlock.engine.source import FileSource, HttpSource, RowsSource, SqlSource, describe, parse_source, read_rows
+from interlock.domain.source import FileSource, HttpSource, RowsSource, SqlSource, describe, parse_source
+from interlock.engine.source import read_rows
 from interlock.errors import ConfigurationError, SourceError, UnknownName
 
 

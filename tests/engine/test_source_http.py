@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from interlock.engine.source import parse_source, read_rows
+from interlock.domain.source import parse_source
+from interlock.engine.source import read_rows
 from interlock.errors import SourceError
 from servers.row_server import Reply, RowServer
 

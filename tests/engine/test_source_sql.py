@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from interlock.engine.source import parse_source, read_rows
+from interlock.domain.source import parse_source
+from interlock.engine.source import read_rows
 from interlock.engine.source_sql import one_select
 from interlock.errors import LedgerUnavailable, SourceError
 
@@ -202,7 +203,8 @@ def test_an_airflow_connection_works_without_the_provider_of_its_type(warehouse,
     code = """
         import sys
         from airflow.sdk import Connection
-        from interlock.engine.source import parse_source, read_rows
+        from interlock.domain.source import parse_source
+        from interlock.engine.source import read_rows
 
         fields = Connection(conn_id="wh", conn_type="sqlite", host=sys.argv[1], extra='{"a": 1}')
         spec = parse_source("sql://wh/SELECT count(*) AS n FROM ticket")

@@ -18,6 +18,7 @@ import yaml
 from interlock.agents.load import load_agent
 from interlock.connectors.load import open_connector
 from interlock.domain.connector import ConnectionFields
+from interlock.domain.source import parse_source
 from interlock.domain.wiring import Wiring
 from interlock.engine import act
 from interlock.engine.branch import route_cases
@@ -29,7 +30,7 @@ from interlock.engine.quality import check_cases
 from interlock.engine.report import report_run
 from interlock.engine.role import Role, run_role
 from interlock.engine.session import Session, open_session
-from interlock.engine.source import parse_source, read_rows
+from interlock.engine.source import read_rows
 from interlock.engine.validation import validate_cases
 from interlock.ledger.book import Ledger
 from interlock.ledger.transaction import Actor

@@ -12,10 +12,10 @@ from typing import Any
 
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract, check_payload
+from interlock.domain.source import SourceRow
 from interlock.domain.version import Intake
 from interlock.engine.bundle import check_contract
 from interlock.engine.session import Session
-from interlock.engine.source import SourceRow
 from interlock.errors import ContractViolation, SourceError
 from interlock.ledger.case import NewCase, take_in, take_up_waiting
 from interlock.ledger.run import unfinished_runs

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, cast
 
-from interlock.engine.source import SUFFIXES, FileSource, SourceRow, file_format
+from interlock.domain.source import SUFFIXES, FileSource, SourceRow, file_format
 from interlock.engine.source_format import read_stream
 from interlock.errors import SourceError
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from typing import IO, Any
 
-from interlock.engine.source import Format, SourceRow
+from interlock.domain.source import Format, SourceRow
 from interlock.errors import SourceError
 
 MAX_JSON_BYTES = 256 * 1024 * 1024

@@ -18,7 +18,7 @@ from typing import IO, Any
 import httpx
 
 from interlock.domain.retry_after import retry_after_seconds
-from interlock.engine.source import SUFFIXES, Format, HttpSource, SourceRow, describe
+from interlock.domain.source import SUFFIXES, Format, HttpSource, SourceRow, describe
 from interlock.engine.source_connection import extra_of, look_up, unavailable
 from interlock.engine.source_format import items_of, read_document, read_stream, row_of
 from interlock.errors import SourceError

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from interlock.engine.source import SourceRow, SqlSource
+from interlock.domain.source import SourceRow, SqlSource
 from interlock.engine.source_connection import extra_of, look_up, unavailable
 from interlock.engine.source_format import row_of
 from interlock.errors import SourceError

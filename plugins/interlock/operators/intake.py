@@ -25,7 +25,7 @@ class IntakeOperator(AgentRoleOperator):
 
     :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
     :param source: a file (CSV, JSON lines, Parquet), a query through a connection, or an HTTP address; templated. See
-        :mod:`interlock.engine.source` for the forms. A relative path starts at the project's root.
+        :mod:`interlock.domain.source` for the forms. A relative path starts at the project's root.
     :param contract: what a row must satisfy; columns that it does not name are left out.
     """
 
@@ -48,8 +48,9 @@ class IntakeOperator(AgentRoleOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Take rows in, or take up what waits."""
+        from interlock.domain.source import describe, parse_source
         from interlock.engine.intake import take_in_rows, take_up
-        from interlock.engine.source import describe, parse_source, read_rows
+        from interlock.engine.source import read_rows
         from interlock.operators.runtime import find_source_connection
 
         if session.run.is_resume:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 class ReportingOperator(AgentRoleOperator):
     """
-    Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on, or when
-    another of our tasks failed: Airflow gives the run the state of its last task.
+    Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on, or
+    when another of our tasks failed: Airflow gives the run the state of its last task.
 
     It runs whatever became of the tasks above it (``trigger_rule="all_done"``), because a run that failed is counted
     too.

@@ -122,7 +122,7 @@ def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:
 
 
 def tasks_not_done(session: Session) -> dict[str, str]:
-    """Return our other tasks of the run that neither succeeded nor were skipped, with Airflow's word for their state."""
+    """Return our other tasks of the run that neither succeeded nor were skipped, with Airflow's word for it."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     run_id = session.run.run_id

@@ -2,7 +2,7 @@
 What Airflow's Required Actions shows of a gate, in Markdown.
 
 The text holds what customers and models wrote, so everything of theirs is escaped: a message must not be able to draw a
-link or a heading into the request that people answer.
+link or a heading into the request that people answer. An answer signs off what would be sent, so that is never cut.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from interlock.engine.gate import Shown
 
 LONGEST = 600
-"""Characters of one text that are shown; the console shows all."""
-_MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!])")
+"""Characters of one text of the case that are shown; the console shows all."""
+_MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_LINE_START = re.compile(r"^(\s*)(\d{1,9}(?=[.)])|(?=[-+=]))")
+_ADDRESS = re.compile(r"(https?(?=:)|www(?=\.)|ftp(?=:)|mailto(?=:)|xmpp(?=:)|@)", re.IGNORECASE)
 
 
 def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: Sequence[str]) -> str:
@@ -31,45 +33,57 @@ def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: S
     if undecided > len(cases):
         lines += ["", f"{undecided - len(cases)} more wait and are not listed here: decide them on the review page."]
     for case in cases:
-        why = f": {escape(case.why)}" if case.why else ""
+        why = ": no rule fits it" if case.why == "(default)" else f": {escape(case.why)}" if case.why else ""
         lines += ["", f"### {escape(case.business_key)} · {escape(case.route)}{why}", ""]
-        lines += _fields(case.case)
+        lines += _fields(case.case, longest=LONGEST)
         for name, payload in case.handoffs.items():
             if payload != case.execute:
                 lines += ["", f"*{name}*: {_short(payload)}"]
         lines += ["", f"**To be sent by {escape(case.action)}:**", ""]
-        lines += _fields(case.execute)
+        lines += _fields(case.execute, longest=None)
     return "\n".join(lines)
 
 
-def _fields(payload: Mapping[str, Any]) -> list[str]:
+def _fields(payload: Mapping[str, Any], *, longest: int | None) -> list[str]:
     short = {name: value for name, value in payload.items() if not _is_long(value) and value not in (None, "")}
-    lines = [_short(short)] if short else []
+    lines = [_short(short, longest=longest)] if short else []
     for name, value in payload.items():
         if _is_long(value):
             text = str(value)
-            cut = text[:LONGEST] + (" …" if len(text) > LONGEST else "")
-            lines += ["", f"{escape(name)}:", *(f"> {escape(line)}" for line in cut.splitlines())]
+            cut = text if longest is None or len(text) <= longest else f"{text[:longest]} …"
+            lines += ["", f"{escape(name)}:", "", *(_quoted(line) for line in cut.splitlines())]
     return lines
 
 
-def _short(payload: Mapping[str, Any]) -> str:
+def _quoted(line: str) -> str:
+    # Two blanks at its end keep the line one of its own.
+    return f"> {escape(line)}  " if line.strip() else ">"
+
+
+def _short(payload: Mapping[str, Any], *, longest: int | None = LONGEST) -> str:
     told = []
     for name, value in payload.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        if isinstance(value, list) and value and isinstance(value[0], Mapping) and longest is not None:
             said = ", ".join(" ".join(str(v) for v in list(item.values())[:2])[:60] for item in value[:3])
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple)) and not any(isinstance(item, Mapping) for item in value):
             said = ", ".join(map(str, value))
         else:
             said = str(value)
-        told.append(f"{escape(name)} `{said[:160].replace('`', chr(39))}`")
+        cut = said if longest is None else said[:160]
+        told.append(f"{escape(name)} `{' '.join(cut.replace('`', chr(39)).split())}`")
     return " · ".join(told)
 
 
 def _is_long(value: Any) -> bool:
-    return isinstance(value, str) and (len(value) > 30 or "\n" in value)
+    return isinstance(value, str) and (len(value) > 60 or "\n" in value)
 
 
 def escape(text: str) -> str:
-    """Return *text* with Markdown's marks made harmless."""
-    return _MARKS.sub(r"\\\1", text.replace("\r", ""))
+    """
+    Return *text* with Markdown's marks made harmless, as a line of its own or within one.
+
+    GitHub's Markdown links bare addresses whatever is escaped in them, so a blank without width breaks them up.
+    """
+    marked = _MARKS.sub(r"\\\1", text.replace("\r", ""))
+    started = _LINE_START.sub(lambda found: f"{found[1]}{found[2]}\\", marked)
+    return _ADDRESS.sub("\\1\u200b", started)

@@ -1,0 +1,78 @@
+"""The text of Airflow's own request: whole where it is signed off, harmless where a customer wrote it."""
+
+from __future__ import annotations
+
+import pytest
+from interlock.engine.gate import Shown
+from interlock.sensors.request_text import LONGEST, escape, request_text
+
+
+def a_case(text="Where is my card?", reply="Dear customer,\n\nit is on its way.\nKind regards", **changes):
+    values = {
+        "business_key": "T-1",
+        "route": "review",
+        "why": "certain it is not",
+        "case": {"ticket_id": "T-1", "text": text},
+        "handoffs": {"Triage": {"intent": "card_arrival"}},
+        "action": "outbox",
+        "execute": {"subject": "Your card", "text": reply},
+        "version": 1,
+    }
+    return Shown(**{**values, **changes})
+
+
+def text_of(*cases):
+    return request_text(cases, len(cases), "/interlock/review?gate=leads", ["lea"])
+
+
+def test_what_would_be_sent_is_never_cut():
+    reply = " ".join(f"word{number}" for number in range(2_000))
+
+    assert reply in text_of(a_case(reply=reply))
+
+
+def test_a_subject_that_would_be_sent_is_never_cut():
+    names = [f"citation{number}" for number in range(60)]
+
+    assert names[-1] in text_of(a_case(execute={"text": "Dear customer", "citations": names}))
+
+
+def test_a_long_message_of_a_customer_is_cut():
+    said = text_of(a_case(text="x" * (LONGEST + 50)))
+
+    assert "x" * LONGEST + " …" in said
+    assert "x" * (LONGEST + 1) not in said
+
+
+def test_lines_of_a_draft_stay_lines():
+    assert "> it is on its way.  \n> Kind regards  " in text_of(a_case())
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("# Approve this", "\\# Approve this"),
+        ("[click](http://evil.example)", "\\[click\\](http\u200b://evil.example)"),
+        ("see www.evil.example", "see www\u200b.evil.example"),
+        ("mail me@evil.example", "mail me@\u200bevil.example"),
+        ("<img src=x>", "\\<img src=x\\>"),
+        ("===", "\\==="),
+        ("- item", "\\- item"),
+        ("12. item", "12\\. item"),
+        ("`code` **bold** &lt;", "\\`code\\` \\*\\*bold\\*\\* \\&lt;"),
+        ("3.5% of 20 - 4", "3\\.5% of 20 - 4"),
+    ],
+)
+def test_markdown_of_a_customer_is_shown_and_not_drawn(written, shown):
+    assert escape(written) == shown
+
+
+def test_a_short_message_with_backticks_cannot_leave_its_code():
+    assert "text `'''evil'''`" in text_of(a_case(text="```evil```"))
+
+
+def test_cases_that_are_not_listed_are_counted():
+    said = request_text([a_case()], 41, "/interlock/review?gate=leads", ["lea", "leo"])
+
+    assert "40 more wait and are not listed here" in said
+    assert "May answer: lea, leo." in said
