@@ -22,8 +22,9 @@ from interlock import errors
 from interlock.domain import agent, connector, policy, source, version
 from interlock.domain.case import CaseState
 from interlock.domain.expression import KNOWN
-from interlock.domain.quality import Expectation, Suite
+from interlock.domain.quality import Expectation, Suite, parse_suite
 from interlock.provider_info import get_provider_info
+from interlock.settings_import import read_settings
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
@@ -181,6 +182,35 @@ def test_every_class_of_failure_is_told_with_whether_a_retry_helps():
         assert row, f"{cls.__name__} has no row"
         if cls is not errors.SourceError:  # set on the instance, where a service may be back later
             assert row[1] == ("yes" if cls.retryable else "no"), cls.__name__
+
+
+def examples(path: Path, language: str) -> list[Any]:
+    """Return the code blocks of *language* on a page, parsed as YAML."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [version.load_yaml(block, where=path.name) for block in blocks]
+
+
+def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
+    [said] = examples(GUIDE / "policy.md", "yaml")
+    assert policy.parse_policy(said).threshold == policy.TrainingThreshold(training_error=0.035)
+    [suite] = examples(GUIDE / "expectations.md", "yaml")
+    assert len(parse_suite(suite).expectations) == 2
+    workflow, access, ecosystem = examples(GUIDE / "workflow.md", "yaml")
+    assert version.Workflow.model_validate(workflow).intake.key == "number"
+    assert list(access) == ["groups"]
+    assert set(connector.parse_ecosystem(ecosystem)) == {"outbox", "helpdesk"}
+    with_a_model = [said for said in examples(README, "yaml") if "payment_writer" in said]
+    assert {parsed["payment_writer"].kind for parsed in map(agent.parse_agents, with_a_model)} == {"template", "model"}
+
+
+def test_the_example_of_a_settings_file_can_be_imported(tmp_path: Path):
+    [said] = re.findall(r"^```yaml\n(airflow:.*?)^```", page("settings"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "airflow_settings.yaml").write_text(said, encoding="utf-8")
+
+    settings = read_settings(tmp_path / "airflow_settings.yaml")
+
+    assert [wanted["conn_id"] for wanted in settings.connections] == ["interlock_outbox"]
+    assert settings.warnings == ()
 
 
 # --- links, make, words ---

@@ -1,76 +1,34 @@
 """
 A real Airflow with the support triage, a small inbox, and a Chromium.
 
-The workflow is the repository's own; only its labelled examples are cut to a few intents, so that training takes seconds.
+The workflow is the repository's own. Only its labelled examples are cut to a few intents: training takes seconds then.
 """
 
 from __future__ import annotations
 
 import csv
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from interlock.engine.bundle import read_bundle
 from interlock.ledger.book import Ledger
-from interlock.ledger.summary import summarize
-from live_airflow import PROJECT, LiveAirflow, live_airflow
+from live_airflow import PROJECT, live_airflow
+from triage_airflow import DAG, Triage
 
-DAG = "support_triage"
 INTENTS = ("card_arrival", "exchange_rate", "age_limit", "pin_blocked", "request_refund")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-SETTLED_SECONDS = 6
-"""From parking to an answer: Airflow 3.3 may fail a task that is answered sooner."""
-
-
-@dataclass(frozen=True)
-class Triage:
-    """The Airflow, the ledger that it writes, and how to start a run."""
-
-    airflow: LiveAirflow
-    ledger: Ledger
-    folder: Path
-
-    def parked_run(self, name: str, tickets: list[dict[str, str]]) -> str:
-        """Start a run on *tickets*, return its id when it waits for people and may be answered."""
-        inbox = self.folder / f"{name}.csv"
-        fields = ["ticket_id", "text", "tier", "priority", "language", "channel", "account_id"]
-        with inbox.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fields)
-            writer.writeheader()
-            writer.writerows(tickets)
-        run = self.airflow.trigger(DAG, {"source": str(inbox)}, run_id=name)
-        assert self.airflow.wait_until_parked(DAG, run, timeout_seconds=300) == ["sign_off"]
-        time.sleep(SETTLED_SECONDS)
-        return run
-
-    def summary(self, run: str) -> dict[str, Any]:
-        """Return the run's figures."""
-        return summarize(self.ledger, run, workflow=DAG)
-
-    def sent(self) -> dict[str, dict[str, Any]]:
-        """Return the payloads in the outbox by the ticket that their text names."""
-        import json
-
-        found = {}
-        for path in (self.airflow.home / "outbox").glob("*.json"):
-            payload = json.loads(path.read_text(encoding="utf-8"))["payload"]
-            found[payload["subject"].rsplit("case ", 1)[-1].rstrip(")")] = payload
-        return found
-
-
-def a_ticket(key: str, text: str, **changes: str) -> dict[str, str]:
-    """Return a row of an inbox; what is not said is usual."""
-    usual = {"tier": "standard", "priority": "normal", "language": "en", "channel": "email", "account_id": "AC-1"}
-    return {"ticket_id": key, "text": text, **usual, **changes}
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="package")
@@ -127,7 +85,9 @@ def open_page(chromium: str, triage: Triage) -> Iterator[Callable[..., Any]]:
         browser = playwright.chromium.launch(executable_path=chromium or None, headless=True, args=ARGUMENTS)
 
         def _open(person: str, **options: Any) -> Any:
-            context = browser.new_context(base_url=triage.airflow.url, viewport={"width": 1300, "height": 900}, **options)
+            context = browser.new_context(
+                base_url=triage.airflow.url, viewport={"width": 1300, "height": 900}, **options
+            )
             context.set_default_timeout(30_000)
             page = context.new_page()
             page.goto("/auth/login")

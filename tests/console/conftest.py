@@ -1,8 +1,8 @@
 """
 The console behind Airflow's real login: SimpleAuthManager, its tokens, a migrated database in a temporary home.
 
-Nothing of it is replaced: a token is checked as the API server does, and the ledger is found through its connection. The
-workflow is the one of :mod:`workflows`, whose stages run in this process.
+Nothing of it is replaced: a token is checked as the API server does, and the ledger is found through its connection.
+The workflow is the one of :mod:`workflows`, whose stages run in this process.
 """
 
 from __future__ import annotations

@@ -147,14 +147,16 @@ class Bench:
 
     def act(self, person: str, case_key: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Let *person* do something to a case by the plugin's API."""
-        return self.airflow.as_person(person).call("POST", f"{API}/cases/{case_key}/{what}", body)
+        answer: dict[str, Any] = self.airflow.as_person(person).call("POST", f"{API}/cases/{case_key}/{what}", body)
+        return answer
 
     def vote(self, person: str, case_key: str, answer: str, reason: str | None = None) -> dict[str, Any]:
         """Let *person* look at a case and vote on what is shown."""
         client = self.airflow.as_person(person)
         shown = client.call("GET", f"{API}/reviews/{case_key}")
         body = {"answer": answer, "digest": shown["digest"], "reason": reason}
-        return client.call("POST", f"{API}/cases/{case_key}/vote", body)
+        answered: dict[str, Any] = client.call("POST", f"{API}/cases/{case_key}/vote", body)
+        return answered
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, *, person: str = "admin") -> None:
         """Set the state of a task by hand, as Airflow's UI does."""
@@ -189,7 +191,8 @@ def settled(airflow: LiveAirflow, dag_id: str, run_id: str, task_id: str) -> Non
     """
     Return when a parked gate can be answered.
 
-    Airflow 3.3 may fail a task that is answered before its worker's end was noticed, so it must have waited some seconds.
+    Airflow 3.3 may fail a task that is answered before its worker's end was noticed, so it must have waited for some
+    seconds.
     """
     airflow.wait_for_task(dag_id, run_id, task_id, {"awaiting_input"})
     since = time.monotonic()

@@ -13,7 +13,7 @@ from live_airflow import PROJECT, live_airflow
 PEOPLE = {"admin": "admin", "lea": "user", "leo": "user", "otto": "user", "vera": "viewer"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """An Airflow with an empty Dags folder, that notices a lost heartbeat within seconds."""
     folder = tmp_path_factory.mktemp("faults")

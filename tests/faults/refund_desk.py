@@ -9,7 +9,7 @@ from __future__ import annotations
 import workflows
 from faults.bench import Bench
 
-DAG = '''
+DAG = """
 from datetime import timedelta
 
 from airflow.sdk import Param, dag
@@ -54,7 +54,7 @@ def refunds():
 
 
 DAG = refunds()
-'''
+"""
 HEADER = "refund_id,text,amount,tier"
 
 
@@ -64,7 +64,14 @@ def inbox(*rows: str) -> str:
 
 
 def write_workflow(
-    bench: Bench, name: str, *, publish: bool = True, release_after: str = "8h", agent: str = "judge", more: str = "", **files: str
+    bench: Bench,
+    name: str,
+    *,
+    publish: bool = True,
+    release_after: str = "8h",
+    agent: str = "judge",
+    more: str = "",
+    **files: str,
 ) -> None:
     """
     Write a workflow of refunds and its Dag, both called *name*.
@@ -75,7 +82,7 @@ def write_workflow(
     """
     folder = f"include/{name}"
     policy = workflows.POLICY.replace("8h", release_after).replace("policy: refunds", f"policy: {name}")
-    policy = policy.replace("  - {name: ask again, when: \"attempt == 1\", route: fallback}\n", "")
+    policy = policy.replace('  - {name: ask again, when: "attempt == 1", route: fallback}\n', "")
     bench.write(f"{folder}/contracts.py", workflows.CONTRACTS)
     bench.write(f"{folder}/policy.yaml", policy)
     bench.write(f"{folder}/agents.yaml", workflows.AGENTS)

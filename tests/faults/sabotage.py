@@ -1,9 +1,9 @@
 """
 Kills the process of a task at a chosen point of its work. Imported by the Dag files of these tests.
 
-The point is counted in the work itself (the second transaction that moves cases, the third effect that was sent), not in
-seconds: so a kill always meets the middle, on a slow machine too. It is a SIGKILL of the task's own process; nothing
-is caught, flushed or closed.
+The point is counted in the work itself (the second transaction that moves cases, the third effect that was sent), so a
+kill always meets the middle, on a slow machine too. It is a SIGKILL of the task's own process; nothing is caught, flushed
+or closed.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _in_a_transaction(kill: Kill, end: partial[None]) -> None:
 
     noting("insert")
     noting("update")
-    flush, write = Transaction.flush, book.write
+    flush, write = Transaction.flush, book.write  # type: ignore[attr-defined]  # imported there, not offered
 
     def flushing(self: Transaction) -> None:
         flush(self)

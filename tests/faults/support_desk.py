@@ -97,7 +97,7 @@ def wiring(dag_file: Path) -> Wiring:
 
 
 class UndisturbedRun:
-    """The same work in this process from one end to the other, in a ledger of its own: what a disturbed run must come to."""
+    """The same work in this process from one end to the other: what a disturbed run must come to."""
 
     def __init__(self, folder: Path, include: Path, ledger: Ledger, wired: Wiring, helpdesk: str) -> None:
         self.folder, self.include, self.ledger, self.wired = folder, include, ledger, wired

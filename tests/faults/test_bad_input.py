@@ -56,7 +56,7 @@ def broken(bench):
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        ("missing", ("SourceError: there is no file", "nothing.csv", "'empty.csv'")),
+        ("missing", ("SourceError: there is no file", "nothing.csv", "'inbox.csv'")),
         ("encoding", ("SourceError:", "latin.csv", "encoding")),
         ("empty", ("SourceError:", "empty.csv", "is empty: not even a header")),
     ],

@@ -25,7 +25,7 @@ def gate_marked(bench):
     write_workflow(bench, name, inbox=inbox(*rows))
     bench.airflow.trigger(name, run_id="first")
     settled(bench.airflow, name, "first", "sign_off")
-    bench.set_state(name, "first", "sign_off", "success")
+    bench.set_state(name, "first", "sign_off", "success", person="otto")  # who may change the Dag, and not vote
     bench.airflow.wait_for_run(name, "first")
     return name
 
@@ -42,7 +42,7 @@ def test_a_gate_marked_as_success_sends_nothing_that_waits_and_the_report_passes
 def test_an_execution_that_is_cleared_alone_sends_nothing_that_waits(bench, gate_marked):
     before = bench.tries(gate_marked, "first", "send_signed")
 
-    bench.clear(gate_marked, "first", "send_signed")
+    bench.clear(gate_marked, "first", "send_signed", person="otto")
     bench.airflow.wait_for_run(gate_marked, "first", {"queued", "running"})
     bench.airflow.wait_for_run(gate_marked, "first")
 
@@ -74,9 +74,7 @@ def test_late_votes_are_carried_out_by_a_resume_run_and_once(bench, gate_marked)
 
 def test_a_validation_marked_as_success_before_it_ran_sends_nothing_and_the_report_names_the_cases(bench):
     name = "validation_marked"
-    write_workflow(
-        bench, name, inbox=inbox("V1,sure=0.95,10,standard", "V2,sure=0.95,10,private"), more=HOLD_DRAFT
-    )
+    write_workflow(bench, name, inbox=inbox("V1,sure=0.95,10,standard", "V2,sure=0.95,10,private"), more=HOLD_DRAFT)
     bench.airflow.trigger(name, run_id="by_hand")
     held = bench.held("by_hand", "draft")
     bench.set_state(name, "by_hand", "validate", "success")
@@ -99,35 +97,48 @@ def test_a_validation_marked_as_success_before_it_ran_sends_nothing_and_the_repo
     assert bench.sent()["V1"] == 1
 
 
-def test_an_authorisation_written_into_the_database_for_something_else_is_refused_and_found(bench):
+def in_the_database(bench, *statements):
+    """Write into the ledger's tables past all of Interlock."""
+    database = sqlite3.connect(bench.airflow.home / "interlock.db", timeout=60)
+    try:
+        with database:
+            for statement, values in statements:
+                database.execute(statement, values)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def forged(bench):
+    """A waiting case that somebody authorised in the database, for content that is not its draft."""
     name = "tampered"
     write_workflow(bench, name, inbox=inbox("T1,sure=0.95,10,private", "T2,sure=0.95,10,private"))
     bench.airflow.trigger(name, run_id="first")
     settled(bench.airflow, name, "first", "sign_off")
-    case = bench.cases(name)["T1"]
-    row = {"id": uuid.uuid4().hex, "case": case["id"], "digest": "f" * 64, "now": "2026-01-01 00:00:00.000000"}
-    database = sqlite3.connect(bench.airflow.home / "interlock.db", timeout=60)
-    with database:
-        version = database.execute("SELECT version_id FROM gate_request WHERE case_id = ?", (case["id"],)).fetchone()[0]
-        database.execute(
+    row = {"id": uuid.uuid4().hex, "case": bench.cases(name)["T1"]["id"], "digest": "f" * 64}
+    in_the_database(
+        bench,
+        (
             "INSERT INTO authorisation (id, case_id, action, payload_digest, basis, version_id, created_at, revision) "
-            "VALUES (:id, :case, 'payout', :digest, 'gate_request:forged', :version, :now, 1)",
-            {**row, "version": version},
-        )
-        database.execute("UPDATE \"case\" SET state = 'authorised', task = 'send_signed' WHERE id = ?", (case["id"],))
-    database.close()
-    assert f"authorisation:{row['id']}: no event tells of this row" in bench.problems()
+            "SELECT :id, :case, 'payout', :digest, 'gate_request:forged', version_id, opened_at, 1 "
+            "FROM gate_request WHERE case_id = :case",
+            row,
+        ),
+        ("UPDATE \"case\" SET state = 'authorised', task = 'send_signed' WHERE id = :case", row),
+    )
+    yield row["id"]
+    in_the_database(bench, ("DELETE FROM authorisation WHERE id = :id", row))  # other tests share this ledger
 
-    bench.set_state(name, "first", "sign_off", "success")
-    bench.airflow.wait_for_run(name, "first")
 
-    refused = bench.cases(name)["T1"]
+def test_an_authorisation_written_into_the_database_for_something_else_is_refused_and_found(bench, forged):
+    told = f"authorisation:{forged}: no event tells of this row"
+    assert told in bench.problems()
+
+    bench.set_state("tampered", "first", "sign_off", "success")
+    bench.airflow.wait_for_run("tampered", "first")
+
+    refused = bench.cases("tampered")["T1"]
     assert (refused["state"], "T1" in bench.sent()) == ("dead", False)
     assert refused["reason"].startswith("NotAuthorised at send_signed")
-    assert bench.states(name)["T2"] == "waiting"
-    assert bench.problems() == [f"authorisation:{row['id']}: no event tells of this row"]
-    database = sqlite3.connect(bench.airflow.home / "interlock.db", timeout=60)
-    with database:  # the other tests share this ledger
-        database.execute("DELETE FROM authorisation WHERE id = ?", (row["id"],))
-    database.close()
-    assert not bench.problems()
+    assert bench.states("tampered")["T2"] == "waiting"
+    assert bench.problems() == [told]

@@ -99,6 +99,9 @@ def _unguarded(policy: Policy, wiring: Wiring) -> list[str]:
         for route, target in branch.branches.items():
             if target in wiring.tasks and route != "fallback":
                 _follow(policy, wiring, wiring.tasks[target], route, set(), problems)
+    if any(check.on_failure == "review" for check in policy.checks):
+        for validation in wiring.of_kind("validation"):
+            _follow(policy, wiring, validation, "review", set(), problems)
     return sorted(problems)
 
 

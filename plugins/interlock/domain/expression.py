@@ -19,6 +19,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from interlock.domain.contract import variable_prefix
+from interlock.domain.pattern import NAME, STRING_LITERAL, check_patterns, functions, with_kept_patterns
 from interlock.errors import PolicyError
 
 KNOWN: dict[str, Any] = {
@@ -34,7 +35,6 @@ the policy's threshold, the number of the branch attempt from 1, and the case's 
 (``known``) optional fields.
 """
 
-_STRING_LITERAL = re.compile(r"r?'(?:[^'\\]|\\.)*'|r?\"(?:[^\"\\]|\\.)*\"")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
@@ -102,9 +102,10 @@ class Expression:
         """The variables that the condition can read: what a decision records."""
         self._types = {name: types[name] for name in self.reads}
         try:
-            self._program = _environment(_freeze(types)).compile(text)
+            self._program = _environment(_freeze(types)).compile(with_kept_patterns(text))
         except RuntimeError as error:
             raise PolicyError(_compile_message(text, str(error), types)) from None
+        check_patterns(text)
         returned = self._program.return_type()
         if returned.name() not in ("BOOL", "bool"):
             raise PolicyError(f"{text!r} gives a {returned.name().lower()}, and a condition must be true or false")
@@ -138,7 +139,7 @@ def _to_cel(value: Any, declared: Any) -> Any:
 
 def _names_in(text: str) -> set[str]:
     found: set[str] = set()
-    for name in _NAME.findall(_STRING_LITERAL.sub(" '' ", text)):
+    for name in _NAME.findall(STRING_LITERAL.sub(" '' ", text)):
         parts = name.split(".")
         found.update(".".join(parts[: index + 1]) for index in range(len(parts)))
     return found
@@ -161,14 +162,15 @@ def _environment(types: tuple[tuple[str, Any], ...]) -> Any:
 
 @lru_cache(maxsize=32)
 def _cached_environment(types: _TypeTable) -> Any:
-    return cel.NewEnv(variables=dict(types))
+    declared, implemented = functions()
+    return cel.NewEnv(variables=dict(types), functions=declared, function_impls=implemented)
 
 
 def _compile_message(text: str, message: str, types: Mapping[str, Any]) -> str:
     first = message.split("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
     place = re.match(r"<input>:(\d+):(\d+): (.*)", first)
     line, column, reason = (place[1], place[2], place[3]) if place else ("1", "?", first)
-    reason = reason.replace(" (in container '')", "")
+    reason = reason.replace(" (in container '')", "").replace(NAME, "matches")
     told = f"{text!r}, line {line}, column {column}: {reason}"
     unknown = re.search(r"undeclared reference to '([^']+)'", reason)
     if unknown:

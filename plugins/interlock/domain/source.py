@@ -81,7 +81,7 @@ class _TextSpec(_Spec):
 
 
 class FileSource(_TextSpec):
-    """A file. A relative path is looked for in the workflow's folder, then in the working directory."""
+    """A file. A relative path is looked for in the project's root, then in the working directory."""
 
     path: str = Field(min_length=1)
 

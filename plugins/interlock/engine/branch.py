@@ -38,10 +38,12 @@ def _route_group(
 ) -> None:
     bundle = session.version.bundle
     decided = []
+    thresholds = {agent: threshold_of(bundle.policy, report) for agent, report in reports.items()}
+    unknown = threshold_of(bundle.policy, None)
     for file in files:
         said = handoffs.get(file.row["handoff_id"] or "")
         confidence = said["confidence"] if said else None
-        threshold = threshold_of(bundle.policy, reports.get(said["agent_digest"]) if said else None)
+        threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
         inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
         decided.append((file, bundle.router.decide(inputs), confidence, threshold))
     with session.write() as tx:

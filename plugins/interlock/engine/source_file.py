@@ -1,7 +1,7 @@
 """
 A file as a source: found, opened, and explained when it is not there.
 
-A relative path is looked for in the workflow's folder first, because a Dag that names ``data/tickets.csv`` must not
+A relative path is looked for in the project's root first, because a Dag that names ``data/tickets.csv`` must not
 depend on the directory that a worker was started in.
 """
 

@@ -8,7 +8,7 @@ from interlock.errors import ConfigurationError
 from interlock.hooks.connection import find_connection
 
 _EXAMPLES = {
-    "outbox": '--conn-type fs --conn-extra \'{"path": "/srv/outbox"}\'',
+    "outbox": '--conn-type generic --conn-extra \'{"path": "/srv/outbox"}\'',
     "http": "--conn-type http --conn-host https://tickets.example.com/api --conn-password <token>",
 }
 

@@ -116,7 +116,7 @@ def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:
             state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
         except AirflowException:  # Airflow has forgotten the run
             state = "gone"
-        if str(state) in ("success", "failed", "gone"):
+        if state in ("success", "failed", "gone"):  # it is a string that str() writes as its class and member
             over.append(ledger_id)
     return over
 

@@ -111,7 +111,14 @@ class ApprovalGateSensor(BaseSensorOperator):
             options=[APPROVE, REJECT, GO_ON],
             subject=f"{session.run.version.bundle.settings.title}: {turn.undecided} cases wait for your decision",
             body=request_text(listed, turn.undecided, console_path(f"review?gate={self.gate}"), turn.voters),
-            params={"reason": {"value": "", "description": "Why (needed to reject)", "schema": {"type": "string"}}},
+            # Airflow's form keeps all buttons off while a text that may not be null is empty.
+            params={
+                "reason": {
+                    "value": None,
+                    "description": "Why, for a rejection",
+                    "schema": {"type": ["null", "string"], "title": "Reason"},
+                }
+            },
             assigned_users=[{"id": person, "name": person} for person in turn.voters],
         )
         self.log.info("%d cases wait for %s; released at %s", turn.undecided, ", ".join(turn.voters), turn.release_at)
