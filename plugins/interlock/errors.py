@@ -24,6 +24,7 @@ Everything that Interlock raises on purpose.
     │   ├── LedgerUnavailable     it did not answer                             (retryable)
     │   ├── Superseded            another attempt of this task has taken over
     │   └── Tampered              what is written is not what was recorded
+    ├── SwitchedOff               a person stopped this workflow, agent or connector
     └── Stopped                   ``stop_when`` of the policy, or the run's last check
 
 ``retryable`` says whether another attempt can help, because that is what Airflow asks.
@@ -152,6 +153,10 @@ class Superseded(LedgerError):
 
 class Tampered(LedgerError):
     """What is written is not what was recorded."""
+
+
+class SwitchedOff(InterlockError):
+    """A person stopped this workflow, agent or connector. Nothing goes on until a person switches it on again."""
 
 
 class Stopped(InterlockError):

@@ -178,7 +178,7 @@ def test_without_a_run_or_a_case_the_pages_say_so(workflow, client):
 
 
 def test_an_unknown_case_is_a_page_that_names_the_nearest(parked, client):
-    said = client("lea").get("/case/R12", headers={"Accept": "text/html"})
+    said = client("lea").get("/case/RR1", headers={"Accept": "text/html"})
 
     assert said.status_code == 404
     assert "Did you mean 'R1'?" in unescape(said.text)

@@ -58,7 +58,7 @@ def test_what_is_wrong_is_told_with_its_place(document: Any, told: str):
 
 
 def test_all_problems_are_told_at_once():
-    with pytest.raises(PolicyError, match="threshold.*rules.0.when.*gates.g.voters"):
+    with pytest.raises(PolicyError, match=r"threshold.*rules.0.when.*gates.g.voters"):
         policy(rules=[{"name": "a", "route": "b"}], threshold="x", gates={"g": {"routes": ["review"]}})
 
 

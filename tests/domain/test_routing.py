@@ -103,5 +103,5 @@ def test_checks_that_fail_or_cannot_be_evaluated_are_told():
 
 
 def test_a_rule_that_does_not_compile_is_refused():
-    with pytest.raises(PolicyError, match="case.txt"):
+    with pytest.raises(PolicyError, match=r"case.txt"):
         router(("case.txt == ''", "auto"))

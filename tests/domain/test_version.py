@@ -73,7 +73,7 @@ def test_a_company_without_groups_has_none(text: str):
 
 
 def test_a_group_that_is_no_list_is_refused_and_not_read_letter_by_letter():
-    with pytest.raises(ConfigurationError, match="company/access.yaml cannot be used: groups.leads"):
+    with pytest.raises(ConfigurationError, match=r"company/access.yaml cannot be used: groups.leads"):
         _ = bundle(company__access="groups: {leads: lea}").groups
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_used_is_told_with_its_place(files, read, error, t
 
 
 def test_a_file_that_is_not_there_is_told_with_the_nearest():
-    with pytest.raises(UnknownName, match="there is no file 'polcy.yaml'.*Did you mean 'policy.yaml'"):
+    with pytest.raises(UnknownName, match=r"there is no file 'polcy.yaml'.*Did you mean 'policy.yaml'"):
         bundle().text("polcy.yaml")
 
 

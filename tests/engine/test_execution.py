@@ -316,7 +316,7 @@ def test_people_can_authorise_what_policy_did_not(tmp_path: Path, ledger: Ledger
 
 def test_an_unknown_connector_is_told_with_the_known_ones(flow: Workflow):
     assert connector_of(flow.session("send"), "payout").kind == "outbox"
-    with pytest.raises(UnknownName, match="there is no connector 'payouts'.*Did you mean 'payout'"):
+    with pytest.raises(UnknownName, match=r"there is no connector 'payouts'.*Did you mean 'payout'"):
         connector_of(flow.session("send"), "payouts")
 
 

@@ -13,7 +13,7 @@ from interlock.ledger.case import move
 from interlock.ledger.gate import listing_of
 from interlock.ledger.schema import authorisation, gate_request, vote
 from interlock.ledger.verify import verify
-from workflows import POLICY, Clock, Workflow, rows
+from workflows import POLICY, Clock, Workflow, rows, together
 
 
 @pytest.fixture
@@ -212,3 +212,22 @@ def test_a_case_that_is_taken_away_while_the_gate_opens_is_not_asked_about(flow:
 
     assert open_gate(session).undecided == 2
     assert sorted(flow.states().values()) == ["closed", "waiting", "waiting"]
+
+
+def test_a_vote_and_an_answer_to_the_bell_at_the_same_instant_both_count(tmp_path: Path, ledger: Ledger):
+    """Two ways in that locked the case and the request in two orders would wait for each other."""
+    flow = Workflow(tmp_path, ledger, policy=POLICY.replace("votes: 1", "votes: 2"))
+    flow.up_to("sign_off", rows(*["a"] * 40))
+    flow.gate()
+    session = flow.session("sign_off")
+    keys = [one.business_key for one in listed_cases(session)]
+
+    said = together(
+        lambda: [approve(flow, key)["state"] for key in keys],
+        lambda: answer_listed(session, person="leo", answer="approve", reason=None),
+    )
+
+    assert said[1] == 40, said
+    assert len(said[0]) == 40
+    assert set(flow.states().values()) == {"authorised"}
+    assert len(flow.table(authorisation)) == 40

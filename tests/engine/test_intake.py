@@ -96,7 +96,9 @@ def test_a_contract_whose_fields_changed_since_it_was_published_takes_nothing_in
     changed = CONTRACTS.replace('tier: str = "standard"', 'tier: str = "standard"\n    colour: str = "red"')
     flow.include = Workflow(tmp_path, Ledger(flow.ledger.engine, "elsewhere"), contracts=changed).include
 
-    with pytest.raises(ContractChanged, match="Refund@1 is not the one that was published.*Raise its contract_version"):
+    with pytest.raises(
+        ContractChanged, match=r"Refund@1 is not the one that was published.*Raise its contract_version"
+    ):
         flow.intake(rows("a"))
     assert flow.cases() == {}
 

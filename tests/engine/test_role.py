@@ -268,11 +268,11 @@ def test_a_contract_that_changed_since_it_was_published_is_refused(flow: Workflo
 
 def test_a_contract_that_is_no_part_of_the_version_is_refused(flow: Workflow, tmp_path: Path):
     flow.intake(rows("a"))
+
+    class Other(Contract):
+        x: int
+
     with pytest.raises(ContractChanged, match="'Other' is not part of the published version"):
-
-        class Other(Contract):
-            x: int
-
         run_role(flow.session("judge"), ScriptedAgent(verdict), Role("reasoning", Other))
 
 

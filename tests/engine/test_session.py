@@ -64,12 +64,12 @@ def test_a_changed_data_file_is_not_used_until_it_is_published(flow: Workflow):
     assert files.data("data/examples.csv").read_text() == "text,label\n"
     flow.write("data/examples.csv", "text,label\nx,y\n")
 
-    with pytest.raises(ConfigurationError, match="data file 'data/examples.csv' changed since the version"):
+    with pytest.raises(ConfigurationError, match=r"data file 'data/examples.csv' changed since the version"):
         PinnedFiles(version.bundle, flow.include).data("data/examples.csv")
     (flow.include / NAME / "data/examples.csv").unlink()
     with pytest.raises(ConfigurationError, match="is missing"):
         PinnedFiles(version.bundle, flow.include).data("data/examples.csv")
-    with pytest.raises(UnknownName, match="there is no data file 'data/example.csv'.*Did you mean"):
+    with pytest.raises(UnknownName, match=r"there is no data file 'data/example.csv'.*Did you mean"):
         files.data("data/example.csv")
 
 
@@ -82,7 +82,7 @@ def test_a_pinned_text_is_the_published_one_whatever_the_file_says_now(flow: Wor
 
 
 def test_an_unknown_workflow_is_told_with_the_nearest(flow: Workflow):
-    with pytest.raises(UnknownName, match="there is no workflow 'refnds'.*Did you mean 'refunds'"):
+    with pytest.raises(UnknownName, match=r"there is no workflow 'refnds'.*Did you mean 'refunds'"):
         read_bundle(flow.include, "refnds")
 
 

@@ -2,8 +2,8 @@
 Kills the process of a task at a chosen point of its work. Imported by the Dag files of these tests.
 
 The point is counted in the work itself (the second transaction that moves cases, the third effect that was sent), so a
-kill always meets the middle, on a slow machine too. It is a SIGKILL of the task's own process; nothing is caught, flushed
-or closed.
+kill always meets the middle, on a slow machine too. It is a SIGKILL of the task's own process: nothing is caught or
+closed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEASE = timedelta(seconds=4)
 class Kill:
     """Where one process of a task dies."""
 
-    at: Literal["before commit", "after commit", "before send", "after send", "parking"]
+    at: Literal["before commit", "after commit", "before send", "after send", "parking", "trained"]
     nth: int = 2
     """Which of them, from 1."""
     table: str = "case"
@@ -142,8 +142,10 @@ def _arm(plan: Sequence[Kill | None], runs: str, context: Any) -> None:
         _in_a_transaction(kill, end)
     elif kill.at.endswith("send"):
         _at_a_send(kill, end)
-    else:
+    elif kill.at == "parking":
         _at_parking(end)
+    else:
+        _when_trained(end)
 
 
 def _die(mark: Path, task_id: str, run_id: str, kill: Kill) -> None:
@@ -235,6 +237,16 @@ def _at_parking(end: partial[None]) -> None:
         end()
 
     hitl.upsert_hitl_detail = asked
+
+
+def _when_trained(end: partial[None]) -> None:
+    """Die with the trained artefact in hand, before it is kept, holding the lock of the cache."""
+    from interlock.agents import artefact
+
+    def keeping(path: Path, artefact: object) -> None:
+        end()
+
+    artefact.write_artefact = keeping
 
 
 def _write(path: Path, said: Mapping[str, Any]) -> None:

@@ -45,9 +45,13 @@ def test_events_of_a_transaction_are_chained_in_their_order(ledger: Ledger):
 def test_a_transaction_that_raises_leaves_nothing(ledger: Ledger):
     tell(ledger, "a", "one")
 
-    with pytest.raises(ZeroDivisionError), ledger.write(actor=ACTOR, chain="a") as tx:
-        tx.tell("noted", "two", {})
-        raise ZeroDivisionError
+    def breaks_off() -> None:
+        with ledger.write(actor=ACTOR, chain="a") as tx:
+            tx.tell("noted", "two", {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks_off()
 
     assert numbers(ledger) == {"a": [1]}
     assert verify(ledger).problems == []

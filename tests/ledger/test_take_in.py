@@ -122,7 +122,7 @@ def test_a_case_is_found_by_key_by_id_and_by_the_beginning_of_its_id(flow: Workf
     with flow.ledger.read() as connection:
         for name in ("A", wanted, wanted[:10]):
             assert find_case(connection, flow.ledger, name)["id"] == wanted
-        with pytest.raises(UnknownName, match="there is no case 'AA'.*Did you mean 'A'"):
+        with pytest.raises(UnknownName, match=r"there is no case 'AA'.*Did you mean 'A'"):
             find_case(connection, flow.ledger, "AA")
 
 

@@ -18,7 +18,14 @@ from interlock.domain.case import CaseState
 from interlock.domain.connector import Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.gate import draft_of
 from interlock.engine.session import Session
-from interlock.errors import ConfigurationError, ConnectorError, ConnectorUnavailable, EffectRefused, InterlockError
+from interlock.errors import (
+    ConfigurationError,
+    ConnectorError,
+    ConnectorUnavailable,
+    EffectRefused,
+    InterlockError,
+    SwitchedOff,
+)
 from interlock.ledger.case import CaseFile, cases_at, load_files, move
 from interlock.ledger.effect import Claim, claim, commit, give_back
 from interlock.ledger.handoff import load_handoffs
@@ -35,7 +42,9 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
     A case without an authorisation for exactly what would be sent is a dead letter, and nothing is sent for it.
 
     :raises ConnectorUnavailable: the target did not answer for any case of a group. A retry of the task can help.
+    :raises SwitchedOff: a person stopped the workflow or the connector. It is asked before every effect.
     """
+    session.check_switches()
     executor = _Executor(session, connector)
     while True:
         with session.read() as connection:
@@ -102,34 +111,38 @@ class _Executor:
         done: list[tuple[Claim, str, Mapping[str, Any]]] = []
         failed: list[tuple[Claim, InterlockError]] = []
         unsent: list[Claim] = []
+        off: SwitchedOff | None = None
         try:
             for one in claims:
-                if time.monotonic() + self.connector.timeout_seconds * 2 > lease_ends:  # a look, and a sending
+                if off or time.monotonic() + self.connector.timeout_seconds * 2 > lease_ends:  # a look, and a sending
                     unsent.append(one)
                     continue
                 try:
                     receipt = self._send(one, payloads[one.file.id], lease_ends)
+                except SwitchedOff as error:
+                    off = error
+                    unsent.append(one)
                 except ConnectorError as error:
                     failed.append((one, error))
                 else:
                     done.append((one, receipt.reference, receipt.detail))
         finally:
-            with session.write() as tx:
+            with session.write(settles=True) as tx:
                 commit(tx, done, next_task=None)
         session.count("sent", len(done))
         down = [one for one, error in failed if isinstance(error, ConnectorUnavailable)]
-        with session.write() as tx:
+        with session.write(settles=True) as tx:
             give_back(tx, unsent + down)
             refused = [(one, error) for one, error in failed if isinstance(error, EffectRefused)]
             give_back(tx, [one for one, _ in refused], state="refused")
         if unsent:
             self.after = ""
-        if down and not done and len(down) == len(claims):
+        if off is None and down and not done and len(down) == len(claims):
             raise ConnectorUnavailable(
                 f"connector {self.connector.name!r} took none of {len(down)} effects: {failed[0][1]}. "
                 "They stay intended and are looked for before a repeat"
             )
-        with session.write() as tx:
+        with session.write(settles=True) as tx:
             move(
                 tx,
                 [(one.file.row, {"state": CaseState.DEAD, "reason": _reason(error)}) for one, error in failed],
@@ -137,6 +150,8 @@ class _Executor:
             )
         session.count("failed", len(failed))
         session.log.info("%s", ", ".join(f"{count} {what}" for what, count in session.counts.items()) or "nothing sent")
+        if off is not None:
+            raise off
 
     def _send(self, one: Claim, payload: Mapping[str, Any], lease_ends: float) -> Receipt:
         """Send one effect, by the runbook; a repeat, and what an earlier attempt may have sent, is looked for first."""
@@ -150,6 +165,7 @@ class _Executor:
         look_first, attempt = one.look_first, 0
         while True:
             attempt += 1
+            self.session.check_switches()
             try:
                 found = self.connector.look(request) if look_first else None
                 return found if found is not None else self.connector.send(request)

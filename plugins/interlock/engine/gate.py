@@ -229,7 +229,7 @@ def answer_listed(session: Session, *, person: str, answer: str, reason: str | N
             continue
         _, next_task = action_after(session.run.wiring, task_id, routes[row["case_id"]])
         try:
-            with session.write(Actor("person", person)) as tx:
+            with session.write(Actor("person", person), settles=True) as tx:
                 if any(v["person"] == person for v in votes_on(tx.connection, row["id"])):
                     continue
                 cast_vote(

@@ -33,7 +33,9 @@ def take_in_rows(
     Open a case for each row that satisfies *contract*; return counts.
 
     :raises SourceError: the source has no column for the business key, and the workflow does not say what to do then.
+    :raises SwitchedOff: the workflow was switched off; the rows that are not taken in yet stay at their source.
     """
+    session.check_switches()
     check_contract(session.version.bundle, contract)
     settings = session.version.bundle.settings.intake
     task = session.place_after(None)["task"]

@@ -30,10 +30,11 @@ from interlock.errors import (
     LedgerError,
     MalformedOutput,
     Stopped,
+    SwitchedOff,
 )
 from interlock.ledger.case import CaseFile, cases_at, count_at, load_files, lock_cases, move
 from interlock.ledger.handoff import Made, Maker, handoffs_there, record_agent, write_handoffs, write_usage
-from interlock.ledger.transaction import Row
+from interlock.ledger.transaction import Row, Transaction
 
 GROUP = 500
 """Cases that are read at once."""
@@ -75,7 +76,9 @@ def run_role(session: Session, agent: Agent, role: Role) -> dict[str, int]:
     :raises AgentUnavailable: the service is down: no case of a group got an answer. A retry of the task can help.
     :raises ConfigurationError: the agent cannot work at all.
     :raises Stopped: too many cases fail.
+    :raises SwitchedOff: a person stopped the workflow or the agent. What was not written yet is asked again later.
     """
+    session.check_switches()
     worker = _Worker(session, agent, role)
     worker.prepare()
     after = ""
@@ -86,6 +89,7 @@ def run_role(session: Session, agent: Agent, role: Role) -> dict[str, int]:
         if not rows:
             break
         after = rows[-1]["id"]
+        session.check_switches()
         worker.work(files)
     return session.finish()
 
@@ -158,7 +162,7 @@ class _Worker:
                 if len(settled) >= FLUSH_CASES or time.monotonic() - last_flush > FLUSH_SECONDS:
                     writing, settled, last_flush = settled, [], time.monotonic()
                     self._write(writing)
-        except (LedgerError, Stopped):
+        except (LedgerError, Stopped, SwitchedOff):
             raise
         except BaseException:  # what was answered is paid for, whatever broke off: an agent, a timeout, a signal
             self._write([case for case in settled if case.error is None])
@@ -235,6 +239,14 @@ class _Worker:
     def _write(self, settled: Sequence[_Settled]) -> None:
         if not settled:
             return
+        try:
+            self._write_all(settled)
+        except SwitchedOff:  # its answers are not taken, but the calls were paid for
+            with self.session.write(settles=True) as tx:
+                self._write_usage(tx, settled)
+            raise
+
+    def _write_all(self, settled: Sequence[_Settled]) -> None:
         session = self.session
         with session.write() as tx:
             unchanged = {row["id"]: row for row in lock_cases(tx, [case.file.row for case in settled])}
@@ -252,19 +264,17 @@ class _Worker:
                 if case.answer is not None
             ]
             written = write_handoffs(tx, session.run, self.maker, made)
-            write_usage(
-                tx,
-                session.run,
-                session.task.task_id,
-                self.agent.name,
-                [(case.file.id, used) for case in settled for used in case.usage],
-            )
+            self._write_usage(tx, settled)
             moves = []
             for case in here:
                 row = case.there or written.get(case.file.id)
                 moves.append((unchanged[case.file.id], self._move(case, row)))
             move(tx, moves, kind=f"{self.role.name}.done")
         self._tell(here)
+
+    def _write_usage(self, tx: Transaction, settled: Sequence[_Settled]) -> None:
+        calls = [(case.file.id, used) for case in settled for used in case.usage]
+        write_usage(tx, self.session.run, self.session.task.task_id, self.agent.name, calls)
 
     def _move(self, case: _Settled, handoff: Row | None) -> dict[str, Any]:
         row = case.file.row

@@ -27,6 +27,7 @@ from interlock.ledger.run import (
     find_run,
     start_run,
 )
+from interlock.ledger.switch import Switch, refuse_if_off
 from interlock.ledger.transaction import Actor, Transaction
 from interlock.ledger.version import in_force
 
@@ -61,15 +62,38 @@ class Session:
         if number:
             self.counts[what] = self.counts.get(what, 0) + number
 
+    @property
+    def switches(self) -> tuple[Switch, ...]:
+        """What stops this task when it is switched off. A report does no work: it says where the cases stand."""
+        if self.task.kind == "report":
+            return ()
+        workflow = self.run.workflow
+        agent = (("agent", f"{workflow}/{self.task.agent}"),) if self.task.agent else ()
+        connector = (("connector", self.task.connector),) if self.task.connector else ()
+        return (("workflow", workflow), *agent, *connector)
+
+    def check_switches(self) -> None:
+        """
+        Let the task go on.
+
+        :raises SwitchedOff: a person stopped its workflow, its agent or its connector.
+        """
+        with self.read() as connection:
+            refuse_if_off(connection, self.run.environment, self.switches, workflow=self.run.workflow)
+
     @contextmanager
-    def write(self, actor: Actor | None = None) -> Iterator[Transaction]:
+    def write(self, actor: Actor | None = None, *, settles: bool = False) -> Iterator[Transaction]:
         """
         Open a write transaction on the run's chain.
 
+        :param settles: it records what took place already (an effect, a paid call, a vote), which no switch undoes.
         :raises Superseded: another attempt of this task has begun.
+        :raises SwitchedOff: a person stopped the task's workflow, its agent or its connector.
         """
         with self.ledger.write(actor=actor or Actor("task", self.task.task_id), chain=self.run.chain) as tx:
             check_attempt(tx, self.attempt)
+            if not settles:
+                refuse_if_off(tx.connection, self.run.environment, self.switches, workflow=self.run.workflow)
             yield tx
 
     def read(self) -> AbstractContextManager[Any]:
@@ -117,9 +141,12 @@ def open_session(
 
     :raises ConfigurationError: no version is in force.
     :raises PolicyError: the version cannot work with this Dag: a route without a task, an unknown agent.
+    :raises SwitchedOff: a person stopped the workflow, so no run of it begins.
     """
     run = find_run(ledger, dag_id, run_id)
     if run is None:
+        with ledger.read() as connection:
+            refuse_if_off(connection, ledger.environment, [("workflow", workflow)], workflow=workflow)
         version = in_force(ledger, workflow)
         check_against_dag(version, wiring)
         actor = Actor("task", task_id)

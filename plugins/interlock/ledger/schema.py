@@ -396,6 +396,23 @@ quality_report = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+kill_switch = Table(
+    "kill_switch",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(310), nullable=False),
+    Column("off_by", String(200), nullable=False),
+    Column("off_at", UtcDateTime, nullable=False),
+    Column("off_reason", Text, nullable=False),
+    Column("on_by", String(200)),
+    Column("on_at", UtcDateTime),
+    Column("on_reason", Text),
+    _revision(),
+    Index("ix_kill_switch_name", "environment", "kind", "name"),
+)
+
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -434,5 +451,6 @@ STATE_TABLES: tuple[Table, ...] = (
     agent_version,
     quality_report,
     label,
+    kill_switch,
 )
 """Tables whose every row is told of by an event, so that verifying can hold the two against each other."""
