@@ -8,7 +8,7 @@ digest of the whole row that it tells of, so that the state can be held against 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from interlock.domain.canonical import digest_bytes
 
@@ -16,9 +16,8 @@ GENESIS = "0" * 64
 """What stands before the first event of every chain."""
 
 
-@dataclass(frozen=True)
-class Link:
-    """One event as it is stored."""
+class Link(NamedTuple):
+    """One event as it is stored. A named tuple, because a ledger has millions of them."""
 
     chain: str
     number: int
@@ -46,7 +45,7 @@ def verify_links(links: Iterable[Link], *, length: int, head: str) -> list[str]:
         count, chain = count + 1, link.chain
         if link.number != count:
             problems.append(f"chain {chain!r}: event {count} is missing or moved (found number {link.number})")
-            count = link.number
+            count = link.number if isinstance(link.number, int) else count
         elif link.previous != previous:
             problems.append(f"chain {chain!r}: event {link.number} does not follow the one before it")
         if link_digest(link.chain, link.number, link.body, link.previous) != link.digest:

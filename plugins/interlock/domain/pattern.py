@@ -1,8 +1,8 @@
 """
 ``matches`` of CEL, with each pattern compiled once.
 
-The library compiles a pattern at every evaluation, which takes 0.3 to 4 milliseconds for the patterns of a policy, and is a
-hundred times all the rest of a decision. The engine is the same RE2, so no pattern can take more than linear time.
+The library compiles a pattern at every evaluation, which takes 0.3 to 4 milliseconds for the patterns of a policy, and
+is a hundred times all the rest of a decision. The engine is the same RE2, so no pattern takes more than linear time.
 """
 
 from __future__ import annotations

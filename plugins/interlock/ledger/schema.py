@@ -435,6 +435,17 @@ audit_event = Table(
     Index("ix_audit_event_subject", "subject"),
 )
 
+anchor = Table(
+    "anchor",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("taken_by", String(200), nullable=False),
+    Column("chains", Json, nullable=False),
+    _digest("previous"),
+    _digest("digest"),
+)
+
 STATE_TABLES: tuple[Table, ...] = (
     workflow_version,
     version_in_force,
@@ -451,6 +462,7 @@ STATE_TABLES: tuple[Table, ...] = (
     agent_version,
     quality_report,
     label,
+    anchor,
     kill_switch,
 )
 """Tables whose every row is told of by an event, so that verifying can hold the two against each other."""

@@ -4,16 +4,17 @@ Publishing versions of a workflow, and which one is in force. A version is never
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from interlock.domain.version import Bundle, WorkflowVersion
-from interlock.errors import ConfigurationError
-from interlock.ledger.book import Ledger, as_dict
-from interlock.ledger.schema import version_in_force, workflow_version
-from interlock.ledger.transaction import Actor, new_id
+from interlock.errors import ConfigurationError, InputError, UnknownName
+from interlock.ledger.book import Ledger, as_dict, in_groups
+from interlock.ledger.schema import audit_event, version_in_force, workflow_run, workflow_version
+from interlock.ledger.transaction import Actor, Transaction, new_id, subject_of
 
 
 def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tuple[WorkflowVersion, bool]:
@@ -49,22 +50,71 @@ def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tu
             kind="version.published",
             facts=lambda row: {"number": row["number"], "digest": row["digest"]},
         )
-        tx.insert(
-            version_in_force,
-            [
-                {
-                    "id": new_id(),
-                    "environment": ledger.environment,
-                    "workflow": bundle.workflow,
-                    "version_id": version["id"],
-                    "since": tx.at,
-                    "set_by": str(author),
-                }
-            ],
-            kind="version.in_force",
-            facts=lambda row: {"version": row["version_id"]},
-        )
+        _put_in_force(tx, ledger.environment, bundle.workflow, str(version["id"]), facts={})
         return _version(version), True
+
+
+def roll_back(
+    ledger: Ledger, workflow: str, *, number: int | None = None, author: Actor, reason: str
+) -> tuple[WorkflowVersion, WorkflowVersion]:
+    """
+    Put an earlier version of *workflow* in force again, at once; return it, and the one that it takes over from.
+
+    Only what was in force here before can be: it was allowed then. Runs that began keep the version that they pinned.
+
+    :param number: left out, the nearest lower number that was in force.
+    :raises UnknownName: no version of that number was ever in force here.
+    :raises InputError: it is in force already, or none was in force before.
+    :raises ConfigurationError: no version is in force at all.
+    """
+    with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{workflow}") as tx:
+        tx.take_turns(tx.chain)
+        current = _in_force(tx.connection, ledger.environment, workflow, tx.at)
+        if current is None:
+            raise _none_in_force(ledger, workflow)
+        rows = tx.connection.execute(
+            select(workflow_version.c.id, workflow_version.c.number)
+            .join(version_in_force, version_in_force.c.version_id == workflow_version.c.id)
+            .where(version_in_force.c.environment == ledger.environment, version_in_force.c.workflow == workflow)
+        )
+        been = {row.number: row.id for row in rows}
+        wanted = max((n for n in been if n < current.number), default=None) if number is None else number
+        if wanted is None:
+            raise InputError(f"no version of {workflow!r} was in force before version {current.number}")
+        if wanted == current.number:
+            raise InputError(f"version {wanted} of {workflow!r} is in force already")
+        if wanted not in been:
+            raise UnknownName(f"version of {workflow!r} that was in force", str(wanted), map(str, been))
+        facts = {"number": wanted, "instead_of": current.number, "reason": reason}
+        _put_in_force(tx, ledger.environment, workflow, been[wanted], facts=facts, after=timedelta(microseconds=1))
+        return load_version(tx.connection, been[wanted]), current
+
+
+def _put_in_force(
+    tx: Transaction,
+    environment: str,
+    workflow: str,
+    version_id: str,
+    *,
+    facts: dict[str, Any],
+    after: timedelta = timedelta(0),
+) -> None:
+    last = tx.connection.execute(
+        select(func.max(version_in_force.c.since)).where(
+            version_in_force.c.environment == environment, version_in_force.c.workflow == workflow
+        )
+    ).scalar()
+    # The latest instant wins, and of two at the same instant the higher number.
+    since = tx.at if last is None else max(tx.at, last + after)
+    row = {
+        "id": new_id(),
+        "environment": environment,
+        "workflow": workflow,
+        "version_id": version_id,
+        "since": since,
+        "set_by": str(tx.actor),
+    }
+    tx.insert(version_in_force, [row], kind="version.in_force", facts=lambda r: {"version": r["version_id"], **facts})
 
 
 def in_force(ledger: Ledger, workflow: str) -> WorkflowVersion:
@@ -76,11 +126,50 @@ def in_force(ledger: Ledger, workflow: str) -> WorkflowVersion:
     with ledger.read() as connection:
         found = _in_force(connection, ledger.environment, workflow, ledger.clock())
     if found is None:
-        raise ConfigurationError(
-            f"no version of workflow {workflow!r} is in force in environment {ledger.environment!r}. "
-            f"Publish one: airflow interlock policy publish {workflow}"
-        )
+        raise _none_in_force(ledger, workflow)
     return found
+
+
+def version_numbered(ledger: Ledger, workflow: str, number: int) -> WorkflowVersion:
+    """
+    Return version *number* of *workflow* in the ledger's environment.
+
+    :raises UnknownName: there is none.
+    """
+    there = workflow_version.c
+    here = (there.environment == ledger.environment, there.workflow == workflow)
+    with ledger.read() as connection:
+        row = connection.execute(select(workflow_version).where(*here, there.number == number)).first()
+        if row is None:
+            known = connection.execute(select(there.number).where(*here)).scalars()
+            raise UnknownName(f"version of {workflow!r}", str(number), map(str, known))
+        return _version(as_dict(row))
+
+
+def versions_at_work(ledger: Ledger) -> list[WorkflowVersion]:
+    """Return the versions in force in the ledger's environment, and those that runs pinned which have not ended."""
+    with ledger.read() as connection:
+        workflows = connection.execute(
+            select(version_in_force.c.workflow).where(version_in_force.c.environment == ledger.environment).distinct()
+        ).scalars()
+        found = [_in_force(connection, ledger.environment, name, ledger.clock()) for name in list(workflows)]
+        at_work = {version.id: version for version in found if version is not None}
+        pinned = connection.execute(
+            select(workflow_run.c.version_id)
+            .where(workflow_run.c.environment == ledger.environment, workflow_run.c.ended_at.is_(None))
+            .distinct()
+        ).scalars()
+        for version_id in list(pinned):
+            if version_id not in at_work:
+                at_work[version_id] = load_version(connection, version_id)
+        return list(at_work.values())
+
+
+def _none_in_force(ledger: Ledger, workflow: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"no version of workflow {workflow!r} is in force in environment {ledger.environment!r}. "
+        f"Publish one: airflow interlock policy publish {workflow}"
+    )
 
 
 def load_version(connection: Connection, version_id: str) -> WorkflowVersion:
@@ -90,15 +179,46 @@ def load_version(connection: Connection, version_id: str) -> WorkflowVersion:
 
 
 def history(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
-    """Return number, digest, author, reason and instant of every version of *workflow*, the newest first."""
+    """
+    Return number, digest, author, reason and instant of every version of *workflow*, the newest first.
+
+    ``in_force_since`` is the instant from which it holds now, and None for all others.
+    """
     columns = workflow_version.c
     with ledger.read() as connection:
         rows = connection.execute(
-            select(columns.number, columns.digest, columns.author, columns.reason, columns.published_at)
+            select(columns.id, columns.number, columns.digest, columns.author, columns.reason, columns.published_at)
             .where(columns.environment == ledger.environment, columns.workflow == workflow)
             .order_by(columns.number.desc())
         )
-        return [as_dict(row) for row in rows]
+        found = [as_dict(row) for row in rows]
+        current = _in_force(connection, ledger.environment, workflow, ledger.clock())
+    since = {change["version_id"]: change["since"] for change in changes_in_force(ledger, workflow)[::-1]}
+    now = current.id if current is not None else None
+    return [{**row, "in_force_since": since[now] if now is not None and row["id"] == now else None} for row in found]
+
+
+def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
+    """
+    Return what was put in force when and by whom, the latest first; a rollback also says instead of what, and why.
+    """
+    table = version_in_force.c
+    with ledger.read() as connection:
+        rows = connection.execute(
+            select(version_in_force, workflow_version.c.number)
+            .join(workflow_version, workflow_version.c.id == table.version_id)
+            .where(table.environment == ledger.environment, table.workflow == workflow)
+            .order_by(table.since.desc(), workflow_version.c.number.desc())
+        )
+        found = {subject_of(version_in_force, as_dict(row)): as_dict(row) for row in rows}
+        for group in in_groups(list(found), 400):
+            told = connection.execute(
+                select(audit_event.c.subject, audit_event.c.body).where(audit_event.c.subject.in_(group))
+            )
+            for subject, body in told:
+                facts = json.loads(body).get("facts", {})
+                found[subject] |= {"instead_of": facts.get("instead_of"), "reason": facts.get("reason")}
+    return list(found.values())
 
 
 def _in_force(connection: Connection, environment: str, workflow: str, at: datetime) -> WorkflowVersion | None:

@@ -1,0 +1,81 @@
+"""
+Rows as the database driver gives them, and their digests without turning a row into Python's types and back.
+
+Only for verifying millions of rows. The text that is digested here is the canonical JSON of
+:func:`interlock.ledger.transaction.row_digest`, put together from the stored texts. A row whose digest is not the one
+that was recorded is digested once more by that function, so that a doubt here is never an accusation there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from json.encoder import encode_basestring  # the C one, where there is one
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, Select, Table
+
+from interlock.domain.canonical import canonical_json, digest_bytes
+from interlock.ledger.schema import Json, UtcDateTime
+
+AT_ONCE = 5000
+
+
+def raw_rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """Yield what *query* finds as the driver gives it; the query may have no parameters."""
+    text = str(query.compile(dialect=connection.dialect))
+    options = {"stream_results": True, "max_row_buffer": AT_ONCE}
+    for part in connection.exec_driver_sql(text, execution_options=options).partitions(AT_ONCE):
+        yield from part
+
+
+def read_leniently(connection: Connection) -> None:
+    """Let bytes that are no UTF-8 be read: SQLite hands out whatever a changed file holds, or nothing at all."""
+    raw: Any = connection.connection.driver_connection
+    raw.text_factory = lambda data: data.decode("utf-8", "replace")
+
+
+def instant_text(value: Any) -> str:
+    """Return a stored instant as it stands in canonical JSON; what is none, as something that is none."""
+    if isinstance(value, datetime):  # PostgreSQL, in the time zone of the session
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, str) and len(value) == 26 and value[10] == " ":
+        return f"{value[:10]}T{value[11:]}+00:00"
+    return f"not an instant: {value!r}"
+
+
+def raw_digest(table: Table) -> Callable[[Any], str]:
+    """Return a function from a raw row of *table*, with its columns in their order, to the digest of the row."""
+    order = sorted(range(len(table.columns)), key=lambda index: table.columns[index].name)
+    columns = list(table.columns)
+    parts = [(f'"{columns[index].name}":', index, _writer(columns[index].type)) for index in order]
+
+    def _digest(row: Any) -> str:
+        written = [
+            f"{name}null" if (value := row[index]) is None else name + write(value) for name, index, write in parts
+        ]
+        return digest_bytes(f"{{{','.join(written)}}}".encode())
+
+    return _digest
+
+
+def _writer(kind: Any) -> Callable[[Any], str]:
+    if isinstance(kind, UtcDateTime):
+        return lambda value: f'"{instant_text(value)}"'
+    if isinstance(kind, Json):
+        return _as_stored
+    if isinstance(kind, Boolean):
+        return lambda value: "true" if value else "false"
+    return _scalar
+
+
+def _as_stored(value: Any) -> str:
+    return str(value)
+
+
+def _scalar(value: Any) -> str:
+    if type(value) is str:
+        return str(encode_basestring(value))
+    if type(value) is int:
+        return str(value)
+    return canonical_json(value)
