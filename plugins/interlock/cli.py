@@ -46,6 +46,7 @@ def get_commands() -> list[CLICommand]:
                     ),
                 ),
                 GroupCommand(name="policy", help="Versions of a workflow's policy", subcommands=_policy()),
+                GroupCommand(name="switch", help="Stop work at once, and let it go on", subcommands=_switch()),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),
                 _command(
@@ -59,6 +60,16 @@ def get_commands() -> list[CLICommand]:
                     "What a run came to",
                     "run.summary",
                     (Arg(("run",), help="Run id; left out: the newest run", nargs="?"), OF_WORKFLOW, JSON),
+                ),
+                _command(
+                    "forget",
+                    "Erase what a case says of a person; what happened stays provable",
+                    "forget.forget",
+                    (
+                        CASE,
+                        REASON,
+                        Arg(("--key-too",), help="Replace the business key as well", action="store_true"),
+                    ),
                 ),
                 GroupCommand(name="ledger", help="The ledger's tables and its proof", subcommands=_ledger()),
                 GroupCommand(
@@ -106,7 +117,58 @@ def _policy() -> tuple[ActionCommand, ...]:
                 JSON,
             ),
         ),
-        _command("history", "List the versions", "policy.history", (WORKFLOW, JSON)),
+        _command("history", "List the versions, and which is in force", "policy.history", (WORKFLOW, JSON)),
+        _command(
+            "diff",
+            "Print what is another between two versions; left out: between the one in force and include",
+            "policy.diff",
+            (
+                WORKFLOW,
+                Arg(("a",), help="Number of a version; left out: the one in force", type=int, nargs="?"),
+                Arg(("b",), help="Number of a version; left out: what stands in include", type=int, nargs="?"),
+                INCLUDE,
+            ),
+        ),
+        _command(
+            "replay",
+            "Say which decisions of the past a proposal would make otherwise",
+            "replay.replay",
+            (
+                WORKFLOW,
+                Arg(("--last",), help="At most so many decisions (default 10000)", type=int, default=10_000),
+                INCLUDE,
+                Arg(("--version",), help="Number of a published version instead of what stands in include", type=int),
+                Arg(("--dag",), help="Dag that would carry it out; left out: each decision's own, as it was then"),
+                Arg(("--minutes",), help="Of work for one review (default 3)", type=float, default=3.0),
+                JSON,
+            ),
+        ),
+        _command(
+            "rollback",
+            "Put an earlier version in force again, at once",
+            "policy.rollback",
+            (
+                WORKFLOW,
+                Arg(("--to",), help="Number of the version; left out: the one before", type=int),
+                Arg(("--reason",), help="Why", required=True),
+            ),
+        ),
+    )
+
+
+def _switch() -> tuple[ActionCommand, ...]:
+    kind = Arg(("kind",), help="What it is", choices=("workflow", "agent", "connector"))
+    name = Arg(("name",), help="Its name; an agent's is WORKFLOW/AGENT")
+    reason = Arg(("--reason",), help="Why", required=True)
+    return (
+        _command("off", "Stop new work of a workflow, an agent or a connector", "switch.off", (kind, name, reason)),
+        _command("on", "Let it go on; resume takes up the cases", "switch.on", (kind, name, reason)),
+        _command(
+            "list",
+            "List what is off",
+            "switch.list_",
+            (Arg(("--all",), help="Also what is on again", action="store_true"), JSON),
+        ),
     )
 
 
@@ -153,6 +215,44 @@ def _review() -> tuple[ActionCommand, ...]:
 def _ledger() -> tuple[ActionCommand, ...]:
     return (
         _command("migrate", "Make or renew the tables", "ledger.migrate", ()),
-        _command("verify", "Prove that nothing was changed behind the ledger's back", "ledger.verify", (JSON,)),
+        _command(
+            "verify",
+            "Prove that nothing was changed behind the ledger's back",
+            "ledger.verify",
+            (
+                Arg(
+                    ("--anchor",),
+                    help="File of an anchor that was kept elsewhere, as often as needed",
+                    action="append",
+                    default=[],
+                ),
+                JSON,
+            ),
+        ),
+        _command(
+            "anchor",
+            "Record the length and head of every chain, to be kept elsewhere",
+            "ledger.anchor",
+            (Arg(("--file",), help="A new file for it; left out: print it"),),
+        ),
+        _command(
+            "export",
+            "Write the audit events as lines of JSON, without content",
+            "ledger.export",
+            (
+                Arg(("--since",), help="Only from this instant on: 2026-03-02T09:00:00Z"),
+                Arg(("--chain",), help="Only of this chain"),
+                Arg(("--file",), help="Write there, and over what is there; left out: print"),
+            ),
+        ),
+        _command(
+            "grants",
+            "Print the SQL for three PostgreSQL roles with the rights that they need",
+            "ledger.grants",
+            tuple(
+                Arg((f"--{name}",), help=f"Role of {whose}", default=f"interlock_{name}")
+                for name, whose in (("worker", "the tasks"), ("console", "the API server"), ("auditor", "who verifies"))
+            ),
+        ),
         _command("show", "Print all that the ledger knows of a case", "case.show", (CASE, JSON)),
     )

@@ -17,7 +17,10 @@ def case_text(found: Mapping[str, Any]) -> str:
     ]
     if case["reason"]:
         lines.append(f"reason: {case['reason']}")
-    lines += ["", "content", *field_lines(case["content"])]
+    if found["forgotten"]:
+        lines += ["", f"forgotten at {found['forgotten']['at']}: its content and the texts beside it were erased"]
+    else:
+        lines += ["", "content", *field_lines(case["content"])]
     for handoff in found["handoffs"]:
         confidence = "none" if handoff["confidence"] is None else f"{handoff['confidence']:.3f}"
         lines += ["", f"{handoff['task']}: {handoff['contract']} by {handoff['agent']}, confidence {confidence}"]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from interlock.commands.terminal import command, print_json
-from interlock.errors import Tampered
+from interlock.errors import InputError, Tampered
 from interlock.hooks.ledger import LedgerHook
+from interlock.ledger.anchor import read_anchor, take_anchor
+from interlock.ledger.export import exported_events, read_instant
+from interlock.ledger.grants import grants as grants_for
 from interlock.ledger.migrate import migrate as bring_up
+from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify as prove
 
 
@@ -23,7 +32,8 @@ def migrate(args: Any) -> None:
 @command
 def verify(args: Any) -> None:
     """Print what verifying found; exit code 1 when something is wrong."""
-    found = prove(LedgerHook().get_conn())
+    kept = [read_anchor(_read(path), where=path) for path in args.anchor]
+    found = prove(LedgerHook().get_conn(), anchors=kept)
     if args.json:
         print_json(
             {
@@ -31,6 +41,9 @@ def verify(args: Any) -> None:
                 "chains": found.chains,
                 "rows": found.rows,
                 "payloads": found.payloads,
+                "payloads_unread": found.unread,
+                "forgotten": found.forgotten,
+                "anchors": len(kept),
                 "problems": found.problems,
             }
         )
@@ -38,6 +51,63 @@ def verify(args: Any) -> None:
             raise SystemExit(1)
         return
     print(f"{found.events} events in {found.chains} chains, {found.rows} rows, {found.payloads} payloads")
+    if found.unread:
+        print("payloads were left out: this role of the database may not read them")
+    if found.forgotten:
+        print(f"{found.forgotten} {'case was' if found.forgotten == 1 else 'cases were'} forgotten")
+    for one in kept:
+        print(f"held against anchor {one.number} of {one.taken_at}, of {len(one.chains)} chains")
     if not found.is_sound:
         raise Tampered("\n  " + "\n  ".join(found.problems))
     print("the ledger is sound")
+
+
+@command
+def anchor(args: Any) -> None:
+    """Take an anchor, and write it where it shall be kept."""
+    ledger, actor = LedgerHook().get_conn(), Actor("command", "ledger anchor")
+    if args.file is None:
+        print_json(take_anchor(ledger, actor=actor).to_json())
+        return
+    try:
+        # "x", and before it is taken: an anchor that is kept already is not written over
+        with open(args.file, "x", encoding="utf-8") as stream:
+            taken = take_anchor(ledger, actor=actor)
+            json.dump(taken.to_json(), stream, indent=2, ensure_ascii=False)
+            stream.write("\n")
+    except FileExistsError:
+        raise InputError(f"{args.file!r} is there already, and anchors are kept; give a new name") from None
+    except OSError as error:
+        raise InputError(f"{args.file!r} cannot be written: {error.strerror}") from None
+    print(f"anchor {taken.number} of {len(taken.chains)} chains is in {args.file}; keep it apart from the ledger")
+
+
+@command
+def export(args: Any) -> None:
+    """Write the audit events, one JSON document a line."""
+    since = read_instant(args.since) if args.since else None
+    events = exported_events(LedgerHook().get_conn(), since=since, chain=args.chain)
+    with ExitStack() as stack:
+        stream, part = sys.stdout, f"{args.file}.part"
+        if args.file:
+            try:
+                stream = stack.enter_context(open(part, "w", encoding="utf-8"))
+            except OSError as error:
+                raise InputError(f"{part!r} cannot be written: {error.strerror}") from None
+        for event in events:
+            stream.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n")
+    if args.file:
+        os.replace(part, args.file)
+
+
+@command
+def grants(args: Any) -> None:
+    """Print the SQL for three roles."""
+    print(grants_for(worker=args.worker, console=args.console, auditor=args.auditor))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path!r} cannot be read: {error}") from None

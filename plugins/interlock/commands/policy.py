@@ -14,8 +14,8 @@ from interlock.engine.publication import check_bundle
 from interlock.errors import ConfigurationError, PolicyError
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
+from interlock.ledger.version import changes_in_force, in_force, version_numbered
 from interlock.ledger.version import history as versions
-from interlock.ledger.version import in_force
 
 
 def _proposal(args: Any) -> tuple[Bundle, Wiring | None]:
@@ -101,13 +101,55 @@ def show(args: Any) -> None:
 
 @command
 def history(args: Any) -> None:
-    """List the versions, the newest first."""
-    rows = versions(LedgerHook().get_conn(), args.workflow)
+    """List the versions, the newest first, which is in force, and what was put back in force when."""
+    ledger = LedgerHook().get_conn()
+    rows, changes = versions(ledger, args.workflow), changes_in_force(ledger, args.workflow)
     if args.json:
-        print_json(rows)
+        print_json({"versions": rows, "in_force": changes})
         return
     print_table(
         [{**row, "digest": row["digest"][:12]} for row in rows],
-        {"number": "VERSION", "published_at": "PUBLISHED", "author": "BY", "digest": "DIGEST", "reason": "REASON"},
+        {
+            "number": "VERSION",
+            "published_at": "PUBLISHED",
+            "in_force_since": "IN FORCE SINCE",
+            "author": "BY",
+            "digest": "DIGEST",
+            "reason": "REASON",
+        },
         empty=f"No version of {args.workflow!r} was published here",
+    )
+    for change in changes:
+        if change["instead_of"] is not None:
+            print(
+                f"{change['since'].isoformat(timespec='seconds')}: version {change['number']} was put in force again "
+                f"instead of {change['instead_of']} by {change['set_by']}: {change['reason']}"
+            )
+
+
+@command
+def diff(args: Any) -> None:
+    """Print what is another between two versions; left out, between the one in force and the folder."""
+    from interlock.domain.difference import difference
+
+    ledger = LedgerHook().get_conn()
+    before = in_force(ledger, args.workflow) if args.a is None else version_numbered(ledger, args.workflow, args.a)
+    first = f"version {before.number}" + (" (in force)" if args.a is None else "")
+    if args.b is None:
+        include = Path(args.include).resolve() if args.include else include_path()
+        after, second = read_bundle(include, args.workflow), "include"
+    else:
+        after, second = version_numbered(ledger, args.workflow, args.b).bundle, f"version {args.b}"
+    text = difference(before.bundle, after, names=(first, second))
+    print(text or f"{first} and {second} of {args.workflow} say the same; digest {after.digest[:12]}")
+
+
+@command
+def rollback(args: Any) -> None:
+    """Put an earlier version in force again, as the person who is logged in."""
+    answer = call("POST", f"/workflows/{args.workflow}/rollback", {"number": args.to, "reason": args.reason})
+    print(
+        f"version {answer['number']} of {answer['workflow']} is in force again in {answer['environment']} instead of "
+        f"{answer['instead_of']}; digest {answer['digest'][:12]}, by {answer['set_by']}. "
+        "Runs that began keep the version that they pinned"
     )

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from interlock.console.identity import Actor, Reader, demand
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
+from interlock.engine.switch import switches, throw
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import environment, include_path
 from interlock.ledger.book import Ledger
 from interlock.ledger.case import find_case
+from interlock.ledger.forget import forget_case
 from interlock.ledger.gate import open_requests_of
 from interlock.ledger.run import load_run
 from interlock.ledger.show import show_case
@@ -74,6 +76,13 @@ class Resubmission(_Body):
     from_start: bool = False
 
 
+class Oblivion(_Body):
+    """Why a case is forgotten, and whether its key is."""
+
+    reason: str
+    key_too: bool = False
+
+
 class Publication(_Body):
     """A bundle to put in force."""
 
@@ -81,6 +90,23 @@ class Publication(_Body):
     reason: str
     wiring: dict[str, Any] | None = None
     """Of the Dag that it is held against."""
+
+
+class Rollback(_Body):
+    """An earlier version to put in force again."""
+
+    number: int | None = None
+    """Left out: the one before."""
+    reason: str
+
+
+class Switch(_Body):
+    """A kill switch to throw."""
+
+    kind: str
+    name: str
+    off: bool
+    reason: str
 
 
 @router.get("/me")
@@ -171,6 +197,13 @@ def close(
     return _woken(act.close(ledger, name, person=person.id, reason=body.reason), request, background)
 
 
+@router.post("/cases/{name}/forget")
+def forget(name: str, body: Oblivion, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Erase what a case says of a person."""
+    demand(person, "PUT", _dag_of(ledger, name), "forget a case")
+    return forget_case(ledger, name, person=person.id, reason=body.reason, key_too=body.key_too)
+
+
 @router.post("/versions")
 def publish(body: Publication, person: Actor, ledger: Book) -> dict[str, Any]:
     """Put a bundle in force in this environment."""
@@ -178,6 +211,29 @@ def publish(body: Publication, person: Actor, ledger: Book) -> dict[str, Any]:
 
     demand(person, "PUT", None, "publish a policy")
     return publish_bundle(ledger, body.bundle, person=person.id, reason=body.reason, wiring=body.wiring)
+
+
+@router.post("/workflows/{workflow}/rollback")
+def rollback(workflow: str, body: Rollback, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Put an earlier version of a workflow in force again."""
+    from interlock.engine.publication import roll_back_to
+
+    demand(person, "PUT", None, "put a version in force")
+    return roll_back_to(ledger, workflow, number=body.number, person=person.id, reason=body.reason)
+
+
+@router.get("/switches")
+def list_switches(person: Reader, ledger: Book, history: bool = False) -> dict[str, Any]:
+    """Return what is switched off, or every time that something was."""
+    demand(person, "GET", None, "see switches")
+    return {"switches": switches(ledger, history=history)}
+
+
+@router.post("/switches")
+def throw_switch(body: Switch, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Stop a workflow, an agent or a connector, or let it go on."""
+    demand(person, "PUT", None, "throw a switch")
+    return throw(ledger, kind=body.kind, name=body.name, off=body.off, person=person.id, reason=body.reason)
 
 
 def _dag_of(ledger: Ledger, name: str) -> str | None:

@@ -23,6 +23,7 @@ _TOLD = {
     "execution.failed": "sending failed",
     "execution.refused": "the other system refused it",
     "quality.quarantined": "quarantined by a data check",
+    "case.forgotten": "forgotten: its content and the texts beside it were erased",
 }
 """Events with an entry of their own."""
 

@@ -8,10 +8,10 @@ from typing import Any
 from interlock.domain.check import check_policy
 from interlock.domain.version import Bundle
 from interlock.domain.wiring import Wiring
-from interlock.errors import PolicyError
+from interlock.errors import InputError, PolicyError
 from interlock.ledger.book import Ledger
 from interlock.ledger.transaction import Actor
-from interlock.ledger.version import publish
+from interlock.ledger.version import publish, roll_back
 
 NEEDS_APPROVAL = ("staging", "production")
 
@@ -47,4 +47,27 @@ def publish_bundle(
         "environment": version.environment,
         "author": version.author,
         "is_new": is_new,
+    }
+
+
+def roll_back_to(ledger: Ledger, workflow: str, *, number: int | None, person: str, reason: str) -> dict[str, Any]:
+    """
+    Put an earlier version of *workflow* in force again at once; return it. Runs that began keep what they pinned.
+
+    No approval is asked for: what was in force here was approved, and a way back that waits is none.
+
+    :param number: left out, the one before.
+    :raises InputError: there is no reason, or nothing to go back to.
+    :raises UnknownName: no version of that number was in force here.
+    """
+    if not reason.strip():
+        raise InputError(f"putting an earlier version of {workflow!r} in force needs a reason: say why")
+    version, before = roll_back(ledger, workflow, number=number, author=Actor("person", person), reason=reason)
+    return {
+        "workflow": workflow,
+        "number": version.number,
+        "digest": version.bundle.digest,
+        "environment": version.environment,
+        "instead_of": before.number,
+        "set_by": str(Actor("person", person)),
     }

@@ -95,7 +95,9 @@ def read_anchor(text: str, *, where: str) -> Anchor:
             digest=str(document["digest"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{where!r} is no anchor: {error!r}. Give a file of: airflow interlock ledger anchor") from None
+        raise InputError(
+            f"{where!r} is no anchor: {error!r}. Give a file of: airflow interlock ledger anchor"
+        ) from None
     if digest(_digested(found)) != found.digest:
         raise InputError(f"{where!r} is not as it was written: its digest is another. Take a copy that was kept apart")
     return found

@@ -62,7 +62,7 @@ class Taken:
     opened: int = 0
     quarantined: int = 0
     seen_before: int = 0
-    """Rows whose business key has a case with the same content."""
+    """Rows whose business key has a case with the same content, or a case that was forgotten."""
 
 
 def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task: str) -> Taken:
@@ -70,7 +70,8 @@ def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task:
     Open a case for each of *rows*, standing at *task*, or quarantine it.
 
     A business key that has a case already opens no second one; when the content is another, the row is quarantined
-    under a key of its own, so that nothing is lost.
+    under a key of its own, so that nothing is lost. Whose case was forgotten is passed over whatever it says: to hold
+    it against content that is gone is not possible, and to take it in would bring the person back.
     """
     tx.take_turns(f"intake:{run.environment}:{run.workflow}")
     taken = Taken()
@@ -82,7 +83,7 @@ def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task:
         if same is None and row.business_key not in seen:
             seen.add(row.business_key)
             accepted.append(row)
-        elif same is not None and same[1] == keyed_digest(same[0], row.payload):
+        elif same is not None and (not same[0] or same[1] == keyed_digest(same[0], row.payload)):
             taken.seen_before += 1
         else:
             earlier = next((a for a in accepted if a.business_key == row.business_key), None)

@@ -78,4 +78,6 @@ def _scalar(value: Any) -> str:
         return str(encode_basestring(value))
     if type(value) is int:
         return str(value)
+    if type(value) is float:
+        return repr(value)
     return canonical_json(value)

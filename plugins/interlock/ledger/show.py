@@ -19,6 +19,7 @@ from interlock.ledger.schema import (
     usage,
     vote,
 )
+from interlock.ledger.verify import FORGOTTEN
 
 
 def show_case(ledger: Ledger, name: str) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def show_case(ledger: Ledger, name: str) -> dict[str, Any]:
             .order_by(audit_event.c.at, audit_event.c.number)
         )
         history["events"] = [_plain(as_dict(event)) for event in events]
+        erased = [event["at"] for event in history["events"] if event["kind"] == FORGOTTEN]
+        history["forgotten"] = {"at": erased[0], "why": row["reason"]} if erased else None
     return history
 
 

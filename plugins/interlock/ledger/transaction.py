@@ -124,9 +124,17 @@ class Transaction:
         """Record an event about something that is no row."""
         self._events.append((kind, subject, {"facts": facts}))
 
-    def _tell(self, table: Table, rows: Iterable[Row], kind: str, facts: Facts | None) -> None:
+    def tell_again(self, table: Table, rows: Iterable[Row], *, kind: str) -> None:
+        """
+        Record what *rows* of a table without revisions are now, because something in them had to be erased.
+
+        Such rows are written once otherwise: this event counts as their second revision.
+        """
+        self._tell(table, rows, kind, None, revision=2)
+
+    def _tell(self, table: Table, rows: Iterable[Row], kind: str, facts: Facts | None, *, revision: int = 1) -> None:
         for row in rows:
-            body: dict[str, Any] = {"row": row_digest(table, row), "revision": row.get("revision", 1)}
+            body: dict[str, Any] = {"row": row_digest(table, row), "revision": row.get("revision", revision)}
             if facts is not None:
                 body["facts"] = facts(row)
             self._events.append((kind, subject_of(table, row), body))

@@ -35,7 +35,7 @@ from interlock.ledger.schema import (
     handoff,
     payload,
 )
-from interlock.ledger.transaction import row_digest, subject_of
+from interlock.ledger.transaction import row_digest
 
 FORGOTTEN = "case.forgotten"
 """The kind of event that tells of an erasure."""
@@ -80,6 +80,7 @@ class Verified:
 
 Told = dict[str, tuple[int, str]]
 """Subject to the revision and digest of the row that its last event tells of."""
+_NOTHING = (0, "")
 
 
 def verify(ledger: Ledger, *, anchors: Sequence[Anchor] = ()) -> Verified:
@@ -109,7 +110,7 @@ def _verify(ledger: Ledger, anchors: Sequence[Anchor], *, is_lenient: bool) -> V
         _verify_payloads(connection, found)
         try:
             found.problems += anchored_problems(connection, anchors)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             found.problems.append(f"the anchors in the ledger cannot be read: {error!r}")
     return found
 
@@ -144,8 +145,8 @@ def _links(rows: Iterable[Any], told: Told, forgotten: set[str], found: Verified
         if kind_said != kind or subject_said != subject or at_said != instant_text(at):
             found.problems.append(f"chain {chain!r}: event {number} is told wrongly beside its bytes")
         elif row is not None:
-            if (number_of := int(revision)) == 1 or number_of >= told.get(subject, (0, ""))[0]:
-                told[subject] = max(told.get(subject, (0, "")), (number_of, row), key=itemgetter(0))
+            if (at_revision := int(revision)) >= told.get(subject, _NOTHING)[0]:
+                told[subject] = (at_revision, row)
             if kind == FORGOTTEN:
                 forgotten.add(subject)
         yield Link(chain, number, body, previous, digest)
@@ -154,7 +155,7 @@ def _links(rows: Iterable[Any], told: Told, forgotten: set[str], found: Verified
 def _read(body: Any) -> tuple[Any, Any, Any, Any, Any]:
     try:
         said = json.loads(body)
-        return said["at"], said["kind"], said.get("revision", 1), said.get("row"), said["subject"]
+        return said["at"], said["kind"], int(said.get("revision", 1)), said.get("row"), said["subject"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None, None, None, None, None
 
@@ -195,7 +196,8 @@ def _verify_forgotten(connection: Connection, forgotten: set[str], found: Verifi
     gone = {f"case:{case_id}" for case_id in without}
     found.forgotten = len(gone & forgotten)
     found.problems += [
-        f"{subject}: its secret is gone, and no event tells that it was forgotten" for subject in sorted(gone - forgotten)
+        f"{subject}: its secret is gone, and no event tells that it was forgotten"
+        for subject in sorted(gone - forgotten)
     ]
     found.problems += [
         f"{subject}: an event tells that it was forgotten, and it has a secret" for subject in sorted(forgotten - gone)
@@ -234,10 +236,9 @@ def _verify_payloads(connection: Connection, found: Verified) -> None:
 def _may_read_payloads(connection: Connection) -> bool:
     if connection.dialect.name != "postgresql":
         return True
-    both = func.has_column_privilege("payload", "body", "SELECT") & func.has_column_privilege(
-        "case_secret", "secret", "SELECT"
-    )
-    return bool(connection.execute(select(both)).scalar_one())
+    needed = (("payload", "body"), ("case_secret", "secret"))
+    rights = connection.execute(select(*[func.has_column_privilege(*column, "SELECT") for column in needed])).one()
+    return all(rights)
 
 
 def _is_its_content(connection: Connection, case_id: str, digest: str, secret: bytes) -> bool:

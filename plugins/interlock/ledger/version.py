@@ -8,7 +8,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 
 from interlock.domain.version import Bundle, WorkflowVersion
 from interlock.errors import ConfigurationError, InputError, UnknownName
@@ -25,7 +25,7 @@ def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tu
     """
     with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{bundle.workflow}") as tx:
         tx.take_turns(tx.chain)
-        current = _in_force(tx.connection, ledger.environment, bundle.workflow, tx.at)
+        current = _in_force(tx.connection, ledger.environment, bundle.workflow, None)
         if current is not None and current.bundle.digest == bundle.digest:
             return current, False
         last = tx.connection.execute(
@@ -69,7 +69,7 @@ def roll_back(
     """
     with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{workflow}") as tx:
         tx.take_turns(tx.chain)
-        current = _in_force(tx.connection, ledger.environment, workflow, tx.at)
+        current = _in_force(tx.connection, ledger.environment, workflow, None)
         if current is None:
             raise _none_in_force(ledger, workflow)
         rows = tx.connection.execute(
@@ -221,14 +221,15 @@ def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _in_force(connection: Connection, environment: str, workflow: str, at: datetime) -> WorkflowVersion | None:
+def _in_force(connection: Connection, environment: str, workflow: str, at: datetime | None) -> WorkflowVersion | None:
+    """Return what is in force at an instant; None: the last that was put in force, for who holds the turn to do so."""
     row = connection.execute(
         select(workflow_version)
         .join(version_in_force, version_in_force.c.version_id == workflow_version.c.id)
         .where(
             version_in_force.c.environment == environment,
             version_in_force.c.workflow == workflow,
-            version_in_force.c.since <= at,
+            version_in_force.c.since <= at if at is not None else true(),
         )
         .order_by(version_in_force.c.since.desc(), workflow_version.c.number.desc())
         .limit(1)

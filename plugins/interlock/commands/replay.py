@@ -1,0 +1,100 @@
+"""``airflow interlock policy replay``: what a proposal would have done, as a page of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from interlock.commands.policy import find_wiring
+from interlock.commands.terminal import command, print_json, print_table
+from interlock.domain.replay import Automatic, Comparison, Load
+from interlock.engine.bundle import read_bundle
+from interlock.engine.replay import replay_policy
+from interlock.errors import InputError
+from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.setting import include_path
+from interlock.ledger.version import version_numbered
+
+
+@command
+def replay(args: Any) -> None:
+    """Replay the last decisions under what stands in include, or under a published version."""
+    ledger = LedgerHook().get_conn()
+    if args.version is not None and args.include:
+        raise InputError("give --version or --include, not both: one of them is the proposal")
+    if args.version is not None:
+        proposal, name = version_numbered(ledger, args.workflow, args.version).bundle, f"version {args.version}"
+    else:
+        include = Path(args.include).resolve() if args.include else include_path()
+        proposal, name = read_bundle(include, args.workflow), "include"
+    wiring = find_wiring(args.dag, required=True) if args.dag else None
+    found = replay_policy(ledger, proposal, last=args.last, wiring=wiring, minutes_per_review=args.minutes)
+    if args.json:
+        print_json({"workflow": args.workflow, "proposal": name, "digest": proposal.digest, **found.to_json()})
+        return
+    print(f"{args.workflow}: {name} (digest {proposal.digest[:12]}) on the last decisions in {ledger.environment!r}\n")
+    print_comparison(found)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print what a replay came to."""
+    left_out = [
+        (found.by_people, "by people, who are not replayed"),
+        (found.by_checks, "by checks of drafts, which stand as they were"),
+        (found.after_a_flip, "after an earlier flip of their case, so they would not have been made"),
+        (found.not_replayable, "not replayable"),
+    ]
+    print(f"{found.decisions} decisions, {found.replayed} replayed, {found.flipped} would be others")
+    for count, why in left_out:
+        if count:
+            print(f"  {count} {why}")
+    for name, count in found.unknown_variables.most_common():
+        print(f"    {count} times nobody knows {name}")
+    if found.other_rule:
+        print(f"  {found.other_rule} keep their route by another rule")
+    print(
+        f"  held back, a rule could not be evaluated: {found.unevaluated_before} before, {found.unevaluated_after} after"
+    )
+    if found.routes:
+        print()
+        print_table(
+            [{"before": b, "after": a, "count": count} for (b, a), count in found.routes.most_common()],
+            {"before": "ROUTE BEFORE", "after": "AFTER", "count": "DECISIONS"},
+            empty="",
+        )
+        print()
+        print_table(
+            [
+                {
+                    "case": flip.case,
+                    "confidence": "" if flip.confidence is None else f"{flip.confidence:.3f}",
+                    "before": f"{flip.before}: {flip.rule_before}",
+                    "after": f"{flip.after}: {flip.error_after or flip.rule_after}",
+                }
+                for flip in found.flips
+            ],
+            {"case": "CASE", "confidence": "CONFIDENCE", "before": "BEFORE", "after": "AFTER"},
+            empty="",
+        )
+        if found.flipped > len(found.flips):
+            print(f"… and {found.flipped - len(found.flips)} more")
+    print()
+    print(_load(found.load))
+    print(_automatic("become automatic", found.become_automatic))
+    print(_automatic("stop being automatic", found.stop_being_automatic))
+
+
+def _load(load: Load) -> str:
+    figures = load.as_json()
+    share, hours = figures["share"], figures["hours"]
+    text = (
+        f"Human load: {load.before} of {load.cases} cases ({share['before']:.1%}, {hours['before']:.1f} h) go to people "
+        f"before, {load.after} ({share['after']:.1%}, {hours['after']:.1f} h) after; {load.minutes_per_review:g} minutes each"
+    )
+    return text + (f"; of {load.unknown} more it is not known" if load.unknown else "")
+
+
+def _automatic(what: str, cases: Automatic) -> str:
+    text = f"{cases.cases} cases {what}: {cases.expected_errors:.2f} errors expected among them (sum of 1 - confidence)"
+    none = cases.without_confidence
+    return text + (f", {none} of them without a confidence, each counted as one" if none else "")
