@@ -7,8 +7,7 @@ from typing import Any
 
 from interlock.domain.case import CaseState
 from interlock.domain.routing import Decision
-from interlock.engine.role import GROUP
-from interlock.engine.session import Session
+from interlock.engine.session import GROUP, Session
 from interlock.engine.variable import threshold_of, variables
 from interlock.errors import ConfigurationError
 from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases, move, store_payload

@@ -19,8 +19,7 @@ from interlock.domain.case import CaseState
 from interlock.domain.policy import Gate
 from interlock.domain.version import WorkflowVersion
 from interlock.domain.wiring import Wiring
-from interlock.engine.role import GROUP
-from interlock.engine.session import Session
+from interlock.engine.session import GROUP, Session
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases
 from interlock.ledger.gate import (

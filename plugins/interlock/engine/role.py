@@ -36,8 +36,8 @@ from interlock.ledger.case import CaseFile, cases_at, count_at, load_files, lock
 from interlock.ledger.handoff import Made, Maker, handoffs_there, record_agent, write_handoffs, write_usage
 from interlock.ledger.transaction import Row, Transaction
 
-GROUP = 500
-"""Cases that are read at once."""
+GROUP = 2000
+"""Cases that are handed to the agent at once: between two groups a slow model stands idle for up to one call."""
 FLUSH_CASES = 200
 FLUSH_SECONDS = 1.0
 """Answers are written when so many are there or so much time has passed: what a crash can lose."""

@@ -31,6 +31,9 @@ from interlock.ledger.switch import Switch, refuse_if_off
 from interlock.ledger.transaction import Actor, Transaction
 from interlock.ledger.version import in_force
 
+GROUP = 500
+"""Cases of one transaction."""
+
 
 @dataclass
 class Session:

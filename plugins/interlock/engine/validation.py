@@ -15,8 +15,7 @@ from interlock.domain.policy import Check
 from interlock.domain.routing import Decision
 from interlock.domain.wiring import WiredTask
 from interlock.engine.branch import record_decisions
-from interlock.engine.role import GROUP
-from interlock.engine.session import Session
+from interlock.engine.session import GROUP, Session
 from interlock.engine.variable import variables
 from interlock.errors import ConfigurationError
 from interlock.ledger.authorisation import authorise
