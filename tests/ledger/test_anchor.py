@@ -53,9 +53,7 @@ def cut(chain: str, length: int) -> Callable[[Connection], None]:
         head = connection.execute(select(event.digest).where(event.chain == chain, event.number == length)).scalar()
         connection.execute(delete(audit_event).where(event.chain == chain, event.number > length))
         if length:
-            connection.execute(
-                update(audit_chain).where(audit_chain.c.chain == chain).values(length=length, head=head)
-            )
+            connection.execute(update(audit_chain).where(audit_chain.c.chain == chain).values(length=length, head=head))
         else:
             connection.execute(delete(audit_chain).where(audit_chain.c.chain == chain))
 

@@ -25,7 +25,7 @@ from interlock.ledger.verify import verify
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
-from workflows import NAME, Workflow, rows
+from workflows import Workflow, rows
 
 
 @dataclass
@@ -120,13 +120,15 @@ def test_a_worker_publishes_nothing_and_forgets_nobody(flow: Workflow, roles: Ro
 
     with pytest.raises(LedgerError, match="permission denied for table payload"):
         forget_case(roles.worker, closed, person="x", reason="y")
-    for table in ("workflow_version", "version_in_force", "anchor"):
+    for table in ("workflow_version", "version_in_force", "kill_switch", "anchor"):
         assert "permission denied" in denied(roles.worker, f"INSERT INTO {table} SELECT * FROM {table}")
     for table in metadata.tables:
         assert "permission denied" in denied(roles.worker, f'DELETE FROM "{table}"')
 
 
-@pytest.mark.parametrize("statement", ["UPDATE audit_event SET kind = 'x'", "DELETE FROM audit_event", "TRUNCATE audit_event"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit_event SET kind = 'x'", "DELETE FROM audit_event", "TRUNCATE audit_event"]
+)
 def test_nobody_changes_an_event_not_even_the_owner(flow: Workflow, roles: Roles, statement: str):
     flow.intake(rows("one"))
 
@@ -176,7 +178,7 @@ def test_the_auditor_verifies_and_reads_all_but_content_and_secrets(flow: Workfl
 def test_an_auditor_finds_a_payload_that_is_gone(flow: Workflow, roles: Roles):
     run_whole(flow)
     with roles.owner.engine.begin() as connection:
-        connection.execute(text("DELETE FROM payload WHERE digest = (SELECT payload_digest FROM \"case\" LIMIT 1)"))
+        connection.execute(text('DELETE FROM payload WHERE digest = (SELECT payload_digest FROM "case" LIMIT 1)'))
 
     assert any("refers to it, and it is gone" in problem for problem in verify(roles.auditor).problems)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from interlock.domain.replay import Comparison
+from interlock.domain.source import SourceRow
 from interlock.engine import act
 from interlock.engine.bundle import read_bundle
 from interlock.engine.replay import replay_policy
@@ -25,12 +26,8 @@ def ran(tmp_path: Path, ledger: Ledger, *texts: str, policy: str = POLICY) -> Wo
     flow = Workflow(tmp_path, ledger, policy=policy)
     given = rows(*texts or TEXTS)
     if not texts:
-        given += [
-            type(row)(
-                number=row.number, values={**(row.values or {}), "refund_id": f"{key}1", "tier": tier, "amount": sum_}
-            )
-            for key, row, tier, sum_ in (("P", given[0], "private", 5.0), ("B", given[0], "standard", 20_000.0))
-        ]
+        for values in ({"refund_id": "P1", "tier": "private"}, {"refund_id": "B1", "amount": 20_000.0}):
+            given.append(SourceRow(number=99, values={"text": "sure=0.95 one", **values}))
     flow.up_to("send_signed", given)
     return flow
 
@@ -92,17 +89,16 @@ def test_what_the_rules_did_not_read_then_is_taken_from_the_case_and_its_handoff
     found = proposed(
         flow,
         ("- {name: certain", "- {name: one, when: \"case.text.endsWith('one')\", route: stop}\n  - {name: certain"),
-        ("default: review", "default: review"),
     )
     assert (dict(found.routes), found.not_replayable) == ({("auto", "stop"): 1}, 0)
 
     found = proposed(flow, ("rules:", "rules:\n  - {name: odd, when: \"verdict.kind != 'refund'\", route: stop}"))
     assert (found.flipped, found.not_replayable, found.replayed) == (0, 0, 10)
     found = proposed(flow, ("rules:", "rules:\n  - {name: all, when: \"verdict.kind == 'refund'\", route: review}"))
-    assert (found.flipped, found.not_replayable) == (7, 0)
+    assert (found.flipped, found.other_rule, found.not_replayable) == (6, 1, 0)
     assert found.replayed + found.after_a_flip == 10
     found = proposed(flow, ("rules:", "rules:\n  - {name: no account, when: \"'account_id' in missing\", route: stop}"))
-    assert (found.flipped, found.not_replayable) == (7, 0)
+    assert (found.flipped, found.other_rule, found.not_replayable) == (6, 1, 0)
 
 
 def test_each_decision_reads_the_handoff_of_its_own_moment(tmp_path: Path, sqlite_ledger: Ledger):
@@ -133,9 +129,8 @@ def test_a_draft_that_was_not_written_yet_was_known_to_be_absent(tmp_path: Path,
 
 def test_a_field_that_no_contract_had_then_makes_a_decision_not_replayable(tmp_path: Path, sqlite_ledger: Ledger):
     flow = ran(tmp_path, sqlite_ledger, "sure=0.95", "sure=0.9")
-    newer = Workflow(
-        tmp_path, sqlite_ledger, contracts=CONTRACTS.replace("tier: str", "colour: str | None = None\n    tier: str")
-    )
+    contracts = CONTRACTS.replace("tier: str", "colour: str | None = None\n    tier: str")
+    newer = Workflow(tmp_path, sqlite_ledger, contracts=contracts)
     flow.include = newer.include
 
     found = proposed(flow, ("rules:", "rules:\n  - {name: x, when: \"case.colour == 'red'\", route: stop}"))

@@ -52,9 +52,7 @@ def print_comparison(found: Comparison) -> None:
         print(f"    {count} times nobody knows {name}")
     if found.other_rule:
         print(f"  {found.other_rule} keep their route by another rule")
-    print(
-        f"  held back, a rule could not be evaluated: {found.unevaluated_before} before, {found.unevaluated_after} after"
-    )
+    print(f"  held back, not to be evaluated: {found.unevaluated_before} before, {found.unevaluated_after} after")
     if found.routes:
         print()
         print_table(
@@ -88,8 +86,9 @@ def _load(load: Load) -> str:
     figures = load.as_json()
     share, hours = figures["share"], figures["hours"]
     text = (
-        f"Human load: {load.before} of {load.cases} cases ({share['before']:.1%}, {hours['before']:.1f} h) go to people "
-        f"before, {load.after} ({share['after']:.1%}, {hours['after']:.1f} h) after; {load.minutes_per_review:g} minutes each"
+        f"Human load: of {load.cases} cases, {load.before} ({share['before']:.1%}, {hours['before']:.1f} h) go to "
+        f"people before and {load.after} ({share['after']:.1%}, {hours['after']:.1f} h) after, at "
+        f"{load.minutes_per_review:g} minutes each"
     )
     return text + (f"; of {load.unknown} more it is not known" if load.unknown else "")
 

@@ -16,8 +16,8 @@ def off(args: Any) -> None:
     answer = _throw(args, off=True)
     if answer["is_new"]:
         print(
-            f"{answer['kind']} {answer['name']} is off in {answer['environment']}, by {answer['off_by']}. Running tasks "
-            "stop at their next group of cases; what was sent is recorded, and the cases stand where they are"
+            f"{answer['kind']} {answer['name']} is off in {answer['environment']}, by {answer['off_by']}. Running "
+            "tasks stop at their next group of cases; what was sent is recorded, and the cases stand where they are"
         )
     else:
         print(f"{answer['kind']} {answer['name']} is off already, by {answer['off_by']}: {answer['off_reason']}")

@@ -16,6 +16,7 @@ from interlock.ledger.schema import (
     audit_chain,
     case_secret,
     decision,
+    kill_switch,
     label,
     metadata,
     payload,
@@ -25,8 +26,8 @@ from interlock.ledger.schema import (
     workflow_version,
 )
 
-PUBLISHED = frozenset({workflow_version.name, version_in_force.name, anchor.name})
-"""Written by the console alone."""
+DECIDED = frozenset({workflow_version.name, version_in_force.name, kill_switch.name, anchor.name})
+"""Written by people through the console alone; no task publishes, or lifts a stop."""
 
 COUNTED = frozenset({audit_chain.name, task_attempt.name})
 """Rows that change though they have no revision."""
@@ -76,7 +77,7 @@ def _on_table(table: Table, place: str, worker: str, console: str, auditor: str)
     where = f"{place}.{_quoted(table.name)}"
     seen = f"SELECT ({SEEN_OF[table.name]})" if table.name in SEEN_OF else "SELECT"
     return [
-        f"GRANT {'SELECT' if table.name in PUBLISHED else rights} ON {where} TO {worker};",
+        f"GRANT {'SELECT' if table.name in DECIDED else rights} ON {where} TO {worker};",
         f"GRANT {rights} ON {where} TO {console};",
         f"GRANT {seen} ON {where} TO {auditor};",
     ]
