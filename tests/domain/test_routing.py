@@ -40,7 +40,7 @@ def test_the_first_rule_that_matches_decides():
 def test_when_no_rule_matches_the_default_decides():
     said = router(("attempt == 2", "auto")).decide({"attempt": 1})
 
-    assert (said.rule, said.route) == ("(default)", "review")
+    assert (said.rule, said.route) == ("no rule fits, the policy's default", "review")
 
 
 def test_a_decision_records_what_was_read_up_to_the_rule_that_matched():

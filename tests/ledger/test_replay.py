@@ -63,7 +63,7 @@ def test_a_lower_threshold_lets_go_what_it_says_and_nobody_guesses_the_rest(tmp_
     named = {flip.case: (flip.before, flip.rule_before, flip.after, flip.rule_after) for flip in found.flips}
     assert named == {
         "R2": ("fallback", "ask again", "auto", "certain enough"),
-        "R3": ("review", "(default)", "auto", "certain enough"),
+        "R3": ("review", "no rule fits, the policy's default", "auto", "certain enough"),
     }
     # R2 was automatic in the end anyway; R3 no longer waits for people.
     assert (found.after_a_flip, found.load.before, found.load.after) == (1, 4, 3)

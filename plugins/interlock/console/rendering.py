@@ -32,7 +32,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words, "arranged": arranged, "why": why}
+    made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words, "arranged": arranged}
     made.tests |= {"long": is_long, "listing": is_listing, "mapping_list": is_mapping_list}
     made.globals |= {"url": console_path, "field_kind": field_kind, "as_text": as_text}
     return made
@@ -76,11 +76,6 @@ def percent(share: float | None) -> str:
 def words(name: str) -> str:
     """Return a field's or an event's name as words: ``business_key`` is ``business key``."""
     return name.replace("_", " ").replace(".", " ")
-
-
-def why(reason: str | None) -> str:
-    """Return the reason of a route in words; the policy's default has no name of its own."""
-    return "no rule fits it, so the policy's default" if reason == "(default)" else reason or ""
 
 
 def arranged(values: Mapping[str, Any]) -> list[tuple[str, Any, bool]]:

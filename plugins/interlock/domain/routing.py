@@ -16,6 +16,10 @@ from interlock.domain.policy import Check, Policy, Rule
 from interlock.domain.threshold import NEVER
 
 
+DEFAULT_RULE = "no rule fits, the policy's default"
+"""Stands for a rule's name where the policy's ``default`` decided."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """Where one case goes, and why."""
@@ -52,7 +56,7 @@ class Router:
                 return Decision(rule=rule.name, route="review", error=said.error, inputs=read)
             if said.value:
                 return Decision(rule=rule.name, route=rule.route, inputs=read)
-        return Decision(rule="(default)", route=self.policy.default, inputs=read)
+        return Decision(rule=DEFAULT_RULE, route=self.policy.default, inputs=read)
 
     def failed_checks(self, inputs: Mapping[str, Any]) -> list[tuple[Check, str | None]]:
         """Return the checks that *inputs* do not satisfy, each with the reason when it could not be evaluated."""

@@ -51,9 +51,7 @@ def raw_digest(table: Table) -> Callable[[Any], str]:
     parts = [(f'"{columns[index].name}":', index, _writer(columns[index].type)) for index in order]
 
     def _digest(row: Any) -> str:
-        written = [
-            f"{name}null" if (value := row[index]) is None else name + write(value) for name, index, write in parts
-        ]
+        written = [name + write(value) for name, index, write in parts if (value := row[index]) is not None]
         return digest_bytes(f"{{{','.join(written)}}}".encode())
 
     return _digest

@@ -33,7 +33,7 @@ def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: S
     if undecided > len(cases):
         lines += ["", f"{undecided - len(cases)} more wait and are not listed here: decide them on the review page."]
     for case in cases:
-        why = ": no rule fits it" if case.why == "(default)" else f": {escape(case.why)}" if case.why else ""
+        why = f": {escape(case.why)}" if case.why else ""
         lines += ["", f"### {escape(case.business_key)} · {escape(case.route)}{why}", ""]
         lines += _fields(case.case, longest=LONGEST)
         for name, payload in case.handoffs.items():
