@@ -16,7 +16,10 @@ BODIES = {
     "/api/cases/{name}/review-request": {"reason": "look"},
     "/api/cases/{name}/resubmit": {"changes": {}},
     "/api/cases/{name}/close": {"reason": "enough"},
+    "/api/cases/{name}/forget": {"reason": "asked to"},
     "/api/versions": {"bundle": {}, "reason": "why"},
+    "/api/workflows/{workflow}/rollback": {"reason": "worse"},
+    "/api/switches": {"kind": "workflow", "name": "refunds", "off": True, "reason": "stop"},
 }
 """A body that each changing route takes, so that nothing but the login and the right can refuse it."""
 
@@ -41,7 +44,9 @@ def routes(app):
 
 
 def ask(client, method, path, key="R1", **more):
-    return client.request(method, path.replace("{name}", key), json=BODIES.get(path), **more)
+    return client.request(
+        method, path.replace("{name}", key).replace("{workflow}", "refunds"), json=BODIES.get(path), **more
+    )
 
 
 def test_every_route_that_changes_something_is_tried_here(routes):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from interlock.console.rendering import percent, why
+from interlock.console.rendering import percent
 
 _TOLD = {
     "case.taken_in": "taken in",
@@ -70,7 +70,7 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _decisions(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row in history["decisions"]:
-        lines = [f"rule: {why(row['rule'])}", f"at {row['task']}, decided by {row['decided_by']}"]
+        lines = [f"rule: {row['rule']}", f"at {row['task']}, decided by {row['decided_by']}"]
         if row["confidence"] is not None and row["threshold"] is not None:
             lines.append(f"confidence {percent(row['confidence'])}, threshold {percent(row['threshold'])}")
         if row["error"]:

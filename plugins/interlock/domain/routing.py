@@ -15,7 +15,6 @@ from interlock.domain.expression import Expression
 from interlock.domain.policy import Check, Policy, Rule
 from interlock.domain.threshold import NEVER
 
-
 DEFAULT_RULE = "no rule fits, the policy's default"
 """Stands for a rule's name where the policy's ``default`` decided."""
 
