@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Boolean, Connection, Select, Table
 
 from interlock.domain.canonical import canonical_json, digest_bytes
-from interlock.ledger.schema import Json, UtcDateTime
+from interlock.ledger.column import Json, UtcDateTime
 
 AT_ONCE = 5000
 
