@@ -145,7 +145,7 @@ def test_a_missing_connection_says_how_to_add_it(refusals):
     assert "there is no connection 'nowhere'" in refusals["missing"]
     assert "airflow connections add nowhere --conn-type pydanticai" in refusals["missing"]
     assert "connector 'box' needs it" in refusals["outbox"]
-    assert "airflow connections add nowhere --conn-type fs" in refusals["outbox"]
+    assert "airflow connections add nowhere --conn-type generic" in refusals["outbox"]
 
 
 @pytest.mark.parametrize(
