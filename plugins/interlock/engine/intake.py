@@ -95,7 +95,7 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
                 f"source {source!r} has no column {settings.key!r}, the business key; it has: "
                 f"{', '.join(map(repr, values))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml"
             )
-        values[settings.key] = f"content-{digest(values)[:16]}"
+        values[settings.key] = f"content-{digest(values)[:12]}"
     given = {name: value for name, value in values.items() if name in contract.model_fields and value is not None}
     reason, payload = None, given
     try:

@@ -126,10 +126,11 @@ class _Worker:
         )
         if report.get("accuracy") is not None:
             session.log.info(
-                "agent %r: accuracy %.3f, calibration error %.3f out of fold",
+                "agent %r, out of fold: accuracy %.3f, calibration error %.3f, coverage by error %s",
                 self.agent.name,
                 report["accuracy"],
                 report.get("calibration_error", float("nan")),
+                report.get("coverage", {}),
             )
 
     def work(self, files: Sequence[CaseFile]) -> None:
