@@ -19,6 +19,7 @@ from typing import Any
 
 from interlock.agents.load import load_agent
 from interlock.connectors.outbox import Outbox
+from interlock.domain.company import COMPANY
 from interlock.domain.connector import OutboxConnector
 from interlock.domain.contract import Contract
 from interlock.domain.source import SourceRow
@@ -35,6 +36,7 @@ from interlock.engine.role import Role, run_role
 from interlock.engine.session import Session, open_session
 from interlock.engine.validation import validate_cases
 from interlock.ledger.book import Ledger, as_dict
+from interlock.ledger.deployment import deployment_of, set_deployment
 from interlock.ledger.schema import case
 from interlock.ledger.transaction import Actor
 from interlock.ledger.version import publish
@@ -76,6 +78,7 @@ rules:
 default: review
 gates:
   leads: {routes: [review], voters: leads, votes: 1, release_after: 8h, sees: [Verdict, Letter]}
+autonomy: {payout: automatic}
 checks:
   - {name: no card number leaves, that: "!letter.text.matches(r'[0-9]{16}')", on_failure: stop}
   - {name: nothing is promised, that: "!letter.text.contains('promise')", on_failure: review}
@@ -99,16 +102,46 @@ writer:
 WORKFLOW = """
 workflow: refunds
 title: Refunds
-owner: {name: Ann, email: ann@example.com}
-maintainer: {name: Ben, email: ben@example.com}
-approver: {name: Cleo, email: cleo@example.com}
+owner: {name: Ann, email: ann@example.com, user: ann, escalation: [{name: Zoe, email: zoe@example.com}]}
+maintainer: {name: Ben, email: ben@example.com, user: ben, escalation: [{name: Zoe, email: zoe@example.com}]}
+approver: {name: Cleo, email: cleo@example.com, user: cleo, escalation: [{name: Zoe, email: zoe@example.com}]}
+phase: production
 intake: {contract: Refund, key: refund_id}
 contracts: [Refund, Verdict, Letter]
 """
 
-ACCESS = "groups: {leads: [lea, leo], others: [otto]}\n"
+ACCESS = """
+people:
+  lea: {name: Lea, email: lea@example.com}
+  leo: {name: Leo, email: leo@example.com}
+groups:
+  leads: [lea, leo]
+  others: [otto]
+  makers: [cleo, admin]
+rights:
+  deploy: [makers]
+  propose: [makers]
+  approve: [makers, leads]
+  promote: [makers]
+  override: [leads]
+  break_glass: [leads]
+  switch: [makers]
+  correct: [makers, leads]
+  forget: [makers]
+  read_personal: [makers, leads]
+  read_audit: [makers]
+uses:
+  refunds/judge: {roles: [reasoning], tools: ["workflows:judge"]}
+  refunds/careful_judge: {roles: [reasoning], tools: ["workflows:judge_again"]}
+  refunds/writer: {roles: [drafting]}
+  "connector:payout": {connections: [payout]}
+connections:
+  payout: {environments: [test]}
+"""
 
-ECOSYSTEM = "connectors: {payout: {kind: outbox, conn_id: payout, timeout_seconds: 1.0}}\n"
+ECOSYSTEM = """
+connectors: {payout: {kind: outbox, conn_id: payout, timeout_seconds: 1.0, undo: withdraw}}
+"""
 
 SERVED = {"auto": "draft", "review": "draft"}
 
@@ -199,6 +232,18 @@ def verdict(one: Work, *, confidence: float | None = 0.95, kind: str = "refund")
     return Answer(case_id=one.case_id, payload={"kind": kind}, confidence=confidence)
 
 
+def put_in_force(ledger: Ledger, include: Path, workflow: str) -> WorkflowVersion:
+    """Put what stands in *include* in force for *workflow*, the company's files first, and deploy it."""
+    cleo = Actor("person", "cleo")
+    publish(ledger, read_bundle(include, COMPANY), author=cleo, reason="a test asks for it")
+    version, _ = publish(ledger, read_bundle(include, workflow), author=cleo, reason="a test asks for it")
+    with ledger.read() as connection:
+        now = deployment_of(connection, ledger.environment, workflow)
+    if now is None or now["state"] != "deployed":
+        set_deployment(ledger, workflow, "deployed", actor=cleo, reason="a test asks for it")
+    return version
+
+
 class Workflow:
     """The workflow of this module, written to *folder* and published in *ledger*."""
 
@@ -224,10 +269,8 @@ class Workflow:
         file.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def publish(self) -> WorkflowVersion:
-        """Put what is written in force."""
-        return publish(
-            self.ledger, read_bundle(self.include, NAME), author=Actor("person", "cleo"), reason="a test asks for it"
-        )[0]
+        """Put what is written in force, the company's files first, and deploy it."""
+        return put_in_force(self.ledger, self.include, NAME)
 
     def contract(self, name: str) -> type[Contract]:
         """Return a contract of the workflow."""

@@ -25,6 +25,7 @@ Everything that Interlock raises on purpose.
     │   ├── Superseded            another attempt of this task has taken over
     │   └── Tampered              what is written is not what was recorded
     ├── SwitchedOff               a person stopped this workflow, agent or connector
+    ├── NotDeployed               the workflow does not run in this environment
     └── Stopped                   ``stop_when`` of the policy, or the run's last check
 
 ``retryable`` says whether another attempt can help, because that is what Airflow asks.
@@ -157,6 +158,10 @@ class Tampered(LedgerError):
 
 class SwitchedOff(InterlockError):
     """A person stopped this workflow, agent or connector. Nothing goes on until a person switches it on again."""
+
+
+class NotDeployed(InterlockError):
+    """The workflow was never deployed in this environment, or a person paused or retired it."""
 
 
 class Stopped(InterlockError):

@@ -158,7 +158,7 @@ def vote(
     """Vote on one case; the last vote of a gate wakes its task."""
     demand(person, "PUT", _dag_of(ledger, name), "vote", gate=True)
     came_of_it = act.vote(
-        ledger, name, person=person.id, answer=body.answer, seen_digest=body.digest, reason=body.reason
+        ledger, name, person=person.identity, answer=body.answer, seen_digest=body.digest, reason=body.reason
     )
     return _woken(came_of_it, request, background)
 
@@ -168,7 +168,7 @@ def edit(name: str, body: Edit, person: Actor, ledger: Book) -> dict[str, Any]:
     """Change a draft under its contract; it is asked about again."""
     demand(person, "PUT", _dag_of(ledger, name), "edit a draft", gate=True)
     return act.edit(
-        ledger, name, person=person.id, changes=body.changes, seen_digest=body.digest, include=include_path()
+        ledger, name, person=person.identity, changes=body.changes, seen_digest=body.digest, include=include_path()
     )
 
 

@@ -15,6 +15,10 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException, Request
 
+from interlock.domain.access import Identity, Right
+from interlock.ledger.book import Ledger
+from interlock.ledger.company import company_in_force
+
 
 @dataclass(frozen=True)
 class Person:
@@ -23,6 +27,13 @@ class Person:
     id: str
     user: Any
     """Airflow's own object, for its permissions."""
+
+    @property
+    def identity(self) -> Identity:
+        """Return who it is, with their roles: one name with the simple auth manager, objects with FAB's."""
+        role = getattr(self.user, "role", None)
+        roles = [role] if role else [getattr(r, "name", str(r)) for r in getattr(self.user, "roles", None) or ()]
+        return Identity(self.id, str(self.user.get_name()), tuple(str(getattr(r, "value", r)) for r in roles))
 
 
 def current_person(user: GetUserDep) -> Person:
@@ -73,6 +84,18 @@ def demand(person: Person, method: str, dag_id: str | None, what: str, *, gate: 
         place = f"Dag {dag_id!r}" if dag_id else "Dags"
         entity = "its human tasks" if gate else "it"
         raise HTTPException(403, f"{person.id!r} may not {what}: it takes the right to {method} {place} ({entity})")
+
+
+def demand_right(person: Person, ledger: Ledger, right: Right, workflow: str | None = None) -> None:
+    """
+    Let *person* go on, by the company's ``access.yaml`` that is in force.
+
+    Before any version of it is in force nobody has a right: then whoever may change Dags may put the first in force,
+    and nothing else.
+
+    :raises NotAuthorised: they do not have *right*.
+    """
+    company_in_force(ledger).access.demand(person.identity, right, workflow)
 
 
 Reader = Annotated[Person, Depends(current_person)]

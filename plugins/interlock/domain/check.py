@@ -7,20 +7,82 @@ one to hear of the next.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
+from cel_expr_python import cel
+
+from interlock.domain.approval import stage_problems
+from interlock.domain.company import Company
 from interlock.domain.expression import Expression
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
+from interlock.domain.version import Bundle
 from interlock.domain.wiring import WiredTask, Wiring
 from interlock.errors import ConfigurationError, PolicyError
+
+
+def check_bundle(
+    bundle: Bundle, company: Company, *, environment: str, wiring: Wiring | None = None, today: date | None = None
+) -> list[str]:
+    """
+    Return every problem that *bundle* has with the company's files that are in force.
+
+    :param wiring: the Dag; left out, routes are not held against tasks.
+    :param today: left out, nobody asks whether the policy is past its review.
+    """
+    policy, settings = bundle.policy, bundle.settings
+    problems = check_policy(policy, bundle.types, groups=company.access.groups, agents=bundle.agents, wiring=wiring)
+    problems += _answerable(bundle)
+    of_case = case_types(bundle)
+    conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]
+    conditions += [(f"workflow.yaml, case_owner of {rule.owner!r}", rule.when) for rule in settings.case_owner]
+    conditions += [(f"workflow.yaml, service level {level.name!r}", level.when) for level in settings.service_levels]
+    conditions += [(f"policy.yaml, sampling {sampling.name!r}", sampling.when) for sampling in policy.sampling]
+    problems += _uncompiled(conditions, of_case)
+    for rule in settings.case_owner:
+        if rule.owner not in company.access.groups and rule.owner not in company.access.people:
+            problems.append(f"workflow.yaml: case owner {rule.owner!r} is neither a group nor a person of access.yaml")
+    if today is not None and policy.reviewed is not None and policy.reviewed.until < today:
+        problems.append(
+            f"policy.yaml was reviewed on {policy.reviewed.on} and counts until {policy.reviewed.until}: go through it "
+            "and write the day under reviewed.on"
+        )
+    return problems
+
+
+def case_types(bundle: Bundle) -> dict[str, Any]:
+    """Return the CEL types of what is known of a case before any agent said something."""
+    return {n: t for n, t in bundle.types.items() if n.startswith("case.") or n in ("missing", "known")}
+
+
+def _answerable(bundle: Bundle) -> list[str]:
+    settings = bundle.settings
+    people = {"owner": settings.owner, "maintainer": settings.maintainer, "approver": settings.approver}
+    return [
+        f"workflow.yaml: {duty} {person.name!r} has no escalation contact; name one under {duty}.escalation"
+        for duty, person in people.items()
+        if not person.escalation
+    ]
+
+
+def _uncompiled(
+    conditions: Iterable[tuple[str, str]], types: Mapping[str, Any], *, gives: Any = cel.Type.BOOL
+) -> list[str]:
+    problems = []
+    for place, text in conditions:
+        try:
+            Expression(text, types, gives=gives)
+        except PolicyError as error:
+            problems.append(f"{place}: {error}")
+    return problems
 
 
 def check_policy(
     policy: Policy,
     types: Mapping[str, Any],
     *,
-    groups: Collection[str],
+    groups: Mapping[str, Sequence[str]],
     agents: Collection[str] = (),
     wiring: Wiring | None = None,
 ) -> list[str]:
@@ -28,18 +90,21 @@ def check_policy(
     Return every problem of *policy*; an empty list means that it can work.
 
     :param types: CEL types of the variables, of :func:`interlock.domain.expression.variable_types`.
-    :param groups: groups of people that ``access.yaml`` names.
+    :param groups: groups of people of ``access.yaml``, with their members.
     :param agents: agents that ``agents.yaml`` declares.
     :param wiring: the Dag; left out, routes are not held against tasks.
     """
-    problems = []
-    for place, text in [(f"rule {r.name!r}", r.when) for r in policy.rules] + [
-        (f"check {c.name!r}", c.that) for c in policy.checks
-    ]:
-        try:
-            Expression(text, types)
-        except PolicyError as error:
-            problems.append(f"{place}: {error}")
+    conditions = [(f"rule {r.name!r}", r.when) for r in policy.rules]
+    conditions += [(f"check {c.name!r}", c.that) for c in policy.checks]
+    problems = _uncompiled(conditions, types)
+    exposure = policy.exposure
+    for name, text, gives in (
+        ("amount", exposure.amount, cel.Type.DOUBLE),
+        ("risk", exposure.risk, cel.Type.STRING),
+        ("kind", exposure.kind, cel.Type.STRING),
+    ):
+        if text is not None:
+            problems += _uncompiled([(f"exposure.{name}", text)], types, gives=gives)
     problems += _unreachable(policy)
     if "retry" in {rule.route for rule in policy.rules} | {policy.default}:
         problems.append("route 'retry' is led to by a rule; repeats belong into the runbook, inside the task")
@@ -49,9 +114,11 @@ def check_policy(
     if "review" in policy.routes() and "review" not in gated:
         problems.append("route 'review' is led to, but no gate lists it: nobody would be asked")
     for name, gate in policy.gates.items():
-        if gate.voters not in groups:
-            known = ", ".join(sorted(groups)) or "none"
-            problems.append(f"gate {name!r}: voters {gate.voters!r} is no group of access.yaml (known: {known})")
+        for stage in gate.asked():
+            problems += [f"gate {name!r}: {problem}" for problem in stage_problems(stage, groups)]
+        for step, rung in (("reassign", gate.ladder.reassign), ("escalate", gate.ladder.escalate)):
+            if rung is not None and not groups.get(rung.to):
+                problems.append(f"gate {name!r}: ladder.{step}.to: {rung.to!r} is no group, or has nobody in it")
     if wiring is not None:
         problems += _against_wiring(policy, wiring, agents)
     return problems

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WHOLE = re.compile(r"(\d+(?:\.\d+)?\s*[smhd]\s*)+", re.IGNORECASE)
@@ -26,6 +28,10 @@ def parse_duration(value: Any) -> timedelta:
         return timedelta(seconds=sum(float(number) * _UNITS[unit.lower()] for number, unit in _PART.findall(text)))
     except OverflowError:
         raise ValueError(f"{text!r} is longer than can be counted; write at most some thousand days") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+"""A field of YAML that is a length of time."""
 
 
 def format_duration(seconds: float) -> str:

@@ -81,19 +81,21 @@ def _cel_type(definition: Mapping[str, Any], definitions: Mapping[str, Any]) -> 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a condition said."""
+    """What an expression said."""
 
-    value: bool | None
+    value: Any
     """None: it could not be evaluated, and *error* says why."""
     error: str | None = None
 
 
 class Expression:
-    """A condition that was compiled against the declared variables."""
+    """An expression that was compiled against the declared variables: a condition, unless said otherwise."""
 
-    def __init__(self, text: str, types: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, types: Mapping[str, Any], *, gives: Any = cel.Type.BOOL) -> None:
         """
         Compile *text*.
+
+        :param gives: CEL type of its value.
 
         :raises PolicyError: with the column, the reason and the nearest known name.
         """
@@ -106,12 +108,15 @@ class Expression:
         except RuntimeError as error:
             raise PolicyError(_compile_message(text, str(error), types)) from None
         check_patterns(text)
-        returned = self._program.return_type()
-        if returned.name() not in ("BOOL", "bool"):
-            raise PolicyError(f"{text!r} gives a {returned.name().lower()}, and a condition must be true or false")
+        self._gives = gives
+        returned = self._program.return_type().name().upper()
+        if returned not in (gives.name().upper(), "DYN") or (returned == "DYN" and gives == cel.Type.BOOL):
+            asked = f"a {gives.name().lower()} is asked for"
+            wanted = "a condition must be true or false" if gives == cel.Type.BOOL else asked
+            raise PolicyError(f"{text!r} gives a {returned.lower()}, and {wanted}")
 
     def evaluate(self, inputs: Mapping[str, Any]) -> Evaluated:
-        """Return what the condition says of *inputs* (by variable name); it never raises."""
+        """Return what it says of *inputs* (by variable name); it never raises."""
         data = {}
         try:
             for name in self.reads:
@@ -121,8 +126,8 @@ class Expression:
             result = self._program.eval(data=data)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             return Evaluated(None, f"{type(error).__name__}: cannot evaluate {self.text!r}")
-        if result.type() == cel.Type.BOOL:
-            return Evaluated(bool(result.value()))
+        if result.type() == self._gives:
+            return Evaluated(result.value())
         absent = [name for name in self.reads if inputs.get(name) is None]
         if absent:
             return Evaluated(None, f"there is no {', '.join(absent)}")

@@ -7,19 +7,20 @@ matter. The words are those of a policy author, so every problem is told with th
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from datetime import date, timedelta
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from interlock.domain.access import DataClass
+from interlock.domain.approval import Stage
+from interlock.domain.calendar import BusinessDuration
 from interlock.domain.contract import explain
-from interlock.domain.duration import parse_duration
+from interlock.domain.duration import Duration
 from interlock.errors import PolicyError
 
 BUILT_IN_ROUTES = ("auto", "fallback", "retry", "review", "stop")
 """Routes that every workflow knows; any other name is the workflow's own."""
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class _Frozen(BaseModel):
@@ -41,6 +42,31 @@ class TrainingThreshold(_Frozen):
     training_error: float = Field(gt=0, lt=1)
 
 
+Duty = Literal["triggered", "proposed", "edited"]
+"""Who may not approve: who triggered the run, who wrote the policy, who edited the draft."""
+Autonomy = Literal["automatic", "with approval", "never"]
+
+
+class Rung(_Frozen):
+    """A step of a ladder that brings others in."""
+
+    after: BusinessDuration
+    to: str
+    """Group that may vote as well from then on."""
+
+
+class Ladder(_Frozen):
+    """What happens while nobody decides, each after a time in the business calendar since the gate asked."""
+
+    remind: BusinessDuration | None = None
+    """Tells those who are asked again."""
+    reassign: Rung | None = None
+    escalate: Rung | None = None
+    """Tells the workflow's contacts as well."""
+    expire: BusinessDuration | None = None
+    """The case becomes a dead letter. Never a yes."""
+
+
 class Gate(_Frozen):
     """A point where people must sign off."""
 
@@ -54,6 +80,15 @@ class Gate(_Frozen):
     """The gate's task ends after this; who is undecided then waits in the ledger for a resume run."""
     sees: tuple[str, ...] = ()
     """Contracts whose latest handoffs the voter is shown, beside the case itself and what will be executed."""
+    stages: tuple[Stage, ...] = ()
+    """Votes that are asked for beside those of ``voters``; the company's approval matrix adds its own."""
+    separation: tuple[Duty, ...] = ("triggered", "proposed", "edited")
+    ladder: Ladder = Ladder()
+
+    def asked(self, *, at_least: int = 1) -> tuple[Stage, ...]:
+        """Return the stages of this gate; *at_least* is a floor for the votes of its own group."""
+        own = Stage(name=self.voters, groups=(self.voters,), votes=max(self.votes, at_least))
+        return (own, *(s if s.name else s.model_copy(update={"name": ", ".join(s.groups)}) for s in self.stages))
 
 
 class Check(_Frozen):
@@ -83,6 +118,49 @@ class StopWhen(_Frozen):
     """Cases that must have been tried before the share counts."""
 
 
+class Exposure(_Frozen):
+    """What is at stake in a case, in the words of the company's approval matrix; each is CEL."""
+
+    amount: str | None = None
+    """A number."""
+    risk: str | None = None
+    """A word."""
+    kind: str | None = None
+    """A word."""
+
+
+class Sampling(_Frozen):
+    """A share of the cases that would go on by themselves, drawn at random for people to review."""
+
+    name: str = Field(min_length=1)
+    route: str = "auto"
+    when: str = Field(default="true", min_length=1)
+    """CEL over the case alone: the draw must not know how sure an agent was."""
+    rate: float = Field(gt=0, le=1)
+
+
+class Reviewed(_Frozen):
+    """When people last went through the policy, and how often they must."""
+
+    on: date
+    every: Duration
+    """Calendar days: ``180d``."""
+
+    @property
+    def until(self) -> date:
+        """The last day on which the policy counts as reviewed."""
+        return self.on + self.every
+
+
+class Redaction(_Frozen):
+    """What leaves for a model, beyond what ``access.yaml`` lets its agent see."""
+
+    names: Literal["required", "when available"] = "when available"
+    """Finding people's names needs a language model. ``required``: without one nothing is sent."""
+    withhold: dict[str, tuple[DataClass, ...]] = Field(default_factory=dict)
+    """Agent of kind ``model`` (``*``: each) to the classes of data that it is never sent."""
+
+
 class Policy(_Frozen):
     """All that decides what may go on by itself."""
 
@@ -96,6 +174,12 @@ class Policy(_Frozen):
     checks: tuple[Check, ...] = ()
     runbook: dict[str, Recovery] = Field(default_factory=dict)
     stop_when: StopWhen = StopWhen()
+    exposure: Exposure = Exposure()
+    autonomy: dict[str, Autonomy] = Field(default_factory=dict)
+    """Action (name of a connector) to what may happen; one that is not listed takes an approval."""
+    sampling: tuple[Sampling, ...] = ()
+    reviewed: Reviewed | None = None
+    redaction: Redaction = Redaction()
 
     def recovery(self, error: BaseException) -> Recovery:
         """Return the runbook's entry for the class of *error*, its nearest base, or ``default``."""

@@ -2,7 +2,8 @@
 A numbered, unchangeable text of everything that decides in a workflow.
 
 It covers the policy, the agents, the prompts, the suites, the people and the contracts' schemas; data files (examples,
-passages) are covered by their digest. What stands in ``include/<workflow>/`` is a proposal until it is published.
+passages) are covered by their digest. What stands in ``include/<workflow>/`` is a proposal until it is put in force.
+The company's own files are a version of their own (:mod:`interlock.domain.company`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from interlock.domain.access import Contact
 from interlock.domain.agent import AgentDeclaration, parse_agents
+from interlock.domain.calendar import BusinessDuration
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
 from interlock.domain.expression import variable_types
@@ -28,11 +31,43 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Person(_Frozen):
+class Person(Contact):
     """Who answers for a workflow."""
 
-    name: str
-    email: str
+    user: str | None = None
+    """Their id in Airflow; left out, they get notices and are nobody's voter."""
+    escalation: tuple[Contact, ...] = ()
+    """Who is told when they do not act."""
+
+
+class Pilot(_Frozen):
+    """What a workflow in phase ``pilot`` may do by itself; all else goes to people."""
+
+    scope: str = Field(default="true", min_length=1)
+    """CEL over the case: which cases may go on by themselves."""
+    daily_cap: int | None = Field(default=None, ge=0)
+    """Cases of one day, in the calendar's time zone, that may; left out, all."""
+    votes: int = Field(default=1, ge=1)
+    """Votes of its own group that every gate asks for at least."""
+
+
+class OwnerRule(_Frozen):
+    """Whose a case is."""
+
+    when: str = Field(default="true", min_length=1)
+    """CEL over the case; the first that matches decides."""
+    owner: str = Field(min_length=1)
+    """A group, or a person's id."""
+
+
+class ServiceLevel(_Frozen):
+    """Until when a case must be done."""
+
+    name: str = Field(min_length=1)
+    when: str = Field(default="true", min_length=1)
+    """CEL over the case; the first that matches decides."""
+    within: BusinessDuration
+    """In business time since it was taken in."""
 
 
 class Label(_Frozen):
@@ -75,13 +110,10 @@ class Workflow(_Frozen):
     intake: Intake
     contracts: tuple[str, ...]
     kpis: dict[str, Kpi] = Field(default_factory=dict)
-    service_levels: dict[str, str] = Field(default_factory=dict)
-
-
-class _Access(BaseModel):
-    """``access.yaml``. A group is a list: a single name in its place would be read letter by letter."""
-
-    groups: dict[str, tuple[str, ...] | None] | None = None
+    service_levels: tuple[ServiceLevel, ...] = ()
+    pilot: Pilot = Pilot()
+    case_owner: tuple[OwnerRule, ...] = ()
+    """Left out: the workflow's owner."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +122,7 @@ class Bundle:
 
     workflow: str
     files: Mapping[str, str] = field(default_factory=dict)
-    """Path within the workflow's folder, or ``company/<name>``, to text."""
+    """Path within the workflow's folder to text."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Path of a data file to its SHA-256."""
     contracts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -162,21 +194,6 @@ class Bundle:
             raise ConfigurationError(f"{self.workflow}/workflow.yaml cannot be used: {told}") from None
 
     @cached_property
-    def groups(self) -> dict[str, tuple[str, ...]]:
-        """
-        Groups of people by name, of ``company/access.yaml``.
-
-        :raises ConfigurationError: a group is no list of names.
-        """
-        if "company/access.yaml" not in self.files:
-            return {}
-        try:
-            said = _Access.model_validate(self.document("company/access.yaml") or {})
-        except ValidationError as error:
-            raise ConfigurationError(f"company/access.yaml cannot be used: {'; '.join(explain(error))}") from None
-        return {name: tuple(members or ()) for name, members in (said.groups or {}).items()}
-
-    @cached_property
     def types(self) -> dict[str, Any]:
         """CEL types of what rules and checks may read."""
         schemas = {name: contract["schema"] for name, contract in self.contracts.items()}
@@ -196,6 +213,7 @@ class WorkflowVersion:
     environment: str
     number: int
     author: str
+    """``person:<id>``."""
     bundle: Bundle
 
     def __str__(self) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from interlock.domain.access import Identity
 from interlock.domain.canonical import digest
 from interlock.domain.case import UNSENT, CaseState
 from interlock.domain.contract import check_payload, contract_digest
-from interlock.domain.gate import GateState, check_voter
+from interlock.domain.gate import GateState
 from interlock.engine.bundle import check_contract, load_contracts
 from interlock.engine.gate import action_after, ask_for
 from interlock.engine.validation import told
@@ -26,8 +27,18 @@ from interlock.errors import ConfigurationError, InputError
 from interlock.ledger.authorisation import standing, withdraw
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.case import CaseFile, find_case, load_files, move, store_payload
+from interlock.ledger.company import company_at
 from interlock.ledger.effect import is_under_way
-from interlock.ledger.gate import cast_vote, open_for_cases, open_requests, void_requests
+from interlock.ledger.gate import (
+    Answer,
+    cast_vote,
+    electorate_of,
+    open_for_cases,
+    open_requests,
+    stages_of,
+    void_requests,
+    votes_on,
+)
 from interlock.ledger.handoff import Made, Maker, load_handoffs, write_handoffs
 from interlock.ledger.run import WorkflowRun, load_run
 from interlock.ledger.schema import case, gate_request
@@ -50,7 +61,7 @@ def see(ledger: Ledger, name: str) -> dict[str, Any]:
         request = asked[0]
         run = load_run(connection, request["run_id"])
         file = load_files(connection, [row])[0]
-        ask, seen = ask_for(connection, file, wiring=run.wiring, task_id=request["task"], version=run.version)
+        ask, seen = ask_for(connection, file, run=run, task_id=request["task"])
         drafts = load_handoffs(connection, [row["draft_id"]] if row["draft_id"] else [])
     return {
         "case_id": row["id"],
@@ -61,6 +72,9 @@ def see(ledger: Ledger, name: str) -> dict[str, Any]:
         "gate": request["gate"],
         "voters": request["voters"],
         "votes_needed": request["votes_needed"],
+        "stages": [stage.model_dump(mode="json") for stage in stages_of(request)],
+        "barred": request["barred"] or {},
+        "assignee": request["assignee"],
         "opened_at": request["opened_at"].isoformat(),
         "digest": ask.seen_digest,
         "draft_contract": next((d["contract"] for d in drafts.values()), None),
@@ -70,7 +84,7 @@ def see(ledger: Ledger, name: str) -> dict[str, Any]:
 
 
 def vote(
-    ledger: Ledger, name: str, *, person: str, answer: str, seen_digest: str, reason: str | None = None
+    ledger: Ledger, name: str, *, person: Identity, answer: str, seen_digest: str, reason: str | None = None
 ) -> dict[str, Any]:
     """
     Record *person*'s vote on the case *name*; return what came of it and whether its gate is done.
@@ -80,27 +94,33 @@ def vote(
     """
     if answer not in ("approve", "reject"):
         raise InputError(f"a vote is 'approve' or 'reject', not {answer!r}")
-    with _on_case(ledger, name, person) as (tx, row):
+    with _on_case(ledger, name, person.id) as (tx, row):
         asked = open_for_cases(tx.connection, [row["id"]])
         if not asked:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r}: there is nothing to decide on it now")
         run = load_run(tx.connection, asked[0]["run_id"])
         _, next_task = action_after(run.wiring, asked[0]["task"], row["route"])
-        state = cast_vote(
-            tx,
-            asked[0]["id"],
+        given = Answer(
             person=person,
-            answer=answer,
-            reason=reason,
+            answer="approve" if answer == "approve" else "reject",
             seen_digest=seen_digest,
             way="api",
-            next_task=next_task,
+            reason=reason,
         )
-        return {"case": row["business_key"], "state": state.value, **_gate_left(tx, run, asked[0])}
+        now = cast_vote(
+            tx, asked[0]["id"], given, access=company_at(tx.connection, ledger).access, next_task=next_task
+        )
+        lacking = [{"stage": stage.name, "votes": votes} for stage, votes in now.missing]
+        return {
+            "case": row["business_key"],
+            "state": now.state.value,
+            "lacking": lacking,
+            **_gate_left(tx, run, asked[0]),
+        }
 
 
 def edit(
-    ledger: Ledger, name: str, *, person: str, changes: Mapping[str, Any], seen_digest: str, include: Path
+    ledger: Ledger, name: str, *, person: Identity, changes: Mapping[str, Any], seen_digest: str, include: Path
 ) -> dict[str, Any]:
     """
     Change the draft of the case *name* under its contract, and ask again about what it is now.
@@ -110,12 +130,13 @@ def edit(
 
     :raises ContractViolation: the changed draft does not satisfy its contract.
     """
-    with _on_case(ledger, name, person) as (tx, row):
+    with _on_case(ledger, name, person.id) as (tx, row):
         asked = open_for_cases(tx.connection, [row["id"]])
         if not asked or row["draft_id"] is None:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r} and has no draft to edit at a gate")
         request = asked[0]
-        check_voter(person, request["voters"], gate=request["gate"])
+        electorate = electorate_of(tx, request, company_at(tx.connection, ledger).access)
+        electorate.admit(person, electorate.progress(votes_on(tx.connection, request["id"])), approves=False)
         if request["seen_digest"] != seen_digest:
             raise InputError("the draft changed since you saw it: look at it again and edit anew")
         run = load_run(tx.connection, request["run_id"])
@@ -133,8 +154,8 @@ def edit(
             )
         maker = Maker(
             task=request["task"],
-            agent=f"person:{person}",
-            agent_digest=digest([person, draft["id"], new_id()]),
+            agent=f"person:{person.id}",
+            agent_digest=digest([person.id, draft["id"], new_id()]),
             contract=contract.contract_ref(),
             contract_name=contract.__name__,
             contract_digest=contract_digest(contract),
@@ -279,7 +300,7 @@ class _on_case:
 
 def _ask_again(tx: Transaction, run: WorkflowRun, row: Row, task_id: str) -> None:
     file = load_files(tx.connection, [row])[0]
-    ask, _ = ask_for(tx.connection, file, wiring=run.wiring, task_id=task_id, version=run.version)
+    ask, _ = ask_for(tx.connection, file, run=run, task_id=task_id)
     open_requests(tx, run, [ask])
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+from interlock.domain.company import COMPANY
 from interlock.domain.contract import Contract, contract_digest
 from interlock.domain.version import Bundle
 from interlock.errors import ConfigurationError, ContractChanged, UnknownName
@@ -29,14 +30,13 @@ def read_bundle(include: Path, workflow: str) -> Bundle:
     :raises UnknownName: there is no such folder.
     :raises ConfigurationError: a file cannot be used; the message has the place.
     """
+    if workflow == COMPANY:
+        return read_company(include)
     folder = include / workflow
     if not (folder / "workflow.yaml").is_file():
         known = [path.parent.name for path in include.glob("*/workflow.yaml")]
         raise UnknownName("workflow", workflow, known, where=f"the include folder {str(include)!r}")
     files = {str(path.relative_to(folder)): _read(path) for path in _texts(folder)}
-    company = include / "company"
-    if company.is_dir():
-        files |= {f"company/{path.name}": _read(path) for path in sorted(company.glob("*.yaml"))}
     data = {
         str(path.relative_to(folder)): file_digest(path)
         for path in sorted((folder / DATA_FOLDER).rglob("*"))
@@ -56,6 +56,18 @@ def read_bundle(include: Path, workflow: str) -> Bundle:
             for name, contract in contracts.items()
         },
     )
+
+
+def read_company(include: Path) -> Bundle:
+    """
+    Return what would be published of the company's own files.
+
+    :raises ConfigurationError: there is no such folder, or a file is not UTF-8.
+    """
+    folder = include / COMPANY
+    if not folder.is_dir():
+        raise ConfigurationError(f"the include folder {str(include)!r} has no folder {COMPANY!r}")
+    return Bundle(COMPANY, {path.name: _read(path) for path in sorted(folder.glob("*.yaml"))})
 
 
 def load_contracts(include: Path, workflow: str, names: Iterable[str]) -> dict[str, type[Contract]]:

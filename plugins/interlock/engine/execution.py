@@ -19,7 +19,6 @@ from interlock.domain.connector import Connector, EffectRequest, Receipt, effect
 from interlock.engine.gate import draft_of
 from interlock.engine.session import Session
 from interlock.errors import (
-    ConfigurationError,
     ConnectorError,
     ConnectorUnavailable,
     EffectRefused,
@@ -205,13 +204,10 @@ def _reason(error: InterlockError) -> str:
 
 def connector_of(session: Session, name: str) -> Any:
     """
-    Return the declaration of connector *name* in the pinned version.
+    Return the declaration of connector *name* in the company's files that the run pinned.
 
-    :raises ConfigurationError: the version holds no ecosystem.
+    :raises UnknownName: they declare no such connector.
     """
-    from interlock.domain.connector import parse_ecosystem, pick_connector
+    from interlock.domain.connector import pick_connector
 
-    path = "company/ecosystem.yaml"
-    if path not in session.version.bundle.files:
-        raise ConfigurationError(f"the published version holds no {path}; connectors are declared there")
-    return pick_connector(parse_ecosystem(session.version.bundle.document(path), where=path), name)
+    return pick_connector(session.company.connectors, name)

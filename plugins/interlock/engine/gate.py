@@ -10,19 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from cel_expr_python import cel
 from sqlalchemy import Connection
 
+from interlock.domain.access import Identity
+from interlock.domain.approval import CASE_TYPES, Stage, stages_for
 from interlock.domain.canonical import keyed_digest
 from interlock.domain.case import CaseState
+from interlock.domain.electorate import Electorate
+from interlock.domain.expression import Expression
 from interlock.domain.policy import Gate
-from interlock.domain.version import WorkflowVersion
+from interlock.domain.version import Bundle, WorkflowVersion
 from interlock.domain.wiring import Wiring
 from interlock.engine.session import GROUP, Session
+from interlock.engine.variable import variables
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases
+from interlock.ledger.company import company_at
 from interlock.ledger.gate import (
+    Answer,
     Ask,
     cast_vote,
     decided_at,
@@ -33,8 +41,10 @@ from interlock.ledger.gate import (
     write_listing,
 )
 from interlock.ledger.handoff import load_handoffs
+from interlock.ledger.run import WorkflowRun, triggered_by
 from interlock.ledger.transaction import Actor, Row
 
+PERSON = "person:"
 LISTED = 100
 """Cases that Airflow's own request shows at most; the rest are answered one by one."""
 
@@ -49,6 +59,7 @@ class Turn:
     release_at: datetime
     """When the gate ends, whoever is undecided."""
     voters: tuple[str, ...]
+    """Who may vote on some undecided case, as far as they are known by id."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +129,21 @@ def draft_of(file: CaseFile, drafts: Mapping[str, Row]) -> tuple[Mapping[str, An
     return file.context[row["contract_name"]], str(row["payload_digest"])
 
 
-def ask_for(
-    connection: Connection, file: CaseFile, *, wiring: Wiring, task_id: str, version: WorkflowVersion
-) -> tuple[Ask, Shown]:
-    """Return what people are asked about one case at the gate *task_id*, and what they see."""
-    name = wiring.tasks[task_id].gate
+def ask_for(connection: Connection, file: CaseFile, *, run: WorkflowRun, task_id: str) -> tuple[Ask, Shown]:
+    """Return what people are asked about one case at the gate *task_id* of *run*, and what they see."""
+    name, version = run.wiring.tasks[task_id].gate, run.version
     gate = gate_of(version, name)
     drafts = load_handoffs(connection, [file.row["draft_id"]] if file.row["draft_id"] else [])
-    action, _ = action_after(wiring, task_id, file.row["route"])
+    action, _ = action_after(run.wiring, task_id, file.row["route"])
     draft, payload_digest = draft_of(file, drafts)
     seen = shown(file, gate=gate, action=action, draft=draft, version=version)
+    stages = stages_of_case(file, run=run, gate_name=str(name), gate=gate, action=action)
+    edited_by = next((d["agent"].removeprefix(PERSON) for d in drafts.values() if d["agent"].startswith(PERSON)), None)
+    did = {
+        "edited": (edited_by, "edited the draft"),
+        "proposed": (version.author.removeprefix(PERSON), "wrote the policy"),
+        "triggered": (triggered_by(connection, file.id), "triggered the run"),
+    }
     ask = Ask(
         case_row=file.row,
         gate=str(name),
@@ -135,11 +151,43 @@ def ask_for(
         action=action,
         payload_digest=payload_digest,
         seen_digest=keyed_digest(file.secret, seen.to_json()),
-        votes_needed=gate.votes,
-        voters=version.bundle.groups.get(gate.voters, ()),
+        stages=stages,
+        voters=Electorate(str(name), stages, run.company.access).voters(),
+        barred={who: what for duty in gate.separation for who, what in [did[duty]] if who},
         version_id=version.id,
     )
     return ask, seen
+
+
+def stages_of_case(
+    file: CaseFile, *, run: WorkflowRun, gate_name: str, gate: Gate, action: str
+) -> tuple[Stage, ...]:
+    """Return the votes that a case takes: those of the gate, of the pilot, and of the company's approval matrix."""
+    bundle = run.version.bundle
+    floor = bundle.settings.pilot.votes if bundle.settings.phase == "pilot" else 1
+    inputs = {
+        "environment": run.environment,
+        "workflow": run.workflow,
+        "gate": gate_name,
+        "route": file.row["route"] or "",
+        "action": action,
+        **exposure_of(file, bundle),
+    }
+    matrix = stages_for(run.company.approvals.cases, CASE_TYPES, inputs)
+    return (*gate.asked(at_least=floor), *(stage for _, stage in matrix))
+
+
+def exposure_of(file: CaseFile, bundle: Bundle) -> dict[str, Any]:
+    """Return ``amount``, ``risk`` and ``kind`` of a case, None where the policy does not say or it is not known."""
+    exposure, inputs = bundle.policy.exposure, variables(file, bundle)
+    return {
+        name: None if text is None else Expression(text, bundle.types, gives=gives).evaluate(inputs).value
+        for name, text, gives in (
+            ("amount", exposure.amount, cel.Type.DOUBLE),
+            ("risk", exposure.risk, cel.Type.STRING),
+            ("kind", exposure.kind, cel.Type.STRING),
+        )
+    }
 
 
 def open_gate(session: Session) -> Turn:
@@ -152,12 +200,7 @@ def open_gate(session: Session) -> Turn:
                 connection, session.run, session.task.task_id, limit=GROUP, after=after, states=[CaseState.WAITING]
             )
             files = load_files(connection, rows)
-            asks = [
-                ask_for(
-                    connection, f, wiring=session.run.wiring, task_id=session.task.task_id, version=session.version
-                )[0]
-                for f in files
-            ]
+            asks = [ask_for(connection, f, run=session.run, task_id=session.task.task_id)[0] for f in files]
         if not rows:
             break
         after = rows[-1]["id"]
@@ -177,11 +220,12 @@ def look(session: Session) -> Turn:
     """Return how the gate stands."""
     gate = gate_of(session.version, session.task.gate)
     with session.read() as connection:
-        undecided = len(open_at(connection, session.run, session.task.task_id))
+        undecided = open_at(connection, session.run, session.task.task_id)
         decided = decided_at(connection, session.run, session.task.task_id)
         listing = listing_of(connection, session.run, session.task.task_id)
     release_at = listing["release_at"] if listing else session.ledger.clock() + gate.release_after
-    return Turn(undecided, decided, release_at, session.version.bundle.groups.get(gate.voters, ()))
+    voters = dict.fromkeys(person for request in undecided for person in request["voters"])
+    return Turn(len(undecided), decided, release_at, tuple(voters))
 
 
 def listed_cases(session: Session) -> list[Shown]:
@@ -202,12 +246,14 @@ def listed_cases(session: Session) -> list[Shown]:
             if row["id"] in wanted
         ]
         return [
-            ask_for(connection, f, wiring=session.run.wiring, task_id=session.task.task_id, version=session.version)[1]
+            ask_for(connection, f, run=session.run, task_id=session.task.task_id)[1]
             for f in load_files(connection, rows)
         ]
 
 
-def answer_listed(session: Session, *, person: str, answer: str, reason: str | None) -> int:
+def answer_listed(
+    session: Session, *, person: Identity, answer: Literal["approve", "reject"], reason: str | None
+) -> int:
     """
     Count *person*'s answer to Airflow's request as a vote on every listed case that is undecided and unchanged.
 
@@ -228,19 +274,18 @@ def answer_listed(session: Session, *, person: str, answer: str, reason: str | N
             continue
         _, next_task = action_after(session.run.wiring, task_id, routes[row["case_id"]])
         try:
-            with session.write(Actor("person", person), settles=True) as tx:
-                if any(v["person"] == person for v in votes_on(tx.connection, row["id"])):
+            with session.write(Actor("person", person.id), settles=True) as tx:
+                if any(v["person"] == person.id for v in votes_on(tx.connection, row["id"])):
                     continue
-                cast_vote(
-                    tx,
-                    row["id"],
+                given = Answer(
                     person=person,
                     answer=answer,
-                    reason=reason,
                     seen_digest=row["seen_digest"],
                     way="required_actions",
-                    next_task=next_task,
+                    reason=reason,
                 )
+                access = company_at(tx.connection, session.ledger).access
+                cast_vote(tx, row["id"], given, access=access, next_task=next_task)
             counted += 1
         except InterlockError as error:
             session.log.warning("the answer does not count for case %s: %s", row["case_id"], error)

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from interlock.domain.case import CaseState
-from interlock.domain.check import check_policy
+from interlock.domain.check import check_bundle
+from interlock.domain.company import Company
 from interlock.domain.version import WorkflowVersion
 from interlock.domain.wiring import WiredTask, Wiring
 from interlock.engine.bundle import PinnedFiles
 from interlock.errors import ConfigurationError, PolicyError
 from interlock.ledger.book import Ledger
+from interlock.ledger.company import company_at
+from interlock.ledger.deployment import refuse_unless_deployed
 from interlock.ledger.run import (
     Attempt,
     WorkflowRun,
@@ -54,6 +57,11 @@ class Session:
     def version(self) -> WorkflowVersion:
         """The version that the run pinned."""
         return self.run.version
+
+    @property
+    def company(self) -> Company:
+        """The company's files that the run pinned."""
+        return self.run.company
 
     @property
     def files(self) -> PinnedFiles:
@@ -143,25 +151,28 @@ def open_session(
     Take the turn at a task; the first task of a run pins the version that is in force.
 
     :raises ConfigurationError: no version is in force.
+    :raises NotDeployed: the workflow does not run in this environment.
     :raises PolicyError: the version cannot work with this Dag: a route without a task, an unknown agent.
     :raises SwitchedOff: a person stopped the workflow, so no run of it begins.
     """
     run = find_run(ledger, dag_id, run_id)
     if run is None:
         with ledger.read() as connection:
+            refuse_unless_deployed(connection, ledger.environment, workflow)
             refuse_if_off(connection, ledger.environment, [("workflow", workflow)], workflow=workflow)
+            company = company_at(connection, ledger)
         version = in_force(ledger, workflow)
-        check_against_dag(version, wiring)
-        actor = Actor("task", task_id)
+        check_against_dag(version, company, wiring)
         run = start_run(
             ledger,
             version=version,
+            company=company,
             dag_id=dag_id,
             run_id=run_id,
             wiring=wiring,
             triggered_by=triggered_by,
             is_resume=is_resume,
-            actor=actor,
+            actor=Actor("task", task_id),
         )
     if task_id not in run.wiring.tasks:
         raise ConfigurationError(
@@ -178,13 +189,14 @@ def open_session(
     )
 
 
-def check_against_dag(version: WorkflowVersion, wiring: Wiring) -> None:
+def check_against_dag(version: WorkflowVersion, company: Company, wiring: Wiring) -> None:
     """
-    Let a run of a Dag with *wiring* pin *version*.
+    Let a run of a Dag with *wiring* pin *version* and *company*.
+
+    A policy past its review date still runs, with a warning: work must not stop because a meeting was missed.
 
     :raises PolicyError: with every problem.
     """
-    bundle = version.bundle
-    problems = check_policy(bundle.policy, bundle.types, groups=bundle.groups, agents=bundle.agents, wiring=wiring)
+    problems = check_bundle(version.bundle, company, environment=version.environment, wiring=wiring)
     if problems:
         raise PolicyError(f"version {version} cannot run this Dag: " + "; ".join(problems))

@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlock.domain.connector import parse_ecosystem
 from interlock.domain.version import WorkflowVersion
 from interlock.errors import InputError, UnknownName
 from interlock.ledger.book import Ledger
+from interlock.ledger.company import company_in_force
 from interlock.ledger.switch import KINDS, Switch, list_switches, switch_off, switch_on
 from interlock.ledger.transaction import Actor
 from interlock.ledger.version import versions_at_work
-
-ECOSYSTEM = "company/ecosystem.yaml"
 
 
 def throw(ledger: Ledger, *, kind: str, name: str, off: bool, person: str, reason: str) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def switches(ledger: Ledger, *, history: bool = False) -> list[dict[str, Any]]:
 
 def _check_name(ledger: Ledger, switch: Switch) -> None:
     kind, name = switch
-    there: set[str] = set()
+    there: set[str] = set(company_in_force(ledger).connectors) if kind == "connector" else set()
     for version in versions_at_work(ledger):
         there |= _names(version, kind)
     if name not in there:
@@ -64,9 +62,7 @@ def _names(version: WorkflowVersion, kind: str) -> set[str]:
         return {bundle.workflow}
     if kind == "agent":
         return {f"{bundle.workflow}/{agent}" for agent in bundle.agents}
-    if ECOSYSTEM not in bundle.files:
-        return set()
-    return set(parse_ecosystem(bundle.document(ECOSYSTEM), where=ECOSYSTEM))
+    return set()
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:

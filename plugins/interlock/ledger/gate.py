@@ -10,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select
 
+from interlock.domain.access import Access, Barred, Identity
+from interlock.domain.approval import Progress, Stage
 from interlock.domain.case import CaseState
-from interlock.domain.gate import Ballot, GateState, check_voter, decide_gate
+from interlock.domain.electorate import Electorate
+from interlock.domain.gate import GateState
 from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.authorisation import authorise
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import move
+from interlock.ledger.delegation import stand_ins
 from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import case, gate_listing, gate_request, vote
 from interlock.ledger.transaction import Row, Transaction, new_id
+
+BREAK_GLASS = "break_glass"
+"""The way of a vote that needs no others, in an emergency."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +42,11 @@ class Ask:
     action: str
     payload_digest: str
     seen_digest: str
-    votes_needed: int
+    stages: tuple[Stage, ...]
     voters: tuple[str, ...]
+    """Ids of those who may vote at some stage, as far as they are known; membership is asked again at every vote."""
+    barred: Mapping[str, str]
+    """Who may not approve, by id or login name, and what they did."""
     version_id: str
 
 
@@ -62,8 +72,10 @@ def open_requests(tx: Transaction, run: WorkflowRun, asks: Sequence[Ask]) -> Non
                 "action": ask.action,
                 "payload_digest": ask.payload_digest,
                 "seen_digest": ask.seen_digest,
-                "votes_needed": ask.votes_needed,
+                "votes_needed": sum(stage.votes for stage in ask.stages),
                 "voters": list(ask.voters),
+                "stages": [stage.model_dump(mode="json") for stage in ask.stages],
+                "barred": dict(ask.barred),
                 "version_id": ask.version_id,
                 "state": GateState.OPEN.value,
                 "opened_at": tx.at,
@@ -117,59 +129,102 @@ def votes_on(connection: Connection, request_id: str) -> list[Row]:
     return [as_dict(row) for row in rows]
 
 
-def cast_vote(
-    tx: Transaction,
-    request_id: str,
-    *,
-    person: str,
-    answer: str,
-    reason: str | None,
-    seen_digest: str,
-    way: str,
-    next_task: str | None,
-) -> GateState:
-    """
-    Record *person*'s vote and carry it out when it decides; return what the request is then.
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One person's answer to a request."""
 
-    :param way: how it came in: ``api``, ``required_actions``.
-    :param next_task: where an approved case goes.
-    :raises InputError: the request is closed, or shows something else by now, or the person voted otherwise before.
-    :raises NotAuthorised: the person is none of the gate's voters.
+    person: Identity
+    answer: Literal["approve", "reject"]
+    seen_digest: str
+    """Of what the person saw."""
+    way: str
+    """How it came in: ``api``, ``required_actions``, ``break_glass``."""
+    reason: str | None = None
+
+
+def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access, next_task: str | None) -> Progress:
     """
-    asked = gate_request.c.id == request_id
-    # the case before the request, as everything else that people do: two orders would wait for each other
-    case_id = tx.connection.execute(select(gate_request.c.case_id).where(asked)).scalar_one()
-    row = as_dict(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
-    request = as_dict(tx.connection.execute(select(gate_request).where(asked).with_for_update()).one())
+    Record a vote and carry it out when it decides; return how the request stands then.
+
+    Who may vote is asked of *access* as it is in force now, for this vote and again for the earlier ones: the approval
+    of somebody who left the group since does not count.
+
+    :param next_task: where an approved case goes.
+    :raises InputError: the request is closed, or shows something else by now.
+    :raises NotAuthorised: the person may not vote here, did what they would sign off, or voted otherwise before.
+    """
+    row, request = lock_request(tx, request_id)
     if request["state"] != GateState.OPEN.value:
         raise InputError(f"the gate is {request['state']} for this case already; nothing was changed")
-    check_voter(person, request["voters"], gate=request["gate"])
-    if seen_digest != request["seen_digest"]:
+    if given.seen_digest != request["seen_digest"]:
         raise InputError("what you saw is no longer what would be sent: look at it again and vote anew")
-    if answer == "reject" and not (reason or "").strip():
+    if given.answer == "reject" and not (given.reason or "").strip():
         raise InputError("a rejection needs a reason: say why")
     earlier = votes_on(tx.connection, request_id)
-    mine = next((row for row in earlier if row["person"] == person), None)
-    if mine is not None and mine["answer"] == answer:
-        return GateState.OPEN
+    electorate = electorate_of(tx, request, access)
+    before = electorate.progress(earlier)
+    mine = next((ballot for ballot in earlier if ballot["person"] == given.person.id), None)
+    if mine is not None and mine["answer"] == given.answer:
+        return before
     if mine is not None:
-        raise NotAuthorised(f"{person!r} has voted {mine['answer']!r} on this already; a vote is not changed")
+        raise NotAuthorised(f"{given.person.id!r} has voted {mine['answer']!r} on this already; a vote is not changed")
+    if given.way == BREAK_GLASS:
+        giver = None
+    else:
+        giver = electorate.admit(given.person, before, approves=given.answer == "approve")
     ballot = {
         "id": new_id(),
         "request_id": request_id,
         "case_id": request["case_id"],
-        "person": person,
-        "answer": answer,
-        "reason": reason,
-        "seen_digest": seen_digest,
-        "way": way,
+        "person": given.person.id,
+        "answer": given.answer,
+        "reason": given.reason,
+        "seen_digest": given.seen_digest,
+        "way": given.way,
         "created_at": tx.at,
+        "person_name": given.person.name or given.person.id,
+        "roles": list(given.person.roles),
+        "stage_order": before.order,
+        "on_behalf_of": giver,
     }
-    tx.insert(vote, [ballot], kind="gate.vote", facts=lambda r: {"answer": r["answer"], "way": r["way"]})
-    state = decide_gate(request["votes_needed"], [Ballot(v["person"], v["answer"]) for v in [*earlier, ballot]])
-    if state is not GateState.OPEN:
-        _carry_out(tx, row, request, state, reason, next_task)
-    return state
+    facts = {"answer": given.answer, "way": given.way, "order": before.order, "on_behalf_of": giver}
+    tx.insert(vote, [ballot], kind="gate.vote", facts=lambda r: facts)
+    after = electorate.progress([*earlier, ballot])
+    if given.way == BREAK_GLASS and after.state is GateState.OPEN:
+        after = Progress(GateState.APPROVED, after.order)
+    if after.state is not GateState.OPEN:
+        _carry_out(tx, row, request, after.state, given.reason, next_task)
+    return after
+
+
+def lock_request(tx: Transaction, request_id: str) -> tuple[Row, Row]:
+    """
+    Return the case and the request, both locked: the case first, as all that people do, or two would wait for each
+    other.
+    """
+    asked = gate_request.c.id == request_id
+    case_id = tx.connection.execute(select(gate_request.c.case_id).where(asked)).scalar_one()
+    row = as_dict(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
+    return row, as_dict(tx.connection.execute(select(gate_request).where(asked).with_for_update()).one())
+
+
+def electorate_of(tx: Transaction, request: Row, access: Access) -> Electorate:
+    """Return who may vote on *request* now, stand-ins included."""
+    workflow = tx.connection.execute(select(case.c.workflow).where(case.c.id == request["case_id"])).scalar_one()
+    return Electorate(
+        gate=request["gate"],
+        stages=stages_of(request),
+        access=access,
+        barred=Barred(dict(request["barred"] or {})),
+        stand_ins=stand_ins(tx.connection, tx.at, workflow=workflow, case_id=request["case_id"]),
+    )
+
+
+def stages_of(request: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """Return the stages of a request; one from before there were stages asks the voters that it names."""
+    if request["stages"] is None:
+        return (Stage(name=request["gate"], people=tuple(request["voters"]), votes=request["votes_needed"]),)
+    return tuple(Stage.model_validate(stage) for stage in request["stages"])
 
 
 def _carry_out(

@@ -13,11 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from interlock.domain.company import Company
 from interlock.domain.version import WorkflowVersion
 from interlock.domain.wiring import Wiring
 from interlock.errors import Superseded
 from interlock.ledger.book import Ledger, as_dict
-from interlock.ledger.schema import task_attempt, workflow_run
+from interlock.ledger.company import load_company
+from interlock.ledger.schema import case_run, task_attempt, workflow_run
 from interlock.ledger.transaction import Actor, Transaction, new_id
 from interlock.ledger.version import load_version
 
@@ -36,6 +38,8 @@ class WorkflowRun:
     started_at: datetime
     version: WorkflowVersion
     wiring: Wiring
+    company: Company
+    """The company's files as they were in force when the run began."""
 
     @property
     def chain(self) -> str:
@@ -76,6 +80,7 @@ def start_run(
     ledger: Ledger,
     *,
     version: WorkflowVersion,
+    company: Company,
     dag_id: str,
     run_id: str,
     wiring: Wiring,
@@ -93,6 +98,7 @@ def start_run(
         "dag_id": dag_id,
         "run_id": run_id,
         "version_id": version.id,
+        "company_id": company.version_id,
         "wiring": wiring.to_json(),
         "triggered_by": triggered_by,
         "is_resume": is_resume,
@@ -114,7 +120,7 @@ def start_run(
                 workflow_run,
                 [row],
                 kind="run.started",
-                facts=lambda r: {"version": version.number, "dag": dag_id, "run": run_id},
+                facts=lambda r: {"version": version.number, "company": company.number, "dag": dag_id, "run": run_id},
             )
     found = find_run(ledger, dag_id, run_id)
     assert found is not None
@@ -128,6 +134,17 @@ def end_run(tx: Transaction, run: WorkflowRun) -> None:
     )
     if row["ended_at"] is None:
         tx.update(workflow_run, [{**row, "ended_at": tx.at}], kind="run.ended")
+
+
+def triggered_by(connection: Connection, case_id: str) -> str | None:
+    """Return who triggered the run that took a case in, as Airflow names them; None when nobody did."""
+    return connection.execute(
+        select(workflow_run.c.triggered_by)
+        .join(case_run, case_run.c.run_id == workflow_run.c.id)
+        .where(case_run.c.case_id == case_id, workflow_run.c.is_resume.is_(False))
+        .order_by(workflow_run.c.started_at)
+        .limit(1)
+    ).scalar()
 
 
 def unfinished_runs(ledger: Ledger, workflow: str) -> list[tuple[str, str, str]]:
@@ -215,4 +232,5 @@ def _run(connection: Connection, row: dict[str, Any]) -> WorkflowRun:
         started_at=row["started_at"],
         version=load_version(connection, row["version_id"]),
         wiring=Wiring.from_json(row["wiring"]),
+        company=load_company(connection, row["company_id"]),
     )

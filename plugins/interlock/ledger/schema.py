@@ -66,7 +66,53 @@ workflow_version = Table(
     Column("reason", Text, nullable=False),
     Column("bundle", Json, nullable=False),
     Column("published_at", UtcDateTime, nullable=False),
+    Column("origin", Json),
     UniqueConstraint("environment", "workflow", "number"),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    _id(),
+    Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("person_name", String(200), nullable=False),
+    Column("roles", Json, nullable=False),
+    Column("answer", String(20), nullable=False),
+    Column("stage_order", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    _digest("digest"),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("version_id", "person", name="uq_approval_version_person"),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("set_by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Index("ix_deployment_workflow", "environment", "workflow", "since"),
+)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("giver", String(200), nullable=False),
+    Column("taker", String(200), nullable=False),
+    Column("workflow", String(100)),
+    Column("reason", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    _revision(),
+    Index("ix_delegation_taker", "environment", "taker", "until"),
 )
 
 version_in_force = Table(
@@ -90,6 +136,7 @@ workflow_run = Table(
     Column("dag_id", String(250), nullable=False),
     Column("run_id", String(250), nullable=False),
     Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
+    Column("company_id", String(32)),
     Column("wiring", Json, nullable=False),
     Column("triggered_by", String(200)),
     Column("is_resume", Boolean, nullable=False),
@@ -202,6 +249,8 @@ decision = Table(
     Column("decided_by", String(200), nullable=False),
     Column("error", Text),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("policy_route", String(100)),
+    Column("sample_rate", Float),
     Index("ix_decision_run", "run_id"),
 )
 
@@ -237,6 +286,10 @@ gate_request = Table(
     Column("state", String(20), nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("decided_at", UtcDateTime),
+    Column("stages", Json),
+    Column("barred", Json),
+    Column("assignee", String(200)),
+    Column("asked_back_at", UtcDateTime),
     _revision(),
     Index("ix_gate_request_place", "run_id", "task", "state"),
     Index("ix_gate_request_state", "state"),
@@ -255,7 +308,72 @@ vote = Table(
     _digest("edited_digest", nullable=True),
     Column("way", String(40), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("person_name", String(200)),
+    Column("roles", Json),
+    Column("stage_order", Integer),
+    Column("on_behalf_of", String(200)),
     UniqueConstraint("request_id", "person", name="uq_vote_request_person"),
+)
+
+exchange = Table(
+    "exchange",
+    metadata,
+    _id(),
+    Column("request_id", ForeignKey("gate_request.id"), nullable=False, index=True),
+    _case_id(index=True),
+    Column("person", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("addressee", String(200)),
+    _digest("text_digest"),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+later_review = Table(
+    "later_review",
+    metadata,
+    _id(),
+    Column("request_id", ForeignKey("gate_request.id"), nullable=False),
+    _case_id(index=True),
+    Column("person", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reviewed_by", String(200)),
+    Column("reviewed_at", UtcDateTime),
+    Column("finding", Text),
+    _revision(),
+)
+
+ladder_step = Table(
+    "ladder_step",
+    metadata,
+    _id(),
+    Column("subject", String(120), nullable=False),
+    Column("step", String(60), nullable=False),
+    Column("case_id", ForeignKey("case.id"), index=True),
+    Column("detail", Json, nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+    UniqueConstraint("subject", "step", name="uq_ladder_step_subject_step"),
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("about", String(60), nullable=False),
+    Column("subject_of", String(120), nullable=False),
+    Column("case_id", ForeignKey("case.id"), index=True),
+    Column("addressees", Json, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    _revision(),
+    Index("ix_notice_state", "environment", "state"),
 )
 
 gate_listing = Table(
@@ -287,6 +405,9 @@ effect = Table(
     Column("receipt", Json),
     Column("intended_at", UtcDateTime, nullable=False),
     Column("committed_at", UtcDateTime),
+    Column("undone_at", UtcDateTime),
+    Column("undone_by", String(200)),
+    Column("undo_reason", Text),
     _revision(),
 )
 
@@ -397,6 +518,9 @@ anchor = Table(
 
 STATE_TABLES: tuple[Table, ...] = (
     workflow_version,
+    approval,
+    deployment,
+    delegation,
     version_in_force,
     workflow_run,
     case,
@@ -405,6 +529,10 @@ STATE_TABLES: tuple[Table, ...] = (
     authorisation,
     gate_request,
     vote,
+    exchange,
+    later_review,
+    ladder_step,
+    notice,
     gate_listing,
     effect,
     usage,

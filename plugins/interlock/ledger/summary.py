@@ -158,7 +158,7 @@ def _waiting(run: WorkflowRun, rows: list[dict[str, Any]]) -> list[dict[str, Any
     at = Counter((row["task"], row["route"]) for row in rows if row["state"] == CaseState.WAITING)
     for (task, route), count in sorted(at.items(), key=str):
         gate = bundle.policy.gates.get(run.wiring.tasks[task].gate or "") if task in run.wiring.tasks else None
-        people = bundle.groups.get(gate.voters, ()) if gate else ()
+        people = run.company.access.members([gate.voters]) if gate else ()
         found.append({"task": task, "route": route, "cases": count, "people": sorted(people)})
     return found
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, true
 
+from interlock.domain.company import COMPANY
 from interlock.domain.version import Bundle, WorkflowVersion
 from interlock.errors import ConfigurationError, InputError, UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
@@ -25,7 +26,7 @@ def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tu
     """
     with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{bundle.workflow}") as tx:
         tx.take_turns(tx.chain)
-        current = _in_force(tx.connection, ledger.environment, bundle.workflow, None)
+        current = find_in_force(tx.connection, ledger.environment, bundle.workflow, None)
         if current is not None and current.bundle.digest == bundle.digest:
             return current, False
         last = tx.connection.execute(
@@ -69,7 +70,7 @@ def roll_back(
     """
     with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{workflow}") as tx:
         tx.take_turns(tx.chain)
-        current = _in_force(tx.connection, ledger.environment, workflow, None)
+        current = find_in_force(tx.connection, ledger.environment, workflow, None)
         if current is None:
             raise _none_in_force(ledger, workflow)
         rows = tx.connection.execute(
@@ -124,7 +125,7 @@ def in_force(ledger: Ledger, workflow: str) -> WorkflowVersion:
     :raises ConfigurationError: none is.
     """
     with ledger.read() as connection:
-        found = _in_force(connection, ledger.environment, workflow, ledger.clock())
+        found = find_in_force(connection, ledger.environment, workflow, ledger.clock())
     if found is None:
         raise _none_in_force(ledger, workflow)
     return found
@@ -150,9 +151,11 @@ def versions_at_work(ledger: Ledger) -> list[WorkflowVersion]:
     """Return the versions in force in the ledger's environment, and those that runs pinned which have not ended."""
     with ledger.read() as connection:
         workflows = connection.execute(
-            select(version_in_force.c.workflow).where(version_in_force.c.environment == ledger.environment).distinct()
+            select(version_in_force.c.workflow)
+            .where(version_in_force.c.environment == ledger.environment, version_in_force.c.workflow != COMPANY)
+            .distinct()
         ).scalars()
-        found = [_in_force(connection, ledger.environment, name, ledger.clock()) for name in list(workflows)]
+        found = [find_in_force(connection, ledger.environment, name, ledger.clock()) for name in list(workflows)]
         at_work = {version.id: version for version in found if version is not None}
         pinned = connection.execute(
             select(workflow_run.c.version_id)
@@ -192,7 +195,7 @@ def history(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
             .order_by(columns.number.desc())
         )
         found = [as_dict(row) for row in rows]
-        current = _in_force(connection, ledger.environment, workflow, ledger.clock())
+        current = find_in_force(connection, ledger.environment, workflow, ledger.clock())
     since = {change["version_id"]: change["since"] for change in changes_in_force(ledger, workflow)[::-1]}
     now = current.id if current is not None else None
     return [{**row, "in_force_since": since[now] if now is not None and row["id"] == now else None} for row in found]
@@ -221,7 +224,9 @@ def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _in_force(connection: Connection, environment: str, workflow: str, at: datetime | None) -> WorkflowVersion | None:
+def find_in_force(
+    connection: Connection, environment: str, workflow: str, at: datetime | None
+) -> WorkflowVersion | None:
     """Return what is in force at an instant; None: the last that was put in force, for who holds the turn to do so."""
     row = connection.execute(
         select(workflow_version)

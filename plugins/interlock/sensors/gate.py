@@ -75,6 +75,7 @@ class ApprovalGateSensor(BaseSensorOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Count the answer that came, and end or park again."""
+        from interlock.domain.access import Identity
         from interlock.engine.gate import answer_listed, open_gate
         from interlock.operators.runtime import airflow_errors, session_of
 
@@ -82,14 +83,16 @@ class ApprovalGateSensor(BaseSensorOperator):
             session = session_of(self, context)
             chosen = (event.get("chosen_options") or [""])[0]
             if chosen in (APPROVE, REJECT):
-                person = str((event.get("responded_by_user") or {}).get("id") or "")
+                answered_by = event.get("responded_by_user") or {}
+                person = Identity(str(answered_by.get("id") or ""), str(answered_by.get("name") or ""))
                 reason = str((event.get("params_input") or {}).get("reason") or "").strip() or None
                 if chosen == REJECT and reason is None:
                     reason = "rejected in Required Actions"
-                answer = "approve" if chosen == APPROVE else "reject"
-                counted = answer_listed(session, person=person, answer=answer, reason=reason)
+                counted = answer_listed(
+                    session, person=person, answer="approve" if chosen == APPROVE else "reject", reason=reason
+                )
                 session.count("votes_in_required_actions", counted)
-                self.log.info("%s answered %r: it counts for %d cases", person, chosen, counted)
+                self.log.info("%s answered %r: it counts for %d cases", person.id, chosen, counted)
             turn = open_gate(session)
             if not turn.undecided or chosen == GO_ON or session.ledger.clock() >= turn.release_at:
                 return _finish(session, turn)

@@ -1,0 +1,81 @@
+"""
+The company's own files as one version pins them: access, approvals, prices, calendar, connectors.
+
+They stand in ``include/company/``, are proposed, approved and put in force like a workflow, under the name ``company``,
+and hold for all workflows of the environment. What is not there allows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from interlock.domain.access import Access, parse_access
+from interlock.domain.approval import Approvals, parse_approvals
+from interlock.domain.connector import ConnectorDeclaration, parse_ecosystem
+from interlock.domain.version import Bundle
+
+if TYPE_CHECKING:
+    from interlock.domain.calendar import Calendar
+    from interlock.domain.notice import Notices
+
+COMPANY = "company"
+"""The name that the company's files have as a version."""
+
+
+@dataclass(frozen=True)
+class Company:
+    """The company's files."""
+
+    bundle: Bundle = field(default_factory=lambda: Bundle(COMPANY))
+    version_id: str | None = None
+    number: int | None = None
+    """None: no version is in force, and nobody has a right."""
+
+    def _document(self, name: str) -> Any:
+        return self.bundle.document(name) if name in self.bundle.files else None
+
+    @cached_property
+    def access(self) -> Access:
+        """``access.yaml``."""
+        return parse_access(self._document("access.yaml"))
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """``approvals.yaml``."""
+        return parse_approvals(self._document("approvals.yaml"))
+
+    @cached_property
+    def connectors(self) -> Mapping[str, ConnectorDeclaration]:
+        """``ecosystem.yaml``."""
+        return parse_ecosystem(self._document("ecosystem.yaml"), where="company/ecosystem.yaml")
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """``calendar.yaml``."""
+        from interlock.domain.calendar import parse_calendar
+
+        return parse_calendar(self._document("calendar.yaml"))
+
+    @cached_property
+    def notices(self) -> Notices:
+        """``notices.yaml``."""
+        from interlock.domain.notice import parse_notices
+
+        return parse_notices(self._document("notices.yaml"))
+
+    def problems(self) -> list[str]:
+        """
+        Return what cannot work.
+
+        :raises ConfigurationError: a file cannot be read at all.
+        """
+        known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "notices.yaml", "prices.yaml"}
+        told = [
+            f"{name!r} is no file of the company that Interlock knows (known: {', '.join(sorted(known))})"
+            for name in sorted(set(self.bundle.files) - known)
+        ]
+        _ = self.connectors, self.calendar, self.notices
+        return told + self.access.problems() + self.approvals.problems(self.access.groups)
