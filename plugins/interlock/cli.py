@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 
 WORKFLOW = Arg(("workflow",), help="Name of the workflow: a folder of include")
+SUBJECT = Arg(("workflow",), help="Name of the workflow, or company for the company's own files")
+NUMBER = Arg(("--number",), help="Number of the version; left out: the newest", type=int)
 CASE = Arg(("case",), help="Business key of the case, its id, or the first 8 digits of it")
 REASON = Arg(("--reason",), help="Why", default="")
 SET = Arg(
@@ -46,6 +48,9 @@ def get_commands() -> list[CLICommand]:
                     ),
                 ),
                 GroupCommand(name="policy", help="Versions of a workflow's policy", subcommands=_policy()),
+                GroupCommand(
+                    name="workflow", help="Whether a workflow runs in this environment", subcommands=_workflow()
+                ),
                 GroupCommand(name="switch", help="Stop work at once, and let it go on", subcommands=_switch()),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),
@@ -90,16 +95,42 @@ def get_commands() -> list[CLICommand]:
 
 
 def _policy() -> tuple[ActionCommand, ...]:
+    reason = Arg(("--reason",), help="What changed and why", default="published from the command line")
     return (
-        _command("check", "Say what cannot work, without publishing", "policy.check", (WORKFLOW, INCLUDE, DAG)),
+        _command("check", "Say what cannot work, without publishing", "policy.check", (SUBJECT, INCLUDE, DAG)),
         _command(
             "publish",
-            "Put what stands in include/<workflow> in force as the next version",
+            "Propose what stands in include, and put it in force where no approval is lacking",
             "policy.publish",
+            (SUBJECT, reason, INCLUDE, DAG),
+        ),
+        _command(
+            "propose",
+            "Record what stands in include as the next version, without putting it in force",
+            "policy.propose",
+            (SUBJECT, Arg(("--reason",), help="What changed and why", required=True), INCLUDE, DAG),
+        ),
+        _command(
+            "approve",
+            "Say yes to a version, or no with --reject",
+            "policy.approve",
             (
-                WORKFLOW,
-                Arg(("--reason",), help="What changed and why", default="published from the command line"),
-                INCLUDE,
+                SUBJECT,
+                NUMBER,
+                Arg(("--digest",), help="Digest of what you read; left out: what the version has now"),
+                Arg(("--reject",), help="Say no, with a reason; one no ends it", action="store_true"),
+                REASON,
+            ),
+        ),
+        _command(
+            "promote",
+            "Put a version in force that has its approvals",
+            "policy.promote",
+            (
+                SUBJECT,
+                NUMBER,
+                Arg(("--at",), help="From this instant on: 2026-03-02T09:00:00Z; left out: now"),
+                Arg(("--reason",), help="Why", required=True),
                 DAG,
             ),
         ),
@@ -108,7 +139,7 @@ def _policy() -> tuple[ActionCommand, ...]:
             "Print the policy in force",
             "policy.show",
             (
-                WORKFLOW,
+                SUBJECT,
                 Arg(
                     ("--matrix",),
                     help="What leads to escalation, retry, fallback and hard stop",
@@ -117,13 +148,13 @@ def _policy() -> tuple[ActionCommand, ...]:
                 JSON,
             ),
         ),
-        _command("history", "List the versions, and which is in force", "policy.history", (WORKFLOW, JSON)),
+        _command("history", "List the versions, and which is in force", "policy.history", (SUBJECT, JSON)),
         _command(
             "diff",
             "Print what is another between two versions; left out: between the one in force and include",
             "policy.diff",
             (
-                WORKFLOW,
+                SUBJECT,
                 Arg(("a",), help="Number of a version; left out: the one in force", type=int, nargs="?"),
                 Arg(("b",), help="Number of a version; left out: what stands in include", type=int, nargs="?"),
                 INCLUDE,
@@ -148,10 +179,25 @@ def _policy() -> tuple[ActionCommand, ...]:
             "Put an earlier version in force again, at once",
             "policy.rollback",
             (
-                WORKFLOW,
+                SUBJECT,
                 Arg(("--to",), help="Number of the version; left out: the one before", type=int),
                 Arg(("--reason",), help="Why", required=True),
             ),
+        ),
+    )
+
+
+def _workflow() -> tuple[ActionCommand, ...]:
+    reason = Arg(("--reason",), help="Why", required=True)
+    return (
+        _command("deploy", "Let it run here", "workflow.deploy", (WORKFLOW, reason)),
+        _command("pause", "Let no new run of it begin here", "workflow.pause", (WORKFLOW, reason)),
+        _command("retire", "Let it run here no more", "workflow.retire", (WORKFLOW, reason)),
+        _command(
+            "list",
+            "List how each workflow stands here",
+            "workflow.list_",
+            (Arg(("--all",), help="Every change of it", action="store_true"), JSON),
         ),
     )
 

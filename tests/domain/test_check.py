@@ -25,7 +25,10 @@ TYPES = variable_types({c.__name__: c.model_json_schema() for c in (Refund, Lett
 ROUTES = {"auto": "draft", "review": "draft", "fallback": "again"}
 
 
-def problems(wiring: Wiring | None = WIRING, groups=("leads",), agents=("judge", "careful_judge", "writer"), **changes):
+GROUPS = {"leads": ("lea", "leo")}
+
+
+def problems(wiring: Wiring | None = WIRING, groups=GROUPS, agents=("judge", "careful_judge", "writer"), **changes):
     document: dict[str, Any] = yaml.safe_load(POLICY) | changes
     return check_policy(parse_policy(document), TYPES, groups=groups, agents=agents, wiring=wiring)
 
@@ -39,6 +42,7 @@ def test_a_policy_that_can_work_has_no_problem():
     assert problems(wiring=None) == []
 
 
+RUNG = {"after": "2h", "to": "boss"}
 LEGAL_GATE = {"leads": {"routes": ["review"], "voters": "leads"}, "law": {"routes": ["legal"], "voters": "leads"}}
 
 
@@ -57,8 +61,19 @@ LEGAL_GATE = {"leads": {"routes": ["review"], "voters": "leads"}, "law": {"route
         ({"default": "retry"}, "route 'retry' is led to by a rule"),
         ({"rules": rules(("attempt == 1", "legal"))}, "route 'legal' is led to, but no gate lists it"),
         ({"gates": {}}, "route 'review' is led to, but no gate lists it: nobody would be asked"),
-        ({"groups": ("others",)}, "gate 'leads': voters 'leads' is no group of access.yaml .known: others"),
-        ({"groups": ()}, "is no group of access.yaml .known: none"),
+        ({"groups": {"others": ("otto",)}}, "gate 'leads': 'leads' is no group of access.yaml .known: others"),
+        ({"groups": {}}, "is no group of access.yaml .known: none"),
+        ({"groups": {"leads": ()}}, "gate 'leads': group 'leads' has nobody in it"),
+        (
+            {"gates": {"leads": {"routes": ["review"], "voters": "leads", "votes": 3}}},
+            "gate 'leads': asks for 3 votes, and there are 2 people who could give them",
+        ),
+        (
+            {"gates": {"leads": {"routes": ["review"], "voters": "leads", "ladder": {"reassign": RUNG}}}},
+            "gate 'leads': ladder.reassign.to: 'boss' is no group",
+        ),
+        ({"exposure": {"amount": "case.tier"}}, "exposure.amount: .* gives a string, and a double is asked for"),
+        ({"exposure": {"risk": "case.teir"}}, "exposure.risk: .*Did you mean 'case.tier'?"),
         (
             {"rules": rules(("attempt == 1", "legal")), "gates": LEGAL_GATE},
             "route 'legal' is led to, but no branch of the Dag sends it to a task .served: auto, fallback, review",
@@ -119,7 +134,7 @@ def test_each_kind_of_problem_is_found(given: dict[str, Any], told: str):
 
 
 def test_all_problems_are_found_at_once():
-    found = problems(rules=rules(("case.a == 1", "auto"), ("case.b == 1", "legal")), groups=(), agents=())
+    found = problems(rules=rules(("case.a == 1", "auto"), ("case.b == 1", "legal")), groups={}, agents=())
 
     assert len(found) >= 6
 

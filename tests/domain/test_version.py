@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interlock.domain.version import Bundle, load_yaml
 from interlock.errors import ConfigurationError, PolicyError, UnknownName
-from workflows import ACCESS, AGENTS, POLICY, WORKFLOW
+from workflows import AGENTS, POLICY, WORKFLOW
 
 
 def bundle(**files: str) -> Bundle:
-    texts = {"policy.yaml": POLICY, "agents.yaml": AGENTS, "workflow.yaml": WORKFLOW, "company/access.yaml": ACCESS}
+    texts = {"policy.yaml": POLICY, "agents.yaml": AGENTS, "workflow.yaml": WORKFLOW}
     return Bundle("refunds", texts | {name.replace("__", "/") + ".yaml": text for name, text in files.items()})
 
 
@@ -64,21 +64,6 @@ def test_a_bundle_reads_its_own_files():
     assert whole.policy.gates["leads"].voters == "leads"
     assert set(whole.agents) == {"judge", "careful_judge", "writer"}
     assert whole.settings.intake.key == "refund_id"
-    assert whole.groups == {"leads": ("lea", "leo"), "others": ("otto",)}
-
-
-@pytest.mark.parametrize("text", ["", "groups:\n", "groups: {}\n", "other: 1\n"])
-def test_a_company_without_groups_has_none(text: str):
-    assert bundle(company__access=text).groups == {}
-
-
-def test_a_group_that_is_no_list_is_refused_and_not_read_letter_by_letter():
-    with pytest.raises(ConfigurationError, match=r"company/access.yaml cannot be used: groups.leads"):
-        _ = bundle(company__access="groups: {leads: lea}").groups
-
-
-def test_an_empty_group_has_nobody():
-    assert bundle(company__access="groups: {leads: , others: []}").groups == {"leads": (), "others": ()}
 
 
 @pytest.mark.parametrize(

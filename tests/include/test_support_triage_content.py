@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interlock.domain.check import check_policy
+from interlock.domain.check import check_bundle
+from interlock.domain.company import Company
 from interlock.domain.contract import check_payload, contract_digest
 from interlock.domain.quality import parse_suite
 from interlock.domain.version import Bundle, load_yaml
+from interlock.engine.bundle import read_company
 from interlock.errors import ContractViolation
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -46,7 +48,6 @@ def the_bundle() -> Bundle:
         for path in FOLDER.rglob("*")
         if path.suffix in {".yaml", ".md", ".j2"} and DATA not in path.parents
     }
-    files |= {f"company/{path.name}": path.read_text("utf-8") for path in (INCLUDE / "company").glob("*.yaml")}
     models = [getattr(contracts, name) for name in ("Ticket", "Triage", "Context", "Reply")]
     schemas = {
         m.__name__: {"ref": m.contract_ref(), "digest": contract_digest(m), "schema": m.model_json_schema()}
@@ -56,6 +57,7 @@ def the_bundle() -> Bundle:
 
 
 BUNDLE = the_bundle()
+COMPANY = Company(read_company(INCLUDE))
 PASSAGES: list[dict[str, Any]] = load_yaml((DATA / "passages.yaml").read_text("utf-8"), where="passages.yaml")
 TRAIN = rows_of(DATA / "train.csv")
 INBOX = rows_of(DATA / "inbox.csv")
@@ -196,10 +198,11 @@ def test_passages_have_ids_in_kebab_case_and_two_to_five_sentences():
 
 
 def test_all_files_parse_and_the_policy_can_work():
-    assert check_policy(BUNDLE.policy, BUNDLE.types, groups=BUNDLE.groups, agents=BUNDLE.agents) == []
+    assert COMPANY.problems() == []
+    assert check_bundle(BUNDLE, COMPANY, environment="test") == []
     assert BUNDLE.settings.intake.contract == BUNDLE.policy.contract
     assert list(BUNDLE.contracts) == list(BUNDLE.settings.contracts)
-    assert {c["kind"] for c in BUNDLE.document("company/ecosystem.yaml")["connectors"].values()} == {"outbox", "http"}
+    assert {connector.kind for connector in COMPANY.connectors.values()} == {"outbox", "http"}
 
 
 def test_every_file_that_an_agent_names_is_there():

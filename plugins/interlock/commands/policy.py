@@ -4,23 +4,50 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from interlock.commands.person import call
 from interlock.commands.terminal import command, print_json, print_table
+from interlock.domain.company import COMPANY, Company
 from interlock.domain.version import Bundle
 from interlock.domain.wiring import Wiring
 from interlock.engine.bundle import read_bundle
-from interlock.engine.publication import check_bundle
-from interlock.errors import ConfigurationError, PolicyError
+from interlock.engine.publication import problems_of, versions
+from interlock.errors import ConfigurationError, InputError, PolicyError
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
+from interlock.ledger.company import company_in_force
 from interlock.ledger.version import changes_in_force, in_force, version_numbered
-from interlock.ledger.version import history as versions
+
+
+def _include(args: Any) -> Path:
+    return Path(args.include).resolve() if args.include else include_path()
 
 
 def _proposal(args: Any) -> tuple[Bundle, Wiring | None]:
-    include = Path(args.include).resolve() if args.include else include_path()
-    return read_bundle(include, args.workflow), find_wiring(args.dag or args.workflow, required=bool(args.dag))
+    bundle = read_bundle(_include(args), args.workflow)
+    return bundle, None if args.workflow == COMPANY else find_wiring(args.dag or args.workflow, required=bool(args.dag))
+
+
+def _body(args: Any) -> dict[str, Any]:
+    bundle, wiring = _proposal(args)
+    return {"bundle": bundle.to_json(), "reason": args.reason, "wiring": wiring.to_json() if wiring else None}
+
+
+def _version(args: Any) -> dict[str, Any]:
+    """Return the version that is named, or the newest."""
+    found = call("GET", f"/versions/{quote(args.workflow, safe='')}")["versions"]
+    wanted = [row for row in found if args.number in (None, row["number"])]
+    if not wanted:
+        known = ", ".join(str(row["number"]) for row in found) or "none"
+        which = "" if args.number is None else f" {args.number}"
+        raise InputError(f"there is no version{which} of {args.workflow!r} here (known: {known})")
+    return dict(wanted[0])
+
+
+def _print_lacking(answer: dict[str, Any]) -> None:
+    for line in answer["lacks"]:
+        print(f"  lacks {line}")
 
 
 def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
@@ -55,7 +82,11 @@ def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
 def check(args: Any) -> None:
     """Print every problem, or that there is none."""
     bundle, wiring = _proposal(args)
-    problems = check_bundle(bundle, wiring)
+    ledger = LedgerHook().get_conn()
+    company = company_in_force(ledger)
+    if company.number is None and bundle.workflow != COMPANY:  # nothing is in force yet: what would be counts
+        company = Company(read_bundle(_include(args), COMPANY))
+    problems = problems_of(bundle, company, environment=ledger.environment, wiring=wiring, today=ledger.clock())
     if problems:
         raise PolicyError("\n  " + "\n  ".join(problems))
     held = "its Dag" if wiring else "no Dag (none of that name was found)"
@@ -64,17 +95,57 @@ def check(args: Any) -> None:
 
 @command
 def publish(args: Any) -> None:
-    """Publish as the person who is logged in."""
-    bundle, wiring = _proposal(args)
-    answer = call(
-        "POST",
-        "/versions",
-        {"bundle": bundle.to_json(), "reason": args.reason, "wiring": wiring.to_json() if wiring else None},
-    )
-    what = "is in force" if answer["is_new"] else "is in force already, unchanged"
+    """Propose, and put in force at once where no approval is lacking, as the person who is logged in."""
+    answer = call("POST", "/versions", _body(args))
+    name = f"version {answer['number']} of {answer['workflow']}"
+    if answer["is_in_force"]:
+        what = "is in force" if answer["is_new"] else "is in force already, unchanged,"
+        print(f"{name} {what} in {answer['environment']}; digest {answer['digest'][:12]}, by {answer['author']}")
+        return
+    print(f"{name} is proposed in {answer['environment']}, and not in force yet; digest {answer['digest'][:12]}")
+    _print_lacking(answer)
+    print(f"then: airflow interlock policy promote {answer['workflow']}")
+
+
+@command
+def propose(args: Any) -> None:
+    """Record it as the next version."""
+    answer = call("POST", "/versions/propose", _body(args))
+    what = "is proposed" if answer["is_new"] else "says the same; nothing was proposed"
+    print(f"version {answer['number']} of {answer['workflow']} {what}; digest {answer['digest'][:12]}")
+    _print_lacking(answer)
+
+
+@command
+def approve(args: Any) -> None:
+    """Approve or reject a version as the person who is logged in."""
+    version = _version(args)
+    if args.digest and not version["digest"].startswith(args.digest):
+        raise InputError(f"version {version['number']} has digest {version['digest'][:12]}, not {args.digest[:12]}")
+    body = {
+        "answer": "reject" if args.reject else "approve",
+        "digest": version["digest"],
+        "reason": args.reason,
+    }
+    path = f"/versions/{quote(args.workflow, safe='')}/{version['number']}/approval"
+    answer = call("POST", path, body)
+    print(f"version {answer['number']} of {answer['workflow']} is {_STOOD[answer['state']]}")
+    _print_lacking(answer)
+
+
+_STOOD = {"open": "not approved by all yet", "approved": "approved", "rejected": "rejected"}
+
+
+@command
+def promote(args: Any) -> None:
+    """Put a version in force as the person who is logged in."""
+    version = _version(args)
+    wiring = None if args.workflow == COMPANY else find_wiring(args.dag or args.workflow, required=bool(args.dag))
+    body = {"reason": args.reason, "since": args.at, "wiring": wiring.to_json() if wiring else None}
+    answer = call("POST", f"/versions/{quote(args.workflow, safe='')}/{version['number']}/promotion", body)
     print(
-        f"version {answer['number']} of {answer['workflow']} {what} in {answer['environment']}; "
-        f"digest {answer['digest'][:12]}, by {answer['author']}"
+        f"version {answer['number']} of {answer['workflow']} is in force in {answer['environment']} from "
+        f"{answer['since']} on; digest {answer['digest'][:12]}, by {answer['set_by']}"
     )
 
 
@@ -83,7 +154,8 @@ def show(args: Any) -> None:
     """Print the policy in force, or its matrix."""
     from interlock.domain.matrix import matrix_text
 
-    version = in_force(LedgerHook().get_conn(), args.workflow)
+    ledger = LedgerHook().get_conn()
+    version = in_force(ledger, args.workflow)
     if args.json:
         print_json(
             {
@@ -96,6 +168,12 @@ def show(args: Any) -> None:
         print(matrix_text(version.bundle.policy, title=str(version)))
     else:
         print(f"# version {version}, by {version.author}, digest {version.bundle.digest}")
+        if args.workflow == COMPANY:
+            print("\n".join(f"# {name}\n{text}" for name, text in version.bundle.files.items()))
+            return
+        reviewed = version.bundle.policy.reviewed
+        if reviewed is not None and reviewed.until < ledger.clock().date():
+            print(f"# WARNING: past its review: gone through on {reviewed.last}, due by {reviewed.until}")
         print(version.bundle.text("policy.yaml"))
 
 
@@ -108,13 +186,24 @@ def history(args: Any) -> None:
         print_json({"versions": rows, "in_force": changes})
         return
     print_table(
-        [{**row, "digest": row["digest"][:12]} for row in rows],
+        [
+            {
+                **row,
+                "digest": row["digest"][:12],
+                "approvals": ", ".join(f"{a['person']} {a['answer']}s" for a in row["approvals"]),
+                "lacks": "; ".join(row["lacks"]),
+            }
+            for row in rows
+        ],
         {
             "number": "VERSION",
-            "published_at": "PUBLISHED",
+            "state": "STATE",
+            "published_at": "SINCE",
             "in_force_since": "IN FORCE SINCE",
             "author": "BY",
             "digest": "DIGEST",
+            "approvals": "SAID",
+            "lacks": "LACKS",
             "reason": "REASON",
         },
         empty=f"No version of {args.workflow!r} was published here",

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from interlock.console.identity import Actor, Reader, demand
+from interlock.console.identity import Actor, Reader, demand, demand_right
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
 from interlock.engine.switch import switches, throw
@@ -81,23 +81,6 @@ class Oblivion(_Body):
 
     reason: str
     key_too: bool = False
-
-
-class Publication(_Body):
-    """A bundle to put in force."""
-
-    bundle: dict[str, Any]
-    reason: str
-    wiring: dict[str, Any] | None = None
-    """Of the Dag that it is held against."""
-
-
-class Rollback(_Body):
-    """An earlier version to put in force again."""
-
-    number: int | None = None
-    """Left out: the one before."""
-    reason: str
 
 
 class Switch(_Body):
@@ -182,7 +165,8 @@ def request_review(name: str, body: Reason, person: Actor, ledger: Book) -> dict
 @router.post("/cases/{name}/resubmit")
 def resubmit(name: str, body: Resubmission, person: Actor, ledger: Book) -> dict[str, Any]:
     """Put a quarantined case or a dead letter back to work."""
-    demand(person, "PUT", _dag_of(ledger, name), "resubmit a case")
+    demand(person, "PUT", _dag_of(ledger, name), "resubmit a case", gate=True)
+    demand_right(person, ledger, "correct", _workflow_of(ledger, name))
     return act.resubmit(
         ledger, name, person=person.id, changes=body.changes, include=include_path(), from_start=body.from_start
     )
@@ -193,33 +177,16 @@ def close(
     name: str, body: Reason, person: Actor, ledger: Book, request: Request, background: BackgroundTasks
 ) -> dict[str, Any]:
     """End a case without sending anything."""
-    demand(person, "PUT", _dag_of(ledger, name), "close a case")
+    demand(person, "PUT", _dag_of(ledger, name), "close a case", gate=True)
+    demand_right(person, ledger, "correct", _workflow_of(ledger, name))
     return _woken(act.close(ledger, name, person=person.id, reason=body.reason), request, background)
 
 
 @router.post("/cases/{name}/forget")
 def forget(name: str, body: Oblivion, person: Actor, ledger: Book) -> dict[str, Any]:
     """Erase what a case says of a person."""
-    demand(person, "PUT", _dag_of(ledger, name), "forget a case")
+    demand_right(person, ledger, "forget", _workflow_of(ledger, name))
     return forget_case(ledger, name, person=person.id, reason=body.reason, key_too=body.key_too)
-
-
-@router.post("/versions")
-def publish(body: Publication, person: Actor, ledger: Book) -> dict[str, Any]:
-    """Put a bundle in force in this environment."""
-    from interlock.engine.publication import publish_bundle
-
-    demand(person, "PUT", None, "publish a policy")
-    return publish_bundle(ledger, body.bundle, person=person.id, reason=body.reason, wiring=body.wiring)
-
-
-@router.post("/workflows/{workflow}/rollback")
-def rollback(workflow: str, body: Rollback, person: Actor, ledger: Book) -> dict[str, Any]:
-    """Put an earlier version of a workflow in force again."""
-    from interlock.engine.publication import roll_back_to
-
-    demand(person, "PUT", None, "put a version in force")
-    return roll_back_to(ledger, workflow, number=body.number, person=person.id, reason=body.reason)
 
 
 @router.get("/switches")
@@ -232,7 +199,7 @@ def list_switches(person: Reader, ledger: Book, history: bool = False) -> dict[s
 @router.post("/switches")
 def throw_switch(body: Switch, person: Actor, ledger: Book) -> dict[str, Any]:
     """Stop a workflow, an agent or a connector, or let it go on."""
-    demand(person, "PUT", None, "throw a switch")
+    demand_right(person, ledger, "switch", body.name.split("/")[0] if body.kind != "connector" else None)
     return throw(ledger, kind=body.kind, name=body.name, off=body.off, person=person.id, reason=body.reason)
 
 
@@ -240,6 +207,11 @@ def _dag_of(ledger: Ledger, name: str) -> str | None:
     with ledger.read() as connection:
         row = find_case(connection, ledger, name)
         return load_run(connection, row["run_id"]).dag_id if row["run_id"] else None
+
+
+def _workflow_of(ledger: Ledger, name: str) -> str:
+    with ledger.read() as connection:
+        return str(find_case(connection, ledger, name)["workflow"])
 
 
 def _woken(came_of_it: dict[str, Any], request: Request, background: BackgroundTasks) -> dict[str, Any]:

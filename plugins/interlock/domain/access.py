@@ -48,6 +48,10 @@ def _none_is_empty(value: Any) -> Any:
     return () if value is None else value
 
 
+def _none_is_nothing(value: Any) -> Any:
+    return {} if value is None else value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_none_is_empty)]
 
 
@@ -104,8 +108,8 @@ class Access(_Frozen):
 
     people: dict[str, Contact] = Field(default_factory=dict)
     """By id; who is not named here gets no notices."""
-    groups: dict[str, Names] = Field(default_factory=dict)
-    rights: dict[Right, Names] = Field(default_factory=dict)
+    groups: Annotated[dict[str, Names], BeforeValidator(_none_is_nothing)] = Field(default_factory=dict)
+    rights: Annotated[dict[Right, Names], BeforeValidator(_none_is_nothing)] = Field(default_factory=dict)
     """Right to groups."""
     workflows: dict[str, dict[Right, Names]] = Field(default_factory=dict)
     """Rights that one workflow gives to others: they take the place of the company's."""

@@ -158,9 +158,7 @@ class Progress:
         return tuple(stage for stage, _ in self.missing)
 
 
-def count_votes(
-    stages: Sequence[Stage], ballots: Iterable[Ballot], may_fill: Callable[[str, Stage], bool]
-) -> Progress:
+def count_votes(stages: Sequence[Stage], ballots: Iterable[Ballot], may_fill: Callable[[str, Stage], bool]) -> Progress:
     """
     Return what *ballots* amount to.
 

@@ -45,8 +45,8 @@ def check_bundle(
             problems.append(f"workflow.yaml: case owner {rule.owner!r} is neither a group nor a person of access.yaml")
     if today is not None and policy.reviewed is not None and policy.reviewed.until < today:
         problems.append(
-            f"policy.yaml was reviewed on {policy.reviewed.on} and counts until {policy.reviewed.until}: go through it "
-            "and write the day under reviewed.on"
+            f"policy.yaml was reviewed on {policy.reviewed.last} and counts until {policy.reviewed.until}: go through "
+            "it and write the day under reviewed.last"
         )
     return problems
 

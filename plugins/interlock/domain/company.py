@@ -19,7 +19,6 @@ from interlock.domain.version import Bundle
 
 if TYPE_CHECKING:
     from interlock.domain.calendar import Calendar
-    from interlock.domain.notice import Notices
 
 COMPANY = "company"
 """The name that the company's files have as a version."""
@@ -59,23 +58,16 @@ class Company:
 
         return parse_calendar(self._document("calendar.yaml"))
 
-    @cached_property
-    def notices(self) -> Notices:
-        """``notices.yaml``."""
-        from interlock.domain.notice import parse_notices
-
-        return parse_notices(self._document("notices.yaml"))
-
     def problems(self) -> list[str]:
         """
         Return what cannot work.
 
         :raises ConfigurationError: a file cannot be read at all.
         """
-        known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "notices.yaml", "prices.yaml"}
+        known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "prices.yaml"}
         told = [
             f"{name!r} is no file of the company that Interlock knows (known: {', '.join(sorted(known))})"
             for name in sorted(set(self.bundle.files) - known)
         ]
-        _ = self.connectors, self.calendar, self.notices
+        _ = self.connectors, self.calendar
         return told + self.access.problems() + self.approvals.problems(self.access.groups)

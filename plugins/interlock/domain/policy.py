@@ -142,14 +142,14 @@ class Sampling(_Frozen):
 class Reviewed(_Frozen):
     """When people last went through the policy, and how often they must."""
 
-    on: date
+    last: date
     every: Duration
     """Calendar days: ``180d``."""
 
     @property
     def until(self) -> date:
         """The last day on which the policy counts as reviewed."""
-        return self.on + self.every
+        return self.last + self.every
 
 
 class Redaction(_Frozen):

@@ -107,9 +107,7 @@ def vote(
             way="api",
             reason=reason,
         )
-        now = cast_vote(
-            tx, asked[0]["id"], given, access=company_at(tx.connection, ledger).access, next_task=next_task
-        )
+        now = cast_vote(tx, asked[0]["id"], given, access=company_at(tx.connection, ledger).access, next_task=next_task)
         lacking = [{"stage": stage.name, "votes": votes} for stage, votes in now.missing]
         return {
             "case": row["business_key"],

@@ -159,9 +159,7 @@ def ask_for(connection: Connection, file: CaseFile, *, run: WorkflowRun, task_id
     return ask, seen
 
 
-def stages_of_case(
-    file: CaseFile, *, run: WorkflowRun, gate_name: str, gate: Gate, action: str
-) -> tuple[Stage, ...]:
+def stages_of_case(file: CaseFile, *, run: WorkflowRun, gate_name: str, gate: Gate, action: str) -> tuple[Stage, ...]:
     """Return the votes that a case takes: those of the gate, of the pilot, and of the company's approval matrix."""
     bundle = run.version.bundle
     floor = bundle.settings.pilot.votes if bundle.settings.phase == "pilot" else 1

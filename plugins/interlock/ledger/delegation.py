@@ -70,9 +70,7 @@ def list_delegations(ledger: Ledger) -> list[Row]:
         return _standing(connection, ledger.environment, ledger.clock())
 
 
-def stand_ins(
-    connection: Connection, at: datetime, *, workflow: str, case_id: str
-) -> Mapping[str, tuple[str, ...]]:
+def stand_ins(connection: Connection, at: datetime, *, workflow: str, case_id: str) -> Mapping[str, tuple[str, ...]]:
     """Return who stands in at *at*, to those for whom, in the environment of the case."""
     environment = connection.execute(select(case.c.environment).where(case.c.id == case_id)).scalar_one()
     found: dict[str, tuple[str, ...]] = {}

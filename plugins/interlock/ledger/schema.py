@@ -516,6 +516,18 @@ anchor = Table(
     _digest("digest"),
 )
 
+WRITTEN_BY_PEOPLE: dict[str, tuple[str, ...]] = {
+    approval.name: ("reason",),
+    delegation.name: ("reason",),
+    deployment.name: ("reason",),
+    effect.name: ("undo_reason",),
+    kill_switch.name: ("off_reason", "on_reason"),
+    later_review.name: ("reason", "finding"),
+    vote.name: ("reason",),
+    workflow_version.name: ("reason",),
+}
+"""Columns of free text: what personal data somebody writes there is masked before it is kept."""
+
 STATE_TABLES: tuple[Table, ...] = (
     workflow_version,
     approval,

@@ -5,54 +5,188 @@ Publishing versions of a workflow, and which one is in force. A version is never
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select, true
 
+from interlock.domain.access import Identity
 from interlock.domain.company import COMPANY
 from interlock.domain.version import Bundle, WorkflowVersion
 from interlock.errors import ConfigurationError, InputError, UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
-from interlock.ledger.schema import audit_event, version_in_force, workflow_run, workflow_version
+from interlock.ledger.schema import approval, audit_event, version_in_force, workflow_run, workflow_version
 from interlock.ledger.transaction import Actor, Transaction, new_id, subject_of
 
 
 def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tuple[WorkflowVersion, bool]:
     """
-    Put *bundle* in force in the ledger's environment as the next version.
+    Put *bundle* in force in the ledger's environment as the next version, whoever may.
 
     The text that is in force already is not published again: its version is returned, with False.
     """
-    with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{bundle.workflow}") as tx:
+    with ledger.write(actor=author, chain=_chain(ledger, bundle.workflow)) as tx:
         tx.take_turns(tx.chain)
         current = find_in_force(tx.connection, ledger.environment, bundle.workflow, None)
         if current is not None and current.bundle.digest == bundle.digest:
             return current, False
-        last = tx.connection.execute(
+        version = _insert(tx, ledger.environment, bundle, author=str(author), reason=reason, kind="version.published")
+        put_in_force(tx, version, facts={})
+        return version, True
+
+
+def propose(
+    ledger: Ledger, bundle: Bundle, *, actor: Actor, reason: str, author: str | None = None, origin: Any = None
+) -> tuple[WorkflowVersion, bool]:
+    """
+    Record *bundle* as the next version, without putting it in force.
+
+    The text of the newest version, or of the one in force, is not proposed again: it is returned, with False.
+
+    :param author: who wrote it, when that is not *actor*: ``person:<id>``.
+    :param origin: where it came from: environment, number, digest, approvals.
+    """
+    with ledger.write(actor=actor, chain=_chain(ledger, bundle.workflow)) as tx:
+        tx.take_turns(tx.chain)
+        newest = tx.connection.execute(
+            select(workflow_version)
+            .where(workflow_version.c.environment == ledger.environment, workflow_version.c.workflow == bundle.workflow)
+            .order_by(workflow_version.c.number.desc())
+            .limit(1)
+        ).first()
+        there = [_version(as_dict(newest))] if newest is not None else []
+        current = find_in_force(tx.connection, ledger.environment, bundle.workflow, None)
+        for version in [*there, *([current] if current else [])]:
+            if version.bundle.digest == bundle.digest:
+                return version, False
+        version = _insert(
+            tx,
+            ledger.environment,
+            bundle,
+            author=author or str(actor),
+            reason=reason,
+            kind="version.proposed",
+            origin=origin,
+        )
+        return version, True
+
+
+def _chain(ledger: Ledger, workflow: str) -> str:
+    return f"policy:{ledger.environment}:{workflow}"
+
+
+def _insert(
+    tx: Transaction, environment: str, bundle: Bundle, *, author: str, reason: str, kind: str, origin: Any = None
+) -> WorkflowVersion:
+    last = tx.connection.execute(
+        select(func.max(workflow_version.c.number)).where(
+            workflow_version.c.environment == environment, workflow_version.c.workflow == bundle.workflow
+        )
+    ).scalar()
+    row = {
+        "id": new_id(),
+        "environment": environment,
+        "workflow": bundle.workflow,
+        "number": (last or 0) + 1,
+        "digest": bundle.digest,
+        "author": author,
+        "reason": reason,
+        "bundle": bundle.to_json(),
+        "published_at": tx.at,
+        "origin": origin,
+    }
+    tx.insert(workflow_version, [row], kind=kind, facts=lambda r: {"number": r["number"], "digest": r["digest"]})
+    return _version(row)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A version of the ledger's environment, locked against others who approve or promote in the same workflow."""
+
+    tx: Transaction
+    version: WorkflowVersion
+    current: WorkflowVersion | None
+    """What is in force, or will be from an instant on."""
+    approvals: list[dict[str, Any]]
+    was_in_force: bool
+
+
+@contextmanager
+def on_proposal(ledger: Ledger, workflow: str, number: int | None, *, actor: Actor) -> Iterator[Proposal]:
+    """
+    Open a write transaction on version *number* of *workflow*; None: the newest.
+
+    :raises UnknownName: there is no such version.
+    """
+    number = version_numbered(ledger, workflow, number).number if number is not None else _newest(ledger, workflow)
+    with ledger.write(actor=actor, chain=_chain(ledger, workflow)) as tx:
+        tx.take_turns(tx.chain)
+        row = tx.connection.execute(
+            select(workflow_version).where(
+                workflow_version.c.environment == ledger.environment,
+                workflow_version.c.workflow == workflow,
+                workflow_version.c.number == number,
+            )
+        ).one()
+        version = _version(as_dict(row))
+        been = tx.connection.execute(
+            select(version_in_force.c.id).where(version_in_force.c.version_id == version.id).limit(1)
+        ).first()
+        yield Proposal(
+            tx,
+            version,
+            find_in_force(tx.connection, ledger.environment, workflow, None),
+            approvals_of(tx.connection, version.id),
+            been is not None,
+        )
+
+
+def _newest(ledger: Ledger, workflow: str) -> int:
+    with ledger.read() as connection:
+        newest = connection.execute(
             select(func.max(workflow_version.c.number)).where(
-                workflow_version.c.environment == ledger.environment, workflow_version.c.workflow == bundle.workflow
+                workflow_version.c.environment == ledger.environment, workflow_version.c.workflow == workflow
             )
         ).scalar()
-        version = {
-            "id": new_id(),
-            "environment": ledger.environment,
-            "workflow": bundle.workflow,
-            "number": (last or 0) + 1,
-            "digest": bundle.digest,
-            "author": str(author),
-            "reason": reason,
-            "bundle": bundle.to_json(),
-            "published_at": tx.at,
-        }
-        tx.insert(
-            workflow_version,
-            [version],
-            kind="version.published",
-            facts=lambda row: {"number": row["number"], "digest": row["digest"]},
-        )
-        _put_in_force(tx, ledger.environment, bundle.workflow, str(version["id"]), facts={})
-        return _version(version), True
+    if newest is None:
+        raise UnknownName("version of a workflow", workflow, (), where=f"environment {ledger.environment!r}")
+    return int(newest)
+
+
+def approvals_of(connection: Connection, version_id: str) -> list[dict[str, Any]]:
+    """Return what people said to a version, the first first."""
+    rows = connection.execute(
+        select(approval).where(approval.c.version_id == version_id).order_by(approval.c.created_at, approval.c.id)
+    )
+    return [as_dict(row) for row in rows]
+
+
+def record_approval(
+    tx: Transaction, version: WorkflowVersion, person: Identity, *, answer: str, order: int, reason: str
+) -> dict[str, Any]:
+    """Write what *person* said to *version*, bound to its digest; return the row."""
+    row = {
+        "id": new_id(),
+        "version_id": version.id,
+        "person": person.id,
+        "person_name": person.name or person.id,
+        "roles": list(person.roles),
+        "answer": answer,
+        "stage_order": order,
+        "reason": reason,
+        "digest": version.bundle.digest,
+        "created_at": tx.at,
+    }
+    tx.insert(
+        approval,
+        [row],
+        kind=f"version.{'approved' if answer == 'approve' else 'rejected'}",
+        facts=lambda r: {"number": version.number, "digest": r["digest"]},
+    )
+    return row
 
 
 def roll_back(
@@ -68,7 +202,7 @@ def roll_back(
     :raises InputError: it is in force already, or none was in force before.
     :raises ConfigurationError: no version is in force at all.
     """
-    with ledger.write(actor=author, chain=f"policy:{ledger.environment}:{workflow}") as tx:
+    with ledger.write(actor=author, chain=_chain(ledger, workflow)) as tx:
         tx.take_turns(tx.chain)
         current = find_in_force(tx.connection, ledger.environment, workflow, None)
         if current is None:
@@ -87,35 +221,38 @@ def roll_back(
         if wanted not in been:
             raise UnknownName(f"version of {workflow!r} that was in force", str(wanted), map(str, been))
         facts = {"number": wanted, "instead_of": current.number, "reason": reason}
-        _put_in_force(tx, ledger.environment, workflow, been[wanted], facts=facts, after=timedelta(microseconds=1))
-        return load_version(tx.connection, been[wanted]), current
+        version = load_version(tx.connection, been[wanted])
+        put_in_force(tx, version, facts=facts, after=timedelta(microseconds=1))
+        return version, current
 
 
-def _put_in_force(
+def put_in_force(
     tx: Transaction,
-    environment: str,
-    workflow: str,
-    version_id: str,
+    version: WorkflowVersion,
     *,
     facts: dict[str, Any],
+    since: datetime | None = None,
     after: timedelta = timedelta(0),
-) -> None:
+) -> datetime:
+    """Let *version* be in force from an instant on, now or *since*, but not before the last that was put; return it."""
+    environment, workflow = version.environment, version.bundle.workflow
     last = tx.connection.execute(
         select(func.max(version_in_force.c.since)).where(
             version_in_force.c.environment == environment, version_in_force.c.workflow == workflow
         )
     ).scalar()
     # The latest instant wins, and of two at the same instant the higher number.
-    since = tx.at if last is None else max(tx.at, last + after)
+    wanted = max(tx.at, since or tx.at)
     row = {
         "id": new_id(),
         "environment": environment,
         "workflow": workflow,
-        "version_id": version_id,
-        "since": since,
+        "version_id": version.id,
+        "since": wanted if last is None else max(wanted, last + after),
         "set_by": str(tx.actor),
     }
     tx.insert(version_in_force, [row], kind="version.in_force", facts=lambda r: {"version": r["version_id"], **facts})
+    return row["since"]  # type: ignore[return-value]
 
 
 def in_force(ledger: Ledger, workflow: str) -> WorkflowVersion:
@@ -185,12 +322,21 @@ def history(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
     """
     Return number, digest, author, reason and instant of every version of *workflow*, the newest first.
 
-    ``in_force_since`` is the instant from which it holds now, and None for all others.
+    ``in_force_since`` is the instant from which it holds now, and None for all others; ``was_in_force`` says whether it
+    was ever put in force, now or for an instant to come.
     """
     columns = workflow_version.c
     with ledger.read() as connection:
         rows = connection.execute(
-            select(columns.id, columns.number, columns.digest, columns.author, columns.reason, columns.published_at)
+            select(
+                columns.id,
+                columns.number,
+                columns.digest,
+                columns.author,
+                columns.reason,
+                columns.published_at,
+                columns.origin,
+            )
             .where(columns.environment == ledger.environment, columns.workflow == workflow)
             .order_by(columns.number.desc())
         )
@@ -198,7 +344,14 @@ def history(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
         current = find_in_force(connection, ledger.environment, workflow, ledger.clock())
     since = {change["version_id"]: change["since"] for change in changes_in_force(ledger, workflow)[::-1]}
     now = current.id if current is not None else None
-    return [{**row, "in_force_since": since[now] if now is not None and row["id"] == now else None} for row in found]
+    return [
+        {
+            **row,
+            "in_force_since": since[now] if now is not None and row["id"] == now else None,
+            "was_in_force": row["id"] in since,
+        }
+        for row in found
+    ]
 
 
 def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:

@@ -93,8 +93,10 @@ def _run(options: argparse.Namespace) -> int:
         ledger = _start(airflow, options)
         is_workflow = (options.project / "include" / options.workflow / "policy.yaml").is_file()
         if is_workflow:
-            with _step("publishing the policy"):
+            with _step("publishing the company's files and the policy"):
+                _publish(airflow, "company")
                 _publish(airflow, options.workflow)
+                _deploy(airflow, ledger, options.workflow)
         with _step(f"waiting for the Dag {options.workflow!r}"):
             airflow.client.wait_for_dag(options.workflow)
         run_id = f"quickstart__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
@@ -140,8 +142,26 @@ def _start(airflow: LocalAirflow, options: argparse.Namespace) -> Ledger:
 
 def _publish(airflow: LocalAirflow, workflow: str) -> None:
     """Publish the workflow's files as the person who is logged in; the command is a client of the API."""
-    person = {"INTERLOCK_URL": airflow.url, "INTERLOCK_TOKEN": airflow.client.token or ""}
-    airflow.run("policy-publish", "airflow", "interlock", "policy", "publish", workflow, environment=person)
+    airflow.run(
+        f"publish-{workflow}", "airflow", "interlock", "policy", "publish", workflow, environment=_person(airflow)
+    )
+
+
+def _deploy(airflow: LocalAirflow, ledger: Ledger, workflow: str) -> None:
+    from interlock.ledger.deployment import deployment_of
+
+    with ledger.read() as connection:
+        now = deployment_of(connection, ledger.environment, workflow)
+    if now is None:  # who paused it since wants it paused
+        airflow.run(
+            "deploy",
+            *("airflow", "interlock", "workflow", "deploy", workflow, "--reason", "a first look"),
+            environment=_person(airflow),
+        )
+
+
+def _person(airflow: LocalAirflow) -> dict[str, str]:
+    return {"INTERLOCK_URL": airflow.url, "INTERLOCK_TOKEN": airflow.client.token or ""}
 
 
 def _summary(ledger: Ledger, workflow: str, run_id: str) -> str:

@@ -17,155 +17,162 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table('delegation',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('environment', sa.String(length=20), nullable=False),
-    sa.Column('giver', sa.String(length=200), nullable=False),
-    sa.Column('taker', sa.String(length=200), nullable=False),
-    sa.Column('workflow', sa.String(length=100), nullable=True),
-    sa.Column('reason', sa.Text(), nullable=False),
-    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('revision', sa.Integer(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_delegation'))
+    op.create_table(
+        "delegation",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("environment", sa.String(length=20), nullable=False),
+        sa.Column("giver", sa.String(length=200), nullable=False),
+        sa.Column("taker", sa.String(length=200), nullable=False),
+        sa.Column("workflow", sa.String(length=100), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_delegation")),
     )
-    op.create_index('ix_delegation_taker', 'delegation', ['environment', 'taker', 'until'], unique=False)
-    op.create_table('deployment',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('environment', sa.String(length=20), nullable=False),
-    sa.Column('workflow', sa.String(length=100), nullable=False),
-    sa.Column('state', sa.String(length=20), nullable=False),
-    sa.Column('set_by', sa.String(length=200), nullable=False),
-    sa.Column('reason', sa.Text(), nullable=False),
-    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_deployment'))
+    op.create_index("ix_delegation_taker", "delegation", ["environment", "taker", "until"], unique=False)
+    op.create_table(
+        "deployment",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("environment", sa.String(length=20), nullable=False),
+        sa.Column("workflow", sa.String(length=100), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("set_by", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deployment")),
     )
-    op.create_index('ix_deployment_workflow', 'deployment', ['environment', 'workflow', 'since'], unique=False)
-    op.create_table('approval',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('version_id', sa.String(length=32), nullable=False),
-    sa.Column('person', sa.String(length=200), nullable=False),
-    sa.Column('person_name', sa.String(length=200), nullable=False),
-    sa.Column('roles', sa.Text(), nullable=False),
-    sa.Column('answer', sa.String(length=20), nullable=False),
-    sa.Column('stage_order', sa.Integer(), nullable=False),
-    sa.Column('reason', sa.Text(), nullable=False),
-    sa.Column('digest', sa.String(length=64), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['version_id'], ['workflow_version.id'], name=op.f('fk_approval_version_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_approval')),
-    sa.UniqueConstraint('version_id', 'person', name='uq_approval_version_person')
+    op.create_index("ix_deployment_workflow", "deployment", ["environment", "workflow", "since"], unique=False)
+    op.create_table(
+        "approval",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("version_id", sa.String(length=32), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("person_name", sa.String(length=200), nullable=False),
+        sa.Column("roles", sa.Text(), nullable=False),
+        sa.Column("answer", sa.String(length=20), nullable=False),
+        sa.Column("stage_order", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["version_id"], ["workflow_version.id"], name=op.f("fk_approval_version_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approval")),
+        sa.UniqueConstraint("version_id", "person", name="uq_approval_version_person"),
     )
-    op.create_table('ladder_step',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('subject', sa.String(length=120), nullable=False),
-    sa.Column('step', sa.String(length=60), nullable=False),
-    sa.Column('case_id', sa.String(length=32), nullable=True),
-    sa.Column('detail', sa.Text(), nullable=False),
-    sa.Column('taken_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['case_id'], ['case.id'], name=op.f('fk_ladder_step_case_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_ladder_step')),
-    sa.UniqueConstraint('subject', 'step', name='uq_ladder_step_subject_step')
+    op.create_table(
+        "ladder_step",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=120), nullable=False),
+        sa.Column("step", sa.String(length=60), nullable=False),
+        sa.Column("case_id", sa.String(length=32), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["case.id"], name=op.f("fk_ladder_step_case_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ladder_step")),
+        sa.UniqueConstraint("subject", "step", name="uq_ladder_step_subject_step"),
     )
-    op.create_index(op.f('ix_ladder_step_case_id'), 'ladder_step', ['case_id'], unique=False)
-    op.create_table('notice',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('environment', sa.String(length=20), nullable=False),
-    sa.Column('about', sa.String(length=60), nullable=False),
-    sa.Column('subject_of', sa.String(length=120), nullable=False),
-    sa.Column('case_id', sa.String(length=32), nullable=True),
-    sa.Column('addressees', sa.Text(), nullable=False),
-    sa.Column('title', sa.Text(), nullable=False),
-    sa.Column('text', sa.Text(), nullable=False),
-    sa.Column('state', sa.String(length=20), nullable=False),
-    sa.Column('attempts', sa.Integer(), nullable=False),
-    sa.Column('error', sa.Text(), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('revision', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['case_id'], ['case.id'], name=op.f('fk_notice_case_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_notice'))
+    op.create_index(op.f("ix_ladder_step_case_id"), "ladder_step", ["case_id"], unique=False)
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("environment", sa.String(length=20), nullable=False),
+        sa.Column("about", sa.String(length=60), nullable=False),
+        sa.Column("subject_of", sa.String(length=120), nullable=False),
+        sa.Column("case_id", sa.String(length=32), nullable=True),
+        sa.Column("addressees", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["case.id"], name=op.f("fk_notice_case_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
     )
-    op.create_index(op.f('ix_notice_case_id'), 'notice', ['case_id'], unique=False)
-    op.create_index('ix_notice_state', 'notice', ['environment', 'state'], unique=False)
-    op.create_table('exchange',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('request_id', sa.String(length=32), nullable=False),
-    sa.Column('case_id', sa.String(length=32), nullable=False),
-    sa.Column('person', sa.String(length=200), nullable=False),
-    sa.Column('kind', sa.String(length=20), nullable=False),
-    sa.Column('addressee', sa.String(length=200), nullable=True),
-    sa.Column('text_digest', sa.String(length=64), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['case_id'], ['case.id'], name=op.f('fk_exchange_case_id')),
-    sa.ForeignKeyConstraint(['request_id'], ['gate_request.id'], name=op.f('fk_exchange_request_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_exchange'))
+    op.create_index(op.f("ix_notice_case_id"), "notice", ["case_id"], unique=False)
+    op.create_index("ix_notice_state", "notice", ["environment", "state"], unique=False)
+    op.create_table(
+        "exchange",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("request_id", sa.String(length=32), nullable=False),
+        sa.Column("case_id", sa.String(length=32), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("addressee", sa.String(length=200), nullable=True),
+        sa.Column("text_digest", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["case.id"], name=op.f("fk_exchange_case_id")),
+        sa.ForeignKeyConstraint(["request_id"], ["gate_request.id"], name=op.f("fk_exchange_request_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_exchange")),
     )
-    op.create_index(op.f('ix_exchange_case_id'), 'exchange', ['case_id'], unique=False)
-    op.create_index(op.f('ix_exchange_request_id'), 'exchange', ['request_id'], unique=False)
-    op.create_table('later_review',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('request_id', sa.String(length=32), nullable=False),
-    sa.Column('case_id', sa.String(length=32), nullable=False),
-    sa.Column('person', sa.String(length=200), nullable=False),
-    sa.Column('reason', sa.Text(), nullable=False),
-    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('state', sa.String(length=20), nullable=False),
-    sa.Column('reviewed_by', sa.String(length=200), nullable=True),
-    sa.Column('reviewed_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('finding', sa.Text(), nullable=True),
-    sa.Column('revision', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['case_id'], ['case.id'], name=op.f('fk_later_review_case_id')),
-    sa.ForeignKeyConstraint(['request_id'], ['gate_request.id'], name=op.f('fk_later_review_request_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_later_review'))
+    op.create_index(op.f("ix_exchange_case_id"), "exchange", ["case_id"], unique=False)
+    op.create_index(op.f("ix_exchange_request_id"), "exchange", ["request_id"], unique=False)
+    op.create_table(
+        "later_review",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("request_id", sa.String(length=32), nullable=False),
+        sa.Column("case_id", sa.String(length=32), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("reviewed_by", sa.String(length=200), nullable=True),
+        sa.Column("reviewed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finding", sa.Text(), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["case.id"], name=op.f("fk_later_review_case_id")),
+        sa.ForeignKeyConstraint(["request_id"], ["gate_request.id"], name=op.f("fk_later_review_request_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_later_review")),
     )
-    op.create_index(op.f('ix_later_review_case_id'), 'later_review', ['case_id'], unique=False)
-    op.add_column('decision', sa.Column('policy_route', sa.String(length=100), nullable=True))
-    op.add_column('decision', sa.Column('sample_rate', sa.Float(), nullable=True))
-    op.add_column('effect', sa.Column('undone_at', sa.DateTime(timezone=True), nullable=True))
-    op.add_column('effect', sa.Column('undone_by', sa.String(length=200), nullable=True))
-    op.add_column('effect', sa.Column('undo_reason', sa.Text(), nullable=True))
-    op.add_column('gate_request', sa.Column('stages', sa.Text(), nullable=True))
-    op.add_column('gate_request', sa.Column('barred', sa.Text(), nullable=True))
-    op.add_column('gate_request', sa.Column('assignee', sa.String(length=200), nullable=True))
-    op.add_column('gate_request', sa.Column('asked_back_at', sa.DateTime(timezone=True), nullable=True))
-    op.add_column('vote', sa.Column('person_name', sa.String(length=200), nullable=True))
-    op.add_column('vote', sa.Column('roles', sa.Text(), nullable=True))
-    op.add_column('vote', sa.Column('stage_order', sa.Integer(), nullable=True))
-    op.add_column('vote', sa.Column('on_behalf_of', sa.String(length=200), nullable=True))
-    op.add_column('workflow_run', sa.Column('company_id', sa.String(length=32), nullable=True))
-    op.add_column('workflow_version', sa.Column('origin', sa.Text(), nullable=True))
+    op.create_index(op.f("ix_later_review_case_id"), "later_review", ["case_id"], unique=False)
+    op.add_column("decision", sa.Column("policy_route", sa.String(length=100), nullable=True))
+    op.add_column("decision", sa.Column("sample_rate", sa.Float(), nullable=True))
+    op.add_column("effect", sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("effect", sa.Column("undone_by", sa.String(length=200), nullable=True))
+    op.add_column("effect", sa.Column("undo_reason", sa.Text(), nullable=True))
+    op.add_column("gate_request", sa.Column("stages", sa.Text(), nullable=True))
+    op.add_column("gate_request", sa.Column("barred", sa.Text(), nullable=True))
+    op.add_column("gate_request", sa.Column("assignee", sa.String(length=200), nullable=True))
+    op.add_column("gate_request", sa.Column("asked_back_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("vote", sa.Column("person_name", sa.String(length=200), nullable=True))
+    op.add_column("vote", sa.Column("roles", sa.Text(), nullable=True))
+    op.add_column("vote", sa.Column("stage_order", sa.Integer(), nullable=True))
+    op.add_column("vote", sa.Column("on_behalf_of", sa.String(length=200), nullable=True))
+    op.add_column("workflow_run", sa.Column("company_id", sa.String(length=32), nullable=True))
+    op.add_column("workflow_version", sa.Column("origin", sa.Text(), nullable=True))
 
 
 def downgrade() -> None:
-    op.drop_column('workflow_version', 'origin')
-    op.drop_column('workflow_run', 'company_id')
-    op.drop_column('vote', 'on_behalf_of')
-    op.drop_column('vote', 'stage_order')
-    op.drop_column('vote', 'roles')
-    op.drop_column('vote', 'person_name')
-    op.drop_column('gate_request', 'asked_back_at')
-    op.drop_column('gate_request', 'assignee')
-    op.drop_column('gate_request', 'barred')
-    op.drop_column('gate_request', 'stages')
-    op.drop_column('effect', 'undo_reason')
-    op.drop_column('effect', 'undone_by')
-    op.drop_column('effect', 'undone_at')
-    op.drop_column('decision', 'sample_rate')
-    op.drop_column('decision', 'policy_route')
-    op.drop_index(op.f('ix_later_review_case_id'), table_name='later_review')
-    op.drop_table('later_review')
-    op.drop_index(op.f('ix_exchange_request_id'), table_name='exchange')
-    op.drop_index(op.f('ix_exchange_case_id'), table_name='exchange')
-    op.drop_table('exchange')
-    op.drop_index('ix_notice_state', table_name='notice')
-    op.drop_index(op.f('ix_notice_case_id'), table_name='notice')
-    op.drop_table('notice')
-    op.drop_index(op.f('ix_ladder_step_case_id'), table_name='ladder_step')
-    op.drop_table('ladder_step')
-    op.drop_table('approval')
-    op.drop_index('ix_deployment_workflow', table_name='deployment')
-    op.drop_table('deployment')
-    op.drop_index('ix_delegation_taker', table_name='delegation')
-    op.drop_table('delegation')
+    op.drop_column("workflow_version", "origin")
+    op.drop_column("workflow_run", "company_id")
+    op.drop_column("vote", "on_behalf_of")
+    op.drop_column("vote", "stage_order")
+    op.drop_column("vote", "roles")
+    op.drop_column("vote", "person_name")
+    op.drop_column("gate_request", "asked_back_at")
+    op.drop_column("gate_request", "assignee")
+    op.drop_column("gate_request", "barred")
+    op.drop_column("gate_request", "stages")
+    op.drop_column("effect", "undo_reason")
+    op.drop_column("effect", "undone_by")
+    op.drop_column("effect", "undone_at")
+    op.drop_column("decision", "sample_rate")
+    op.drop_column("decision", "policy_route")
+    op.drop_index(op.f("ix_later_review_case_id"), table_name="later_review")
+    op.drop_table("later_review")
+    op.drop_index(op.f("ix_exchange_request_id"), table_name="exchange")
+    op.drop_index(op.f("ix_exchange_case_id"), table_name="exchange")
+    op.drop_table("exchange")
+    op.drop_index("ix_notice_state", table_name="notice")
+    op.drop_index(op.f("ix_notice_case_id"), table_name="notice")
+    op.drop_table("notice")
+    op.drop_index(op.f("ix_ladder_step_case_id"), table_name="ladder_step")
+    op.drop_table("ladder_step")
+    op.drop_table("approval")
+    op.drop_index("ix_deployment_workflow", table_name="deployment")
+    op.drop_table("deployment")
+    op.drop_index("ix_delegation_taker", table_name="delegation")
+    op.drop_table("delegation")
