@@ -20,12 +20,15 @@ from urllib.parse import unquote
 import pytest
 from interlock import errors
 from interlock.domain import agent, connector, policy, source, version
+from interlock.domain.access import parse_access
 from interlock.domain.case import CaseState
+from interlock.domain.company import COMPANY, Company
 from interlock.domain.expression import KNOWN
 from interlock.domain.quality import Expectation, Suite, parse_suite
 from interlock.provider_info import get_provider_info
 from interlock.settings_import import read_settings
 from pydantic import BaseModel
+from workflows import put_in_force
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "include" / "docs"
@@ -197,7 +200,7 @@ def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
     assert len(parse_suite(suite).expectations) == 2
     workflow, access, ecosystem = examples(GUIDE / "workflow.md", "yaml")
     assert version.Workflow.model_validate(workflow).intake.key == "number"
-    assert list(access) == ["groups"]
+    assert parse_access(access).problems() == []
     assert set(connector.parse_ecosystem(ecosystem)) == {"outbox", "helpdesk"}
     with_a_model = [said for said in examples(README, "yaml") if "payment_writer" in said]
     assert {parsed["payment_writer"].kind for parsed in map(agent.parse_agents, with_a_model)} == {"template", "model"}
@@ -329,23 +332,23 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     from interlock.engine.execution import execute_cases
     from interlock.engine.gate import open_gate
     from interlock.engine.intake import take_in_rows
-    from interlock.engine.publication import check_bundle
+    from interlock.engine.publication import problems_of
     from interlock.engine.role import Role, run_role
     from interlock.engine.session import Session, open_session
     from interlock.engine.validation import validate_cases
     from interlock.ledger.case import list_cases
-    from interlock.ledger.transaction import Actor
-    from interlock.ledger.version import publish
     from interlock.operators.runtime import wiring_of, workflow_of
 
     dag = dag_of(example)
     include = example / "include"
     wiring = wiring_of(dag)
     bundle = read_bundle(include, workflow_of(dag))
-    assert check_bundle(bundle, wiring) == []
+    company = Company(read_bundle(include, COMPANY))
+    assert company.problems() == []
+    assert problems_of(bundle, company, environment="test", wiring=wiring) == []
 
     ledger = open_ledger("sqlite")
-    publish(ledger, bundle, author=Actor("person", "ann"), reason="README's example")
+    put_in_force(ledger, include, "invoices")
 
     def session(task: str) -> Session:
         return open_session(

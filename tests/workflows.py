@@ -78,7 +78,6 @@ rules:
 default: review
 gates:
   leads: {routes: [review], voters: leads, votes: 1, release_after: 8h, sees: [Verdict, Letter]}
-autonomy: {payout: automatic}
 checks:
   - {name: no card number leaves, that: "!letter.text.matches(r'[0-9]{16}')", on_failure: stop}
   - {name: nothing is promised, that: "!letter.text.contains('promise')", on_failure: review}
@@ -140,7 +139,7 @@ connections:
 """
 
 ECOSYSTEM = """
-connectors: {payout: {kind: outbox, conn_id: payout, timeout_seconds: 1.0, undo: withdraw}}
+connectors: {payout: {kind: outbox, conn_id: payout, timeout_seconds: 1.0}}
 """
 
 SERVED = {"auto": "draft", "review": "draft"}

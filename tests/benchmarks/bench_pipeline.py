@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(PROJECT)]
+sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 
 STAGES = ("intake", "triage", "route")
 
@@ -56,14 +56,12 @@ def measure(count: int, cache: str, pipe: Any) -> None:
     """Send seconds by stage and the peak memory in MB."""
     from interlock.agents.load import load_agent
     from interlock.engine.branch import route_cases
-    from interlock.engine.bundle import read_bundle
     from interlock.engine.intake import take_in_rows
     from interlock.engine.role import Role, run_role
     from interlock.engine.session import Session, open_session
     from interlock.ledger.book import Ledger
     from interlock.ledger.migrate import migrate
-    from interlock.ledger.transaction import Actor
-    from interlock.ledger.version import publish
+    from workflows import put_in_force
 
     from include.support_triage.contracts import Ticket, Triage
 
@@ -71,7 +69,7 @@ def measure(count: int, cache: str, pipe: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", "test")
         migrate(ledger.engine)
-        publish(ledger, read_bundle(include, "support_triage"), author=Actor("person", "bench"), reason="bench")
+        put_in_force(ledger, include, "support_triage")
 
         def session(task: str) -> Session:
             return open_session(

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT)]
 
+from interlock.domain.company import Company  # noqa: E402
 from interlock.domain.version import Bundle, WorkflowVersion  # noqa: E402  # the path is made above
 from interlock.domain.wiring import WiredTask, Wiring  # noqa: E402
 from interlock.engine.bundle import read_bundle  # noqa: E402
@@ -84,6 +85,7 @@ def fill(ledger: Ledger, bundle: Bundle, count: int) -> None:
     run = start_run(
         ledger,
         version=version,
+        company=Company(),
         dag_id=NAME,
         run_id="bench",
         wiring=WIRING,

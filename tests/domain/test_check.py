@@ -42,7 +42,6 @@ def test_a_policy_that_can_work_has_no_problem():
     assert problems(wiring=None) == []
 
 
-RUNG = {"after": "2h", "to": "boss"}
 LEGAL_GATE = {"leads": {"routes": ["review"], "voters": "leads"}, "law": {"routes": ["legal"], "voters": "leads"}}
 
 
@@ -67,10 +66,6 @@ LEGAL_GATE = {"leads": {"routes": ["review"], "voters": "leads"}, "law": {"route
         (
             {"gates": {"leads": {"routes": ["review"], "voters": "leads", "votes": 3}}},
             "gate 'leads': asks for 3 votes, and there are 2 people who could give them",
-        ),
-        (
-            {"gates": {"leads": {"routes": ["review"], "voters": "leads", "ladder": {"reassign": RUNG}}}},
-            "gate 'leads': ladder.reassign.to: 'boss' is no group",
         ),
         ({"exposure": {"amount": "case.tier"}}, "exposure.amount: .* gives a string, and a double is asked for"),
         ({"exposure": {"risk": "case.teir"}}, "exposure.risk: .*Did you mean 'case.tier'?"),

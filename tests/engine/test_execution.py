@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from interlock.connectors.http import HttpTarget
+from interlock.domain.access import Identity
 from interlock.domain.case import CaseState
 from interlock.domain.connector import ConnectionFields, EffectRequest, HttpConnector, Receipt
 from interlock.engine.execution import connector_of
@@ -308,7 +309,7 @@ def test_people_can_authorise_what_policy_did_not(tmp_path: Path, ledger: Ledger
     flow.up_to("send_signed", rows("not sure"))
     assert flow.execute("send_signed") == {}
 
-    vote(ledger, "R1", person="lea", answer="approve", seen_digest=see(ledger, "R1")["digest"])
+    vote(ledger, "R1", person=Identity("lea"), answer="approve", seen_digest=see(ledger, "R1")["digest"])
 
     assert flow.execute("send_signed") == {"sent": 1}
     assert flow.states() == {"R1": "executed"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from interlock.domain.access import Identity
 from interlock.domain.case import CaseState
 from interlock.engine import act
 from interlock.engine.gate import LISTED, answer_listed, listed_cases, look, open_gate
@@ -25,7 +26,9 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
 
 
 def approve(flow: Workflow, key: str, person: str = "lea") -> dict:
-    return act.vote(flow.ledger, key, person=person, answer="approve", seen_digest=act.see(flow.ledger, key)["digest"])
+    return act.vote(
+        flow.ledger, key, person=Identity(person), answer="approve", seen_digest=act.see(flow.ledger, key)["digest"]
+    )
 
 
 def test_every_waiting_case_is_asked_about_once_however_often_the_gate_opens(flow: Workflow):
@@ -54,7 +57,7 @@ def test_votes_are_counted_case_by_case(flow: Workflow):
     act.vote(
         flow.ledger,
         "R2",
-        person="leo",
+        person=Identity("leo"),
         answer="reject",
         reason="no",
         seen_digest=act.see(flow.ledger, "R2")["digest"],
@@ -70,7 +73,7 @@ def test_an_answer_to_the_bell_counts_for_all_listed_cases_that_are_undecided(fl
     flow.gate()
     approve(flow, "R1")
 
-    assert answer_listed(flow.session("sign_off"), person="leo", answer="approve", reason=None) == 2
+    assert answer_listed(flow.session("sign_off"), person=Identity("leo"), answer="approve", reason=None) == 2
 
     assert set(flow.states().values()) == {"authorised"}
     assert sorted((row["person"], row["way"]) for row in flow.table(vote)) == [
@@ -84,7 +87,7 @@ def test_an_answer_of_somebody_who_may_not_vote_counts_for_nothing(flow: Workflo
     flow.gate()
 
     for person in ("otto", "", "LEA", "lea "):
-        assert answer_listed(flow.session("sign_off"), person=person, answer="approve", reason=None) == 0
+        assert answer_listed(flow.session("sign_off"), person=Identity(person), answer="approve", reason=None) == 0
 
     assert flow.table(vote) == []
     assert flow.table(authorisation) == []
@@ -96,10 +99,10 @@ def test_an_answer_that_is_given_twice_counts_once(tmp_path: Path, sqlite_ledger
     flow.up_to("sign_off", rows("a"))
     flow.gate()
 
-    assert answer_listed(flow.session("sign_off"), person="lea", answer="approve", reason=None) == 1
-    assert answer_listed(flow.session("sign_off"), person="lea", answer="approve", reason=None) == 0
+    assert answer_listed(flow.session("sign_off"), person=Identity("lea"), answer="approve", reason=None) == 1
+    assert answer_listed(flow.session("sign_off"), person=Identity("lea"), answer="approve", reason=None) == 0
     assert flow.states() == {"R1": "waiting"}
-    assert answer_listed(flow.session("sign_off"), person="leo", answer="approve", reason=None) == 1
+    assert answer_listed(flow.session("sign_off"), person=Identity("leo"), answer="approve", reason=None) == 1
     assert flow.states() == {"R1": "authorised"}
 
 
@@ -120,7 +123,7 @@ def test_the_listing_is_fixed_when_the_gate_first_opens(tmp_path: Path, sqlite_l
 
     assert (turn.undecided, turn.release_at) == (2, release_at)
     assert [one.business_key for one in listed_cases(flow.session("sign_off"))] == ["R1"]
-    assert answer_listed(flow.session("sign_off"), person="lea", answer="approve", reason=None) == 1
+    assert answer_listed(flow.session("sign_off"), person=Identity("lea"), answer="approve", reason=None) == 1
     assert flow.states() == {"R1": "authorised", "R2": "waiting"}
 
 
@@ -130,17 +133,17 @@ def test_an_answer_does_not_count_for_a_case_whose_draft_changed_since_it_was_li
     act.edit(
         flow.ledger,
         "R1",
-        person="lea",
+        person=Identity("lea"),
         changes={"text": "Something else"},
         seen_digest=seen["digest"],
         include=flow.include,
     )
 
-    assert answer_listed(flow.session("sign_off"), person="leo", answer="approve", reason=None) == 2
+    assert answer_listed(flow.session("sign_off"), person=Identity("leo"), answer="approve", reason=None) == 2
 
     assert flow.states() == {"R1": "waiting", "R2": "authorised", "R3": "authorised"}
     with pytest.raises(InputError, match="what you saw is no longer what would be sent"):
-        act.vote(flow.ledger, "R1", person="leo", answer="approve", seen_digest=seen["digest"])
+        act.vote(flow.ledger, "R1", person=Identity("leo"), answer="approve", seen_digest=seen["digest"])
 
 
 def test_a_late_vote_authorises_and_a_resume_run_sends(flow: Workflow):
@@ -172,7 +175,7 @@ def test_only_so_many_cases_are_listed_and_the_others_can_be_voted_on(tmp_path: 
         listing = listing_of(connection, session.run, "sign_off")
     assert listing is not None
     assert len(listing["listed"]) == LISTED
-    assert answer_listed(session, person="lea", answer="approve", reason=None) == LISTED
+    assert answer_listed(session, person=Identity("lea"), answer="approve", reason=None) == LISTED
     assert look(session).undecided == 5
 
 
@@ -224,7 +227,7 @@ def test_a_vote_and_an_answer_to_the_bell_at_the_same_instant_both_count(tmp_pat
 
     said = together(
         lambda: [approve(flow, key)["state"] for key in keys],
-        lambda: answer_listed(session, person="leo", answer="approve", reason=None),
+        lambda: answer_listed(session, person=Identity("leo"), answer="approve", reason=None),
     )
 
     assert said[1] == 40, said

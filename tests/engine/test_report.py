@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from interlock.domain.access import Identity
 from interlock.domain.case import RESTING, CaseState
 from interlock.errors import Stopped
 from interlock.ledger.book import Ledger
@@ -61,7 +62,9 @@ def test_a_case_that_people_approved_after_the_gates_end_does_not_fail_the_run(f
     from interlock.engine import act
 
     flow.up_to("report", rows("not sure"))
-    act.vote(flow.ledger, "R1", person="lea", answer="approve", seen_digest=act.see(flow.ledger, "R1")["digest"])
+    act.vote(
+        flow.ledger, "R1", person=Identity("lea"), answer="approve", seen_digest=act.see(flow.ledger, "R1")["digest"]
+    )
 
     assert flow.report()["by_state"] == {"authorised": 1}
 

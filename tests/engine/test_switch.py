@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.access import Identity
 from interlock.domain.connector import EffectRequest, Receipt
 from interlock.domain.work import Answer, Usage, Work
 from interlock.engine import act
@@ -242,8 +243,8 @@ def test_a_vote_counts_and_what_it_allows_is_not_sent(flow: Workflow):
     off(flow)
 
     seen = act.see(flow.ledger, "R1")
-    act.vote(flow.ledger, "R1", person="lea", answer="approve", seen_digest=seen["digest"])
-    assert answer_listed(session, person="leo", answer="approve", reason=None) == 1
+    act.vote(flow.ledger, "R1", person=Identity("lea"), answer="approve", seen_digest=seen["digest"])
+    assert answer_listed(session, person=Identity("leo"), answer="approve", reason=None) == 1
 
     assert sorted(row["person"] for row in flow.table(vote)) == ["lea", "leo"]
     assert flow.states() == {"R1": "authorised", "R2": "authorised"}

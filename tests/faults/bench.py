@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faults.sabotage import marks
-from interlock.engine.bundle import read_bundle
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.schema import case, effect, handoff, task_attempt, workflow_run
-from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify
-from interlock.ledger.version import publish
 from live_airflow import PROJECT, LiveAirflow
 from sqlalchemy import Table, func, select
+from workflows import put_in_force
 
 T = TypeVar("T")
 
@@ -85,12 +83,7 @@ class Bench:
     def publish(self, workflow: str) -> None:
         """Put the workflow's files in force."""
         sys.modules.pop(f"{self.include.name}.{workflow}.contracts", None)  # they may have been written anew
-        publish(
-            self.ledger,
-            read_bundle(self.include, workflow),
-            author=Actor("person", "admin"),
-            reason="a test asks for it",
-        )
+        put_in_force(self.ledger, self.include, workflow)
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         """Return all rows of a table."""

@@ -17,12 +17,13 @@ from typing import Any
 import yaml
 from interlock.agents.load import load_agent
 from interlock.connectors.load import open_connector
+from interlock.domain.access import Identity
 from interlock.domain.connector import ConnectionFields
 from interlock.domain.source import parse_source
 from interlock.domain.wiring import Wiring
 from interlock.engine import act
 from interlock.engine.branch import route_cases
-from interlock.engine.bundle import load_contracts, read_bundle
+from interlock.engine.bundle import load_contracts
 from interlock.engine.execution import connector_of, execute_cases
 from interlock.engine.gate import open_gate
 from interlock.engine.intake import take_in_rows
@@ -33,9 +34,8 @@ from interlock.engine.session import Session, open_session
 from interlock.engine.source import read_rows
 from interlock.engine.validation import validate_cases
 from interlock.ledger.book import Ledger
-from interlock.ledger.transaction import Actor
-from interlock.ledger.version import publish
 from live_airflow import PROJECT
+from workflows import put_in_force
 
 NAME = "support_triage"
 INTENTS = {
@@ -106,7 +106,7 @@ class UndisturbedRun:
             "interlock_outbox": ConnectionFields(conn_id="interlock_outbox", extra={"path": str(folder / "outbox")}),
             "interlock_helpdesk": ConnectionFields(conn_id="interlock_helpdesk", host=helpdesk),
         }
-        publish(ledger, read_bundle(include, NAME), author=Actor("person", "admin"), reason="control")
+        put_in_force(ledger, include, NAME)
 
     def session(self, task: str) -> Session:
         """Take the turn at *task*."""
@@ -145,7 +145,7 @@ class UndisturbedRun:
         waiting = sorted(key for key, state in states(self.ledger).items() if state[0] == "waiting")
         for key, answer in answers(waiting).items():
             seen = act.see(self.ledger, key)["digest"]
-            act.vote(self.ledger, key, person="alice", answer=answer, seen_digest=seen, reason="because")
+            act.vote(self.ledger, key, person=Identity("alice"), answer=answer, seen_digest=seen, reason="because")
         self.send("send_signed")
         return report_run(self.session("report"))
 

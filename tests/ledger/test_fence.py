@@ -7,6 +7,7 @@ from interlock.domain.case import CaseState
 from interlock.errors import Superseded
 from interlock.ledger.book import Ledger
 from interlock.ledger.case import move
+from interlock.ledger.company import company_in_force
 from interlock.ledger.run import find_run, start_run, unfinished_runs
 from interlock.ledger.schema import task_attempt, workflow_run
 from interlock.ledger.transaction import Actor
@@ -76,6 +77,7 @@ def test_two_tasks_that_begin_a_run_at_the_same_instant_record_it_once(flow: Wor
                 lambda task=task, turn=turn: start_run(
                     flow.ledger,
                     version=flow.version,
+                    company=company_in_force(flow.ledger),
                     dag_id=NAME,
                     run_id=f"r{turn}",
                     wiring=WIRING,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from interlock.commands.case_text import case_text
+from interlock.domain.access import Identity
 from interlock.engine import act
 from interlock.errors import InputError, UnknownName
 from interlock.ledger.anchor import take_anchor
@@ -42,7 +43,7 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
     flow.execute("send")
     flow.gate()
     seen = act.see(ledger, "R2")["digest"]
-    act.vote(ledger, "R2", person="lea", answer="reject", seen_digest=seen, reason=f"{NAME} is no customer")
+    act.vote(ledger, "R2", person=Identity("lea"), answer="reject", seen_digest=seen, reason=f"{NAME} is no customer")
     flow.report()
     assert flow.states() == {"R1": "executed", "R2": "rejected", "R3": "waiting", "R4": "dead"}
     assert verify(ledger).problems == []

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.access import Identity
 from interlock.domain.gate import GateState
 from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.book import Ledger
-from interlock.ledger.gate import cast_vote, open_requests_of, void_requests
+from interlock.ledger.company import company_at
+from interlock.ledger.gate import Answer, cast_vote, open_requests_of, void_requests
 from interlock.ledger.schema import authorisation, gate_request, vote
 from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify
@@ -24,8 +26,10 @@ def waiting(tmp_path: Path, ledger: Ledger, cases: int = 1, votes: int = 1) -> W
 
 def cast(flow: Workflow, request: dict[str, Any], person: str, answer: str = "approve", **more: Any) -> GateState:
     with flow.ledger.write(actor=Actor("person", person), chain=f"case:{request['case_id']}") as tx:
-        said = {"seen_digest": request["seen_digest"], "reason": "because", "way": "api", "next_task": "send_signed"}
-        return cast_vote(tx, request["id"], person=person, answer=answer, **{**said, **more})
+        said = {"seen_digest": request["seen_digest"], "reason": "because", "way": "api", **more}
+        given = Answer(person=Identity(person), answer=answer, **said)
+        access = company_at(tx.connection, flow.ledger).access
+        return cast_vote(tx, request["id"], given, access=access, next_task="send_signed").state
 
 
 def only_request(flow: Workflow) -> dict[str, Any]:
@@ -79,7 +83,7 @@ def test_one_rejection_rejects_and_keeps_the_reason(tmp_path: Path, ledger: Ledg
 @pytest.mark.parametrize(
     ("person", "answer", "more", "error", "match"),
     [
-        ("otto", "approve", {}, NotAuthorised, "'otto' may not vote at gate 'leads'; its voters are: lea, leo"),
+        ("otto", "approve", {}, NotAuthorised, "'otto' may not vote at gate 'leads'; it asks now: leads .lea, leo"),
         ("LEA", "approve", {}, NotAuthorised, "'LEA' may not vote"),
         ("", "approve", {}, NotAuthorised, "may not vote"),
         ("lea", "approve", {"seen_digest": "0" * 64}, InputError, "what you saw is no longer what would be sent"),

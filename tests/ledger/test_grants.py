@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from interlock.domain.access import Identity
 from interlock.engine import act
 from interlock.errors import ConfigurationError, LedgerError
 from interlock.ledger.anchor import take_anchor
@@ -97,11 +98,11 @@ def test_people_vote_edit_ask_resubmit_close_publish_and_forget_as_the_console(f
 
     seen = act.see(console, "R2")
     changed = {"text": "Dear customer, yes."}
-    act.edit(console, "R2", person="lea", changes=changed, seen_digest=seen["digest"], include=flow.include)
-    act.vote(console, "R2", person="lea", answer="approve", seen_digest=act.see(console, "R2")["digest"])
+    act.edit(console, "R2", person=Identity("lea"), changes=changed, seen_digest=seen["digest"], include=flow.include)
+    act.vote(console, "R2", person=Identity("lea"), answer="approve", seen_digest=act.see(console, "R2")["digest"])
     act.request_review(console, "R2", person="otto", reason="odd")
     seen = act.see(console, "R3")["digest"]
-    act.vote(console, "R3", person="lea", answer="reject", seen_digest=seen, reason="no")
+    act.vote(console, "R3", person=Identity("lea"), answer="reject", seen_digest=seen, reason="no")
     act.close(console, "R4", person="otto", reason="double")
     forget_case(console, "R3", person="otto", reason="asked to", key_too=True)
     take_anchor(console, actor=Actor("command", "ledger anchor"))
@@ -156,7 +157,7 @@ def test_no_role_can_take_the_trigger_away(roles: Roles, statement: str):
 def test_the_auditor_verifies_and_reads_all_but_content_and_secrets(flow: Workflow, roles: Roles):
     run_whole(flow)
     seen = act.see(roles.console, "R3")["digest"]
-    act.vote(roles.console, "R3", person="lea", answer="reject", seen_digest=seen, reason="no")
+    act.vote(roles.console, "R3", person=Identity("lea"), answer="reject", seen_digest=seen, reason="no")
 
     found = verify(roles.auditor)
     assert (found.problems, found.unread, found.payloads) == ([], True, 0)

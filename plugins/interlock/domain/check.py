@@ -36,13 +36,8 @@ def check_bundle(
     problems += _answerable(bundle)
     of_case = case_types(bundle)
     conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]
-    conditions += [(f"workflow.yaml, case_owner of {rule.owner!r}", rule.when) for rule in settings.case_owner]
-    conditions += [(f"workflow.yaml, service level {level.name!r}", level.when) for level in settings.service_levels]
     conditions += [(f"policy.yaml, sampling {sampling.name!r}", sampling.when) for sampling in policy.sampling]
     problems += _uncompiled(conditions, of_case)
-    for rule in settings.case_owner:
-        if rule.owner not in company.access.groups and rule.owner not in company.access.people:
-            problems.append(f"workflow.yaml: case owner {rule.owner!r} is neither a group nor a person of access.yaml")
     if today is not None and policy.reviewed is not None and policy.reviewed.until < today:
         problems.append(
             f"policy.yaml was reviewed on {policy.reviewed.last} and counts until {policy.reviewed.until}: go through "
@@ -116,9 +111,6 @@ def check_policy(
     for name, gate in policy.gates.items():
         for stage in gate.asked():
             problems += [f"gate {name!r}: {problem}" for problem in stage_problems(stage, groups)]
-        for step, rung in (("reassign", gate.ladder.reassign), ("escalate", gate.ladder.escalate)):
-            if rung is not None and not groups.get(rung.to):
-                problems.append(f"gate {name!r}: ladder.{step}.to: {rung.to!r} is no group, or has nobody in it")
     if wiring is not None:
         problems += _against_wiring(policy, wiring, agents)
     return problems

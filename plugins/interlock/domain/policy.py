@@ -12,9 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interlock.domain.access import DataClass
 from interlock.domain.approval import Stage
-from interlock.domain.calendar import BusinessDuration
 from interlock.domain.contract import explain
 from interlock.domain.duration import Duration
 from interlock.errors import PolicyError
@@ -44,27 +42,6 @@ class TrainingThreshold(_Frozen):
 
 Duty = Literal["triggered", "proposed", "edited"]
 """Who may not approve: who triggered the run, who wrote the policy, who edited the draft."""
-Autonomy = Literal["automatic", "with approval", "never"]
-
-
-class Rung(_Frozen):
-    """A step of a ladder that brings others in."""
-
-    after: BusinessDuration
-    to: str
-    """Group that may vote as well from then on."""
-
-
-class Ladder(_Frozen):
-    """What happens while nobody decides, each after a time in the business calendar since the gate asked."""
-
-    remind: BusinessDuration | None = None
-    """Tells those who are asked again."""
-    reassign: Rung | None = None
-    escalate: Rung | None = None
-    """Tells the workflow's contacts as well."""
-    expire: BusinessDuration | None = None
-    """The case becomes a dead letter. Never a yes."""
 
 
 class Gate(_Frozen):
@@ -83,7 +60,6 @@ class Gate(_Frozen):
     stages: tuple[Stage, ...] = ()
     """Votes that are asked for beside those of ``voters``; the company's approval matrix adds its own."""
     separation: tuple[Duty, ...] = ("triggered", "proposed", "edited")
-    ladder: Ladder = Ladder()
 
     def asked(self, *, at_least: int = 1) -> tuple[Stage, ...]:
         """Return the stages of this gate; *at_least* is a floor for the votes of its own group."""
@@ -152,15 +128,6 @@ class Reviewed(_Frozen):
         return self.last + self.every
 
 
-class Redaction(_Frozen):
-    """What leaves for a model, beyond what ``access.yaml`` lets its agent see."""
-
-    names: Literal["required", "when available"] = "when available"
-    """Finding people's names needs a language model. ``required``: without one nothing is sent."""
-    withhold: dict[str, tuple[DataClass, ...]] = Field(default_factory=dict)
-    """Agent of kind ``model`` (``*``: each) to the classes of data that it is never sent."""
-
-
 class Policy(_Frozen):
     """All that decides what may go on by itself."""
 
@@ -175,11 +142,8 @@ class Policy(_Frozen):
     runbook: dict[str, Recovery] = Field(default_factory=dict)
     stop_when: StopWhen = StopWhen()
     exposure: Exposure = Exposure()
-    autonomy: dict[str, Autonomy] = Field(default_factory=dict)
-    """Action (name of a connector) to what may happen; one that is not listed takes an approval."""
     sampling: tuple[Sampling, ...] = ()
     reviewed: Reviewed | None = None
-    redaction: Redaction = Redaction()
 
     def recovery(self, error: BaseException) -> Recovery:
         """Return the runbook's entry for the class of *error*, its nearest base, or ``default``."""
