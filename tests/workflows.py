@@ -101,41 +101,31 @@ writer:
 WORKFLOW = """
 workflow: refunds
 title: Refunds
-owner: {name: Ann, email: ann@example.com, user: ann, escalation: [{name: Zoe, email: zoe@example.com}]}
-maintainer: {name: Ben, email: ben@example.com, user: ben, escalation: [{name: Zoe, email: zoe@example.com}]}
-approver: {name: Cleo, email: cleo@example.com, user: cleo, escalation: [{name: Zoe, email: zoe@example.com}]}
+owner: {name: Ann, email: ann@example.com, escalation: [{name: Zoe, email: zoe@example.com}]}
+maintainer: {name: Ben, email: ben@example.com, escalation: [{name: Zoe, email: zoe@example.com}]}
+approver: {name: Cleo, email: cleo@example.com, escalation: [{name: Zoe, email: zoe@example.com}]}
 phase: production
 intake: {contract: Refund, key: refund_id}
 contracts: [Refund, Verdict, Letter]
 """
 
 ACCESS = """
-people:
-  lea: {name: Lea, email: lea@example.com}
-  leo: {name: Leo, email: leo@example.com}
 groups:
   leads: [lea, leo]
   others: [otto]
-  makers: [cleo, admin]
+  makers: [cleo, admin, otto]
 rights:
   deploy: [makers]
   propose: [makers]
   approve: [makers, leads]
   promote: [makers]
-  override: [leads]
-  break_glass: [leads]
   switch: [makers]
   correct: [makers, leads]
   forget: [makers]
-  read_personal: [makers, leads]
-  read_audit: [makers]
-uses:
-  refunds/judge: {roles: [reasoning], tools: ["workflows:judge"]}
-  refunds/careful_judge: {roles: [reasoning], tools: ["workflows:judge_again"]}
-  refunds/writer: {roles: [drafting]}
-  "connector:payout": {connections: [payout]}
 connections:
   payout: {environments: [test]}
+  nowhere: {environments: [test]}
+  supervised_target: {environments: [test]}
 """
 
 ECOSYSTEM = """

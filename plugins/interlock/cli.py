@@ -255,6 +255,24 @@ def _review() -> tuple[ActionCommand, ...]:
         _command("reject", "Reject it, with a reason", "review.reject", (CASE, DIGEST, REASON)),
         _command("edit", "Change the draft with --set; it is asked about again", "review.edit", (CASE, SET, DIGEST)),
         _command("request", "Pull a case that was not sent yet back to people", "review.request", (CASE, REASON)),
+        _command(
+            "delegate",
+            "Let another person vote for you until a date",
+            "delegation.give",
+            (
+                Arg(("--to",), help="Who stands in for you", required=True),
+                Arg(("--until",), help="2026-12-24, or an instant with its time zone", required=True),
+                Arg(("--reason",), help="Why", required=True),
+                OF_WORKFLOW,
+            ),
+        ),
+        _command("delegations", "List who stands in for whom", "delegation.list_", (JSON,)),
+        _command(
+            "delegation-end",
+            "End a delegation before its time",
+            "delegation.end",
+            (Arg(("id",), help="Its id, from review delegations"),),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from workflows import rows
 
 pytestmark = pytest.mark.airflow
 
+EMPTY = {"workflow": "refunds", "files": {}, "data": {}, "contracts": {}}
 BODIES = {
     "/api/cases/{name}/vote": {"answer": "approve", "digest": "0" * 64},
     "/api/cases/{name}/edit": {"changes": {}, "digest": "0" * 64},
@@ -17,7 +18,13 @@ BODIES = {
     "/api/cases/{name}/resubmit": {"changes": {}},
     "/api/cases/{name}/close": {"reason": "enough"},
     "/api/cases/{name}/forget": {"reason": "asked to"},
-    "/api/versions": {"bundle": {}, "reason": "why"},
+    "/api/versions": {"bundle": EMPTY, "reason": "why"},
+    "/api/versions/propose": {"bundle": EMPTY, "reason": "why"},
+    "/api/versions/{workflow}/{number}/approval": {"answer": "approve", "digest": "0" * 64},
+    "/api/versions/{workflow}/{number}/promotion": {"reason": "why"},
+    "/api/workflows/{workflow}/deployment": {"act": "pause", "reason": "why"},
+    "/api/delegations": {"taker": "otto", "until": "2999-01-01T00:00:00Z", "reason": "away"},
+    "/api/delegations/{name}/end": {},
     "/api/workflows/{workflow}/rollback": {"reason": "worse"},
     "/api/switches": {"kind": "workflow", "name": "refunds", "off": True, "reason": "stop"},
 }
@@ -44,9 +51,8 @@ def routes(app):
 
 
 def ask(client, method, path, key="R1", **more):
-    return client.request(
-        method, path.replace("{name}", key).replace("{workflow}", "refunds"), json=BODIES.get(path), **more
-    )
+    place = path.replace("{name}", key).replace("{workflow}", "refunds").replace("{number}", "1")
+    return client.request(method, place, json=BODIES.get(path), **more)
 
 
 def test_every_route_that_changes_something_is_tried_here(routes):

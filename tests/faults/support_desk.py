@@ -70,6 +70,8 @@ def write_project(folder: Path) -> None:
         connector["timeout_seconds"] = 1.0
     document["connectors"]["helpdesk"] |= {"path": "/effects", "look_path": "/effects/{key}"}
     ecosystem.write_text(yaml.safe_dump(document))
+    access = include / "company" / "access.yaml"
+    access.write_text(access.read_text().replace("environments: [production]", "environments: [test]"))
     policy = include / NAME / "policy.yaml"
     policy.write_text(policy.read_text().replace("backoff_seconds: 2.0", "backoff_seconds: 0.05"))
 

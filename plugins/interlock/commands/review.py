@@ -49,8 +49,9 @@ def show(args: Any) -> None:
     lines += [
         "",
         f"digest {found['digest']}",
-        f"may vote: {', '.join(found['voters'])} ({found['votes_needed']} needed)",
+        f"asked now: {found['asks_now']}",
     ]
+    lines += [told for told in (found["refused"], found["barred_from"]) if told]
     print("\n".join(lines))
 
 

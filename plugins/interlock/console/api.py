@@ -124,7 +124,7 @@ def reviews(person: Reader, ledger: Book, workflow: str | None = None, limit: in
 def review(name: str, person: Reader, ledger: Book) -> dict[str, Any]:
     """Return what people see of one case, and the digest that a vote is bound to."""
     demand(person, "GET", None, "see cases")
-    return act.see(ledger, name)
+    return act.see(ledger, name, person=person.identity)
 
 
 @router.get("/cases/{name}")

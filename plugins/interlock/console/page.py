@@ -60,7 +60,7 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
     demand(person, "GET", None, "see cases")
     history = show_case(ledger, name)
     try:
-        seen = act.see(ledger, name)
+        seen = act.see(ledger, name, person=person.identity)
     except InputError:
         return RedirectResponse(console_path(f"case/{history['case']['id']}"), status_code=303)
     current = set(history["case"]["context"].values())
@@ -150,15 +150,13 @@ def _why_not(person: Person, seen: dict[str, Any], votes: list[dict[str, Any]]) 
     """Return why *person* cannot vote on what is *seen*; empty: they can."""
     if person.id == "Anonymous":
         return "Airflow knows nobody by name here (simple_auth_manager_all_admins), so nobody can sign anything off."
-    if person.id not in seen["voters"]:
-        voters = ", ".join(seen["voters"]) or "nobody"
-        return f"You are {person.id}; at gate {seen['gate']} these people vote: {voters}."
-    if not may(person, "PUT", seen["run"]["dag_id"], gate=True):
-        return f"Your role in Airflow may look, but not answer the human tasks of {seen['run']['dag_id']}."
     mine = next((row for row in votes if row["person"] == person.id), None)
     if mine is not None:
-        left = seen["votes_needed"] - len(votes)
-        return f"You voted {mine['answer']!r}; {left} more of {seen['votes_needed']} votes are needed."
+        return f"You voted {mine['answer']!r}; asked now: {seen['asks_now']}."
+    if seen["refused"]:
+        return str(seen["refused"])
+    if not may(person, "PUT", seen["run"]["dag_id"], gate=True):
+        return f"Your role in Airflow may look, but not answer the human tasks of {seen['run']['dag_id']}."
     return ""
 
 

@@ -55,7 +55,9 @@ def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str,
                 "gate": request["gate"],
                 "opened_at": request["opened_at"],
                 "digest": request["seen_digest"],
-                "is_mine": person in request["voters"] and request["id"] not in found.voted,
+                "is_mine": person in request["voters"]
+                and person not in (request["barred"] or {})
+                and request["id"] not in found.voted,
                 "voted": found.voted.get(request["id"], ""),
                 "voters": request["voters"],
                 "message": message_of(file.payload),

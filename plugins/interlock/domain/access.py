@@ -1,5 +1,5 @@
 """
-Who may do what, as written in ``company/access.yaml``: groups of people, their rights, and what agents may use.
+Who may do what, as written in ``company/access.yaml``: groups of people, their rights, and where connections are used.
 
 Everything is denied that is not written down. Identity is Airflow's: with the simple auth manager an id is the user's
 name, with FAB it is a number. A member ``role:<name>`` of a group stands for everybody who has that role in Airflow.
@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from interlock.domain.contract import explain
-from interlock.domain.duration import Duration
 from interlock.errors import ConfigurationError, NotAuthorised
 
 Right = Literal[
@@ -22,26 +21,18 @@ Right = Literal[
     "propose",
     "approve",
     "promote",
-    "override",
-    "break_glass",
     "switch",
     "correct",
     "forget",
-    "read_personal",
-    "read_audit",
 ]
 """
 ``deploy``: deploy, pause and retire a workflow. ``propose``, ``approve``, ``promote``: a version, rollback included in
-the last. ``override``: send a case another way. ``break_glass``: sign off alone in an emergency. ``switch``: throw kill
-switches. ``correct``: resubmit and close cases. ``forget``: erase what a case says of a person. ``read_personal``: read
-what cases hold of people. ``read_audit``: read events and who did what.
+the last. ``switch``: throw kill switches. ``correct``: resubmit and close cases. ``forget``: erase what a case says of
+a person.
 """
 RIGHTS: tuple[Right, ...] = get_args(Right)
 ROLE = "role:"
-DataClass = Literal["public", "internal", "personal", "secret"]
-DATA_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 Environment = Literal["test", "staging", "production"]
-ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 
 def _none_is_empty(value: Any) -> Any:
@@ -74,47 +65,20 @@ class Identity:
         return name is not None and name in {self.id, self.name or self.id}
 
 
-class Contact(_Frozen):
-    """How a person is reached."""
-
-    name: str
-    email: str
-
-
-class Use(_Frozen):
-    """What one agent or connector may use; what is not listed is refused at run time."""
-
-    roles: Names = ()
-    """Roles that the agent may carry out; empty for a connector, whose role is execution."""
-    connections: Names = ()
-    tools: Names = ()
-    """Functions by dotted path."""
-    data: tuple[DataClass, ...] = ("public", "internal")
-    """Classes of data that it sees as they are."""
-    masked: tuple[DataClass, ...] = ()
-    """Classes that it sees with names, numbers and addresses masked."""
-
-
 class ConnectionRule(_Frozen):
-    """An Airflow connection: where it may be used, and how old its secret may be."""
+    """Where an Airflow connection may be used to carry something out."""
 
     environments: tuple[Environment, ...] = Field(min_length=1)
-    rotate_every: Duration | None = None
-    """The connection's extra says ``rotated_on``; left out, it does not age."""
 
 
 class Access(_Frozen):
     """``access.yaml``."""
 
-    people: dict[str, Contact] = Field(default_factory=dict)
-    """By id; who is not named here gets no notices."""
     groups: Annotated[dict[str, Names], BeforeValidator(_none_is_nothing)] = Field(default_factory=dict)
     rights: Annotated[dict[Right, Names], BeforeValidator(_none_is_nothing)] = Field(default_factory=dict)
     """Right to groups."""
     workflows: dict[str, dict[Right, Names]] = Field(default_factory=dict)
     """Rights that one workflow gives to others: they take the place of the company's."""
-    uses: dict[str, Use] = Field(default_factory=dict)
-    """``<workflow>/<agent>`` or ``connector:<name>`` to what it may use."""
     connections: dict[str, ConnectionRule] = Field(default_factory=dict)
 
     def is_member(self, person: Identity, group: str) -> bool:
@@ -149,6 +113,20 @@ class Access(_Frozen):
             raise NotAuthorised(
                 f"{person.id!r} does not have the right {right!r}{of}; it belongs to: {told}. Rights stand in "
                 "include/company/access.yaml and count once a version of it is in force"
+            )
+
+    def demand_connection(self, conn_id: str, *, connector: str, environment: str) -> None:
+        """
+        Let *connector* use the connection *conn_id* in *environment*.
+
+        :raises NotAuthorised: ``connections`` does not list it for that environment.
+        """
+        rule = self.connections.get(conn_id)
+        if rule is None or environment not in rule.environments:
+            where = f"it is for {', '.join(rule.environments)}" if rule is not None else "it is not listed at all"
+            raise NotAuthorised(
+                f"connector {connector!r} may not use connection {conn_id!r} in environment {environment!r}: {where}. "
+                "Connections stand in include/company/access.yaml with the environments that may use them"
             )
 
     def problems(self) -> list[str]:

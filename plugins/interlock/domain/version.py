@@ -16,7 +16,6 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interlock.domain.access import Contact
 from interlock.domain.agent import AgentDeclaration, parse_agents
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
@@ -30,13 +29,18 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Contact(_Frozen):
+    """How a person is reached."""
+
+    name: str
+    email: str
+
+
 class Person(Contact):
     """Who answers for a workflow."""
 
-    user: str | None = None
-    """Their id in Airflow; left out, they get notices and are nobody's voter."""
     escalation: tuple[Contact, ...] = ()
-    """Who is told when they do not act."""
+    """Whom to ask when they do not act."""
 
 
 class Pilot(_Frozen):

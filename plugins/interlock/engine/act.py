@@ -15,15 +15,17 @@ from typing import Any
 from sqlalchemy import select
 
 from interlock.domain.access import Identity
+from interlock.domain.approval import Progress
 from interlock.domain.canonical import digest
 from interlock.domain.case import UNSENT, CaseState
 from interlock.domain.contract import check_payload, contract_digest
+from interlock.domain.electorate import Electorate
 from interlock.domain.gate import GateState
 from interlock.engine.bundle import check_contract, load_contracts
 from interlock.engine.gate import action_after, ask_for
 from interlock.engine.validation import told
 from interlock.engine.variable import variables
-from interlock.errors import ConfigurationError, InputError
+from interlock.errors import ConfigurationError, InputError, NotAuthorised
 from interlock.ledger.authorisation import standing, withdraw
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.case import CaseFile, find_case, load_files, move, store_payload
@@ -46,10 +48,12 @@ from interlock.ledger.schema import decision as decision_table
 from interlock.ledger.transaction import Actor, Row, Transaction, new_id
 
 
-def see(ledger: Ledger, name: str) -> dict[str, Any]:
+def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[str, Any]:
     """
     Return what people are asked about the case *name*, with the digest that a vote is bound to.
 
+    :param person: who looks: then ``refused`` says why they can neither approve nor reject, and ``barred_from`` why
+        they can only reject; empty when they can.
     :raises UnknownName: there is no such case.
     :raises InputError: nobody is asked about it.
     """
@@ -62,6 +66,11 @@ def see(ledger: Ledger, name: str) -> dict[str, Any]:
         run = load_run(connection, request["run_id"])
         file = load_files(connection, [row])[0]
         ask, seen = ask_for(connection, file, run=run, task_id=request["task"])
+        votes = votes_on(connection, request["id"])
+        electorate = electorate_of(connection, ledger.clock(), request, company_at(connection, ledger).access)
+        now = electorate.progress(votes)
+        refused = _refusal(electorate, now, person, approves=False)
+        barred_from = "" if refused else _refusal(electorate, now, person, approves=True)
         drafts = load_handoffs(connection, [row["draft_id"]] if row["draft_id"] else [])
     return {
         "case_id": row["id"],
@@ -73,14 +82,26 @@ def see(ledger: Ledger, name: str) -> dict[str, Any]:
         "voters": request["voters"],
         "votes_needed": request["votes_needed"],
         "stages": [stage.model_dump(mode="json") for stage in stages_of(request)],
-        "barred": request["barred"] or {},
-        "assignee": request["assignee"],
+        "asks_now": electorate.told(now.asked),
+        "lacking": [{"stage": stage.name, "votes": number} for stage, number in now.missing],
+        "refused": refused,
+        "barred_from": barred_from,
         "opened_at": request["opened_at"].isoformat(),
         "digest": ask.seen_digest,
         "draft_contract": next((d["contract"] for d in drafts.values()), None),
         "run": {"id": run.id, "dag_id": run.dag_id, "run_id": run.run_id, "task": request["task"]},
         **seen.to_json(),
     }
+
+
+def _refusal(electorate: Electorate, now: Progress, person: Identity | None, *, approves: bool) -> str:
+    if person is None:
+        return ""
+    try:
+        electorate.admit(person, now, approves=approves)
+    except NotAuthorised as error:
+        return str(error)
+    return ""
 
 
 def vote(
@@ -133,7 +154,7 @@ def edit(
         if not asked or row["draft_id"] is None:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r} and has no draft to edit at a gate")
         request = asked[0]
-        electorate = electorate_of(tx, request, company_at(tx.connection, ledger).access)
+        electorate = electorate_of(tx.connection, tx.at, request, company_at(tx.connection, ledger).access)
         electorate.admit(person, electorate.progress(votes_on(tx.connection, request["id"])), approves=False)
         if request["seen_digest"] != seen_digest:
             raise InputError("the draft changed since you saw it: look at it again and edit anew")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from interlock.domain.case import CaseState
 from interlock.domain.routing import Decision
+from interlock.engine.restraint import Restraint
 from interlock.engine.session import GROUP, Session
 from interlock.engine.variable import threshold_of, variables
 from interlock.errors import ConfigurationError
@@ -45,15 +47,18 @@ def _route_group(
         threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
         inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
         decided.append((file, bundle.router.decide(inputs), confidence, threshold))
+    restraint = Restraint.of(session)
     with session.write() as tx:
         unchanged = {row["id"]: row for row in lock_cases(tx, [file.row for file, *_ in decided])}
+        restraint.begin(tx)
         moves = []
         here = [entry for entry in decided if entry[0].id in unchanged]
         session.count("changed_meanwhile", len(decided) - len(here))
         entries = []
         for file, decision, confidence, threshold in here:
-            served, change = _destination(session, decision)
-            entries.append((file, served, confidence, threshold))
+            held = restraint.hold_back(file, decision)
+            served, change = _destination(session, held.decision)
+            entries.append(Entry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
             session.count(served.route)
             change |= {"route": served.route, "attempt": file.row["attempt"] + 1}
             moves.append((file, change))
@@ -91,32 +96,49 @@ def _reason(decision: Decision) -> str | None:
     return None if decision.route == "auto" else decision.rule
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A decision to be recorded."""
+
+    file: CaseFile
+    decision: Decision
+    """As it is carried out."""
+    confidence: float | None = None
+    threshold: float | None = None
+    policy_route: str | None = None
+    """What the rules alone said, where the case goes to people although they let it go on."""
+    sample_rate: float | None = None
+    """The chance with which the case was drawn, or was not, for a sampled review."""
+
+
 def record_decisions(
     tx: Transaction,
     session: Session,
-    entries: list[tuple[CaseFile, Decision, float | None, float | None]],
+    entries: list[Entry],
 ) -> dict[str, str]:
     """Write decisions with their inputs; return their ids by case."""
-    digests = store_payload(tx, [(file.id, file.secret, dict(d.inputs)) for file, d, *_ in entries])
+    digests = store_payload(tx, [(e.file.id, e.file.secret, dict(e.decision.inputs)) for e in entries])
     rows = [
         {
             "id": new_id(),
-            "case_id": file.id,
+            "case_id": entry.file.id,
             "run_id": session.run.id,
             "task": session.task.task_id,
-            "attempt": file.row["attempt"] + 1,
-            "rule": decision.rule,
-            "route": decision.route,
-            "confidence": confidence,
-            "threshold": threshold,
+            "attempt": entry.file.row["attempt"] + 1,
+            "rule": entry.decision.rule,
+            "route": entry.decision.route,
+            "confidence": entry.confidence,
+            "threshold": entry.threshold,
             "version_id": session.version.id,
             "inputs_digest": inputs_digest,
-            "handoff_id": file.row["handoff_id"],
+            "handoff_id": entry.file.row["handoff_id"],
             "decided_by": f"policy:{session.version.number}",
-            "error": decision.error,
+            "error": entry.decision.error,
             "created_at": tx.at,
+            "policy_route": entry.policy_route,
+            "sample_rate": entry.sample_rate,
         }
-        for (file, decision, confidence, threshold), inputs_digest in zip(entries, digests, strict=True)
+        for entry, inputs_digest in zip(entries, digests, strict=True)
     ]
     tx.insert(
         decision_table,

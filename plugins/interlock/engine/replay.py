@@ -103,10 +103,10 @@ class _Replay:
             business_key=one.business_key,
             by=self._by(one),
             rule=one.rule,
-            route=one.route,
+            route=one.policy_route or one.route,
             error=one.error,
             confidence=one.confidence,
-            is_gated=one.route in self.gated[one.version_id],
+            is_gated=(one.policy_route or one.route) in self.gated[one.version_id],
         )
 
     def _known(self, one: PastDecision) -> dict[str, Any]:

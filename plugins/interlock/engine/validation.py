@@ -14,7 +14,7 @@ from interlock.domain.contract import Contract, contract_digest
 from interlock.domain.policy import Check
 from interlock.domain.routing import Decision
 from interlock.domain.wiring import WiredTask
-from interlock.engine.branch import record_decisions
+from interlock.engine.branch import Entry, record_decisions
 from interlock.engine.session import GROUP, Session
 from interlock.engine.variable import variables
 from interlock.errors import ConfigurationError
@@ -75,7 +75,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
     ]
     there = handoffs_there(tx.connection, maker, {m.file.id: maker.key(m.input_digest) for m in made})
     written = there | write_handoffs(tx, session.run, maker, [m for m in made if m.file.id not in there])
-    overruled: list[tuple[CaseFile, Decision, float | None, float | None]] = []
+    overruled: list[Entry] = []
     moves: dict[str, dict[str, Any]] = {}
     grants: dict[str, list[tuple[str, str, str]]] = {}
     for file in files:
@@ -83,7 +83,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
         change["context"] = {**file.row["context"], Validation.__name__: written[file.id]["id"]}
         moves[file.id] = change
         if decision is not None:
-            overruled.append((file, decision, None, None))
+            overruled.append(Entry(file, decision))
         if grant is not None:
             grants.setdefault(grant[0], []).append((file.id, *grant[1:]))
     for case_id, decision_id in record_decisions(tx, session, overruled).items():

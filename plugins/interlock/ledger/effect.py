@@ -91,9 +91,6 @@ def claim(
                 "receipt": None,
                 "intended_at": tx.at,
                 "committed_at": None,
-                "undone_at": None,
-                "undone_by": None,
-                "undo_reason": None,
                 "revision": 1,
                 **hold,
             }

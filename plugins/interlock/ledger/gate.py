@@ -28,9 +28,6 @@ from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import case, gate_listing, gate_request, vote
 from interlock.ledger.transaction import Row, Transaction, new_id
 
-BREAK_GLASS = "break_glass"
-"""The way of a vote that needs no others, in an emergency."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
@@ -138,7 +135,7 @@ class Answer:
     seen_digest: str
     """Of what the person saw."""
     way: str
-    """How it came in: ``api``, ``required_actions``, ``break_glass``."""
+    """How it came in: ``api``, ``required_actions``."""
     reason: str | None = None
 
 
@@ -161,17 +158,14 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     if given.answer == "reject" and not (given.reason or "").strip():
         raise InputError("a rejection needs a reason: say why")
     earlier = votes_on(tx.connection, request_id)
-    electorate = electorate_of(tx, request, access)
+    electorate = electorate_of(tx.connection, tx.at, request, access)
     before = electorate.progress(earlier)
     mine = next((ballot for ballot in earlier if ballot["person"] == given.person.id), None)
     if mine is not None and mine["answer"] == given.answer:
         return before
     if mine is not None:
         raise NotAuthorised(f"{given.person.id!r} has voted {mine['answer']!r} on this already; a vote is not changed")
-    if given.way == BREAK_GLASS:
-        giver = None
-    else:
-        giver = electorate.admit(given.person, before, approves=given.answer == "approve")
+    giver = electorate.admit(given.person, before, approves=given.answer == "approve")
     ballot = {
         "id": new_id(),
         "request_id": request_id,
@@ -190,8 +184,6 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     facts = {"answer": given.answer, "way": given.way, "order": before.order, "on_behalf_of": giver}
     tx.insert(vote, [ballot], kind="gate.vote", facts=lambda r: facts)
     after = electorate.progress([*earlier, ballot])
-    if given.way == BREAK_GLASS and after.state is GateState.OPEN:
-        after = Progress(GateState.APPROVED, after.order)
     if after.state is not GateState.OPEN:
         _carry_out(tx, row, request, after.state, given.reason, next_task)
     return after
@@ -208,15 +200,15 @@ def lock_request(tx: Transaction, request_id: str) -> tuple[Row, Row]:
     return row, as_dict(tx.connection.execute(select(gate_request).where(asked).with_for_update()).one())
 
 
-def electorate_of(tx: Transaction, request: Row, access: Access) -> Electorate:
-    """Return who may vote on *request* now, stand-ins included."""
-    workflow = tx.connection.execute(select(case.c.workflow).where(case.c.id == request["case_id"])).scalar_one()
+def electorate_of(connection: Connection, at: datetime, request: Row, access: Access) -> Electorate:
+    """Return who may vote on *request* at an instant, stand-ins included."""
+    workflow = connection.execute(select(case.c.workflow).where(case.c.id == request["case_id"])).scalar_one()
     return Electorate(
         gate=request["gate"],
         stages=stages_of(request),
         access=access,
         barred=Barred(dict(request["barred"] or {})),
-        stand_ins=stand_ins(tx.connection, tx.at, workflow=workflow, case_id=request["case_id"]),
+        stand_ins=stand_ins(connection, at, workflow=workflow, case_id=request["case_id"]),
     )
 
 

@@ -40,6 +40,8 @@ class PastDecision:
     decided_by: str
     error: str | None
     created_at: datetime
+    policy_route: str | None
+    """What the rules alone said, where the case went to people although they let it go on."""
     inputs: Mapping[str, Any] | None
     """What the rules read; None: it was forgotten."""
 
@@ -93,6 +95,7 @@ def past_decisions(connection: Connection, ledger: Ledger, workflow: str, *, las
             c.decided_by,
             c.error,
             c.created_at,
+            c.policy_route,
             payload.c.body,
         )
         .join(payload, and_(payload.c.case_id == c.case_id, payload.c.digest == c.inputs_digest), isouter=True)

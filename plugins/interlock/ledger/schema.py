@@ -288,8 +288,6 @@ gate_request = Table(
     Column("decided_at", UtcDateTime),
     Column("stages", Json),
     Column("barred", Json),
-    Column("assignee", String(200)),
-    Column("asked_back_at", UtcDateTime),
     _revision(),
     Index("ix_gate_request_place", "run_id", "task", "state"),
     Index("ix_gate_request_state", "state"),
@@ -313,67 +311,6 @@ vote = Table(
     Column("stage_order", Integer),
     Column("on_behalf_of", String(200)),
     UniqueConstraint("request_id", "person", name="uq_vote_request_person"),
-)
-
-exchange = Table(
-    "exchange",
-    metadata,
-    _id(),
-    Column("request_id", ForeignKey("gate_request.id"), nullable=False, index=True),
-    _case_id(index=True),
-    Column("person", String(200), nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("addressee", String(200)),
-    _digest("text_digest"),
-    Column("created_at", UtcDateTime, nullable=False),
-)
-
-later_review = Table(
-    "later_review",
-    metadata,
-    _id(),
-    Column("request_id", ForeignKey("gate_request.id"), nullable=False),
-    _case_id(index=True),
-    Column("person", String(200), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("due_at", UtcDateTime, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("reviewed_by", String(200)),
-    Column("reviewed_at", UtcDateTime),
-    Column("finding", Text),
-    _revision(),
-)
-
-ladder_step = Table(
-    "ladder_step",
-    metadata,
-    _id(),
-    Column("subject", String(120), nullable=False),
-    Column("step", String(60), nullable=False),
-    Column("case_id", ForeignKey("case.id"), index=True),
-    Column("detail", Json, nullable=False),
-    Column("taken_at", UtcDateTime, nullable=False),
-    UniqueConstraint("subject", "step", name="uq_ladder_step_subject_step"),
-)
-
-notice = Table(
-    "notice",
-    metadata,
-    _id(),
-    Column("environment", String(20), nullable=False),
-    Column("about", String(60), nullable=False),
-    Column("subject_of", String(120), nullable=False),
-    Column("case_id", ForeignKey("case.id"), index=True),
-    Column("addressees", Json, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("error", Text),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("sent_at", UtcDateTime),
-    _revision(),
-    Index("ix_notice_state", "environment", "state"),
 )
 
 gate_listing = Table(
@@ -405,9 +342,6 @@ effect = Table(
     Column("receipt", Json),
     Column("intended_at", UtcDateTime, nullable=False),
     Column("committed_at", UtcDateTime),
-    Column("undone_at", UtcDateTime),
-    Column("undone_by", String(200)),
-    Column("undo_reason", Text),
     _revision(),
 )
 
@@ -520,9 +454,7 @@ WRITTEN_BY_PEOPLE: dict[str, tuple[str, ...]] = {
     approval.name: ("reason",),
     delegation.name: ("reason",),
     deployment.name: ("reason",),
-    effect.name: ("undo_reason",),
     kill_switch.name: ("off_reason", "on_reason"),
-    later_review.name: ("reason", "finding"),
     vote.name: ("reason",),
     workflow_version.name: ("reason",),
 }
@@ -541,10 +473,6 @@ STATE_TABLES: tuple[Table, ...] = (
     authorisation,
     gate_request,
     vote,
-    exchange,
-    later_review,
-    ladder_step,
-    notice,
     gate_listing,
     effect,
     usage,

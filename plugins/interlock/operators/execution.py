@@ -43,7 +43,11 @@ class ExecutionOperator(AgentRoleOperator):
         from interlock.engine.execution import connector_of, execute_cases
         from interlock.hooks.connector import open_connector_from_airflow
 
-        connector = open_connector_from_airflow(self.connector, connector_of(session, self.connector))
+        declaration = connector_of(session, self.connector)
+        session.company.access.demand_connection(
+            declaration.conn_id, connector=self.connector, environment=session.run.environment
+        )
+        connector = open_connector_from_airflow(self.connector, declaration)
         try:
             return execute_cases(session, connector)
         finally:
