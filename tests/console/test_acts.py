@@ -37,6 +37,7 @@ def test_an_approved_case_is_sent_as_it_was_seen(parked, client):
     assert said.json() == {
         "case": "R1",
         "state": "approved",
+        "lacking": [],
         "gate": {"dag_id": NAME, "run_id": "r1", "task_id": "sign_off"},
         "gate_is_done": False,
     }
@@ -114,7 +115,10 @@ def test_an_edit_changes_what_is_asked_about_and_old_votes_do_not_fit_it(parked,
     assert cast(client("leo"), "R1", digest=before["digest"]).status_code == 409
     after = lea.get("/api/reviews/R1").json()
     assert after["execute"] == {**before["execute"], "text": "Dear customer, no."}
-    assert cast(lea, "R1").status_code == 200
+    refused = cast(lea, "R1")
+    assert (refused.status_code, parked.states()["R1"]) == (403, "waiting")
+    assert "'lea' edited the draft and may not approve it at gate 'leads'" in refused.json()["detail"]
+    assert cast(client("leo"), "R1").status_code == 200
     parked.execute("send_signed")
     assert json.loads(parked.sent()[0].read_text())["payload"]["text"] == "Dear customer, no."
 

@@ -81,8 +81,8 @@ def test_the_queue_is_narrowed_by_route_and_gate(parked, client):
 
 def test_the_buttons_of_a_review_are_off_with_the_reason(parked, client):
     for person, why in (
-        ("otto", "at gate leads these people vote: lea, leo"),
-        ("vera", "You are vera"),
+        ("otto", "'otto' may not vote at gate 'leads'; it asks now: leads (lea, leo)"),
+        ("vera", "'vera' may not vote at gate 'leads'"),
     ):
         page = client(person).get("/review/R1")
 

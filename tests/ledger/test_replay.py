@@ -205,12 +205,14 @@ def test_a_decision_that_the_branch_held_back_is_reproduced(tmp_path: Path, sqli
     flow = Workflow(tmp_path, sqlite_ledger)
     flow.wiring = rewired(route={"branches": {"review": "draft"}})
     flow.version = flow.publish()
+    from interlock.ledger.company import company_in_force
     from interlock.ledger.run import start_run
     from interlock.ledger.transaction import Actor
 
     start_run(
         sqlite_ledger,
         version=flow.version,
+        company=company_in_force(sqlite_ledger),
         dag_id=NAME,
         run_id="r1",
         wiring=flow.wiring,
