@@ -21,6 +21,8 @@ import pytest
 from interlock import errors
 from interlock.domain import agent, connector, policy, source, version
 from interlock.domain.access import parse_access
+from interlock.domain.approval import parse_approvals
+from interlock.domain.calendar import parse_calendar
 from interlock.domain.case import CaseState
 from interlock.domain.company import COMPANY, Company
 from interlock.domain.expression import KNOWN
@@ -198,9 +200,12 @@ def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
     assert policy.parse_policy(said).threshold == policy.TrainingThreshold(training_error=0.035)
     [suite] = examples(GUIDE / "expectations.md", "yaml")
     assert len(parse_suite(suite).expectations) == 2
-    workflow, access, ecosystem = examples(GUIDE / "workflow.md", "yaml")
+    workflow, access, approvals, calendar, ecosystem = examples(GUIDE / "workflow.md", "yaml")
     assert version.Workflow.model_validate(workflow).intake.key == "number"
+    groups = parse_access(access).groups
     assert parse_access(access).problems() == []
+    assert parse_approvals(approvals).problems(groups) == []
+    assert parse_calendar(calendar).time_zone == "Europe/London"
     assert set(connector.parse_ecosystem(ecosystem)) == {"outbox", "helpdesk"}
     with_a_model = [said for said in examples(README, "yaml") if "payment_writer" in said]
     assert {parsed["payment_writer"].kind for parsed in map(agent.parse_agents, with_a_model)} == {"template", "model"}

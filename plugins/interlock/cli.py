@@ -268,7 +268,7 @@ def _review() -> tuple[ActionCommand, ...]:
         ),
         _command("delegations", "List who stands in for whom", "delegation.list_", (JSON,)),
         _command(
-            "delegation-end",
+            "undelegate",
             "End a delegation before its time",
             "delegation.end",
             (Arg(("id",), help="Its id, from review delegations"),),

@@ -7,10 +7,10 @@ from interlock.engine.intake import take_up
 from interlock.engine.source import SourceRow
 from interlock.errors import ConfigurationError, ContractChanged, NotDeployed, SourceError
 from interlock.ledger.book import Ledger
-from interlock.ledger.deployment import set_deployment
 from interlock.ledger.schema import label, payload
 from interlock.ledger.transaction import Actor
-from workflows import CONTRACTS, NAME, WORKFLOW, Workflow, rows
+from interlock.ledger.version import publish
+from workflows import CONTRACTS, WORKFLOW, Workflow, rows
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ def test_a_resume_run_takes_up_what_waits_where_it_stands(flow: Workflow):
 def test_without_a_published_version_no_run_begins(flow: Workflow):
     flow.ledger = Ledger(flow.ledger.engine, "production")
 
-    with pytest.raises(NotDeployed, match="workflow 'refunds' was never deployed in environment 'production'"):
-        flow.intake(rows("a"))
-    set_deployment(flow.ledger, NAME, "deployed", actor=Actor("person", "cleo"), reason="too early")
     with pytest.raises(ConfigurationError, match="no version of workflow 'refunds' is in force"):
+        flow.intake(rows("a"))
+    publish(flow.ledger, flow.version.bundle, author=Actor("person", "cleo"), reason="a test")
+    with pytest.raises(NotDeployed, match="workflow 'refunds' was never deployed in environment 'production'"):
         flow.intake(rows("a"))

@@ -198,7 +198,7 @@ def test_a_company_version_that_locks_everybody_out_is_refused(flow: Workflow):
 def test_a_company_version_under_which_a_workflow_could_not_work_is_refused(flow: Workflow):
     flow.write("../company/access.yaml", ACCESS.replace("leads", "chiefs"))
 
-    with pytest.raises(PolicyError, match="could no longer work: gate 'leads': 'leads' is no group of access.yaml"):
+    with pytest.raises(PolicyError, match=r"could no longer work: gate 'leads': 'leads' is no group of access.yaml"):
         proposed(flow, name=COMPANY)
 
 

@@ -19,7 +19,7 @@ def give(args: Any) -> None:
     where = f" in {answer['workflow']}" if answer["workflow"] else ""
     print(
         f"{answer['taker']} votes for {answer['giver']}{where} until {answer['until']}. To end it before: airflow "
-        f"interlock review delegation-end {answer['id'][:8]}"
+        f"interlock review undelegate {answer['id'][:8]}"
     )
 
 

@@ -157,11 +157,11 @@ def open_session(
     """
     run = find_run(ledger, dag_id, run_id)
     if run is None:
+        version = in_force(ledger, workflow)
         with ledger.read() as connection:
             refuse_unless_deployed(connection, ledger.environment, workflow)
             refuse_if_off(connection, ledger.environment, [("workflow", workflow)], workflow=workflow)
             company = company_at(connection, ledger)
-        version = in_force(ledger, workflow)
         check_against_dag(version, company, wiring)
         run = start_run(
             ledger,

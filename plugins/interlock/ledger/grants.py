@@ -13,9 +13,12 @@ from sqlalchemy import Table
 from interlock.errors import ConfigurationError
 from interlock.ledger.schema import (
     anchor,
+    approval,
     audit_chain,
     case_secret,
     decision,
+    delegation,
+    deployment,
     kill_switch,
     label,
     metadata,
@@ -26,7 +29,17 @@ from interlock.ledger.schema import (
     workflow_version,
 )
 
-DECIDED = frozenset({workflow_version.name, version_in_force.name, kill_switch.name, anchor.name})
+DECIDED = frozenset(
+    {
+        workflow_version.name,
+        approval.name,
+        version_in_force.name,
+        deployment.name,
+        delegation.name,
+        kill_switch.name,
+        anchor.name,
+    }
+)
 """Written by people through the console alone; no task publishes, or lifts a stop."""
 
 COUNTED = frozenset({audit_chain.name, task_attempt.name})
