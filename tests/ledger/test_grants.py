@@ -99,7 +99,7 @@ def test_people_vote_edit_ask_resubmit_close_publish_and_forget_as_the_console(f
     seen = act.see(console, "R2")
     changed = {"text": "Dear customer, yes."}
     act.edit(console, "R2", person=Identity("lea"), changes=changed, seen_digest=seen["digest"], include=flow.include)
-    act.vote(console, "R2", person=Identity("lea"), answer="approve", seen_digest=act.see(console, "R2")["digest"])
+    act.vote(console, "R2", person=Identity("leo"), answer="approve", seen_digest=act.see(console, "R2")["digest"])
     act.request_review(console, "R2", person="otto", reason="odd")
     seen = act.see(console, "R3")["digest"]
     act.vote(console, "R3", person=Identity("lea"), answer="reject", seen_digest=seen, reason="no")
@@ -121,7 +121,15 @@ def test_a_worker_publishes_nothing_and_forgets_nobody(flow: Workflow, roles: Ro
 
     with pytest.raises(LedgerError, match="permission denied for table payload"):
         forget_case(roles.worker, closed, person="x", reason="y")
-    for table in ("workflow_version", "version_in_force", "kill_switch", "anchor"):
+    for table in (
+        "workflow_version",
+        "approval",
+        "version_in_force",
+        "deployment",
+        "delegation",
+        "kill_switch",
+        "anchor",
+    ):
         assert "permission denied" in denied(roles.worker, f"INSERT INTO {table} SELECT * FROM {table}")
     for table in metadata.tables:
         assert "permission denied" in denied(roles.worker, f'DELETE FROM "{table}"')
