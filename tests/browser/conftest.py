@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.company import COMPANY
 from interlock.engine.bundle import read_bundle
 from interlock.ledger.book import Ledger
 from live_airflow import PROJECT, live_airflow
@@ -61,8 +62,11 @@ def triage(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "AIRFLOW__INTERLOCK__CACHE_PATH": str(folder / "cache"),
         },
     ) as airflow:
-        bundle = read_bundle(include, DAG).to_json()
-        airflow.client.call("POST", "/interlock/api/versions", {"bundle": bundle, "reason": "a test asks for it"})
+        why = {"reason": "a test asks for it"}
+        for name in (COMPANY, DAG):
+            bundle = read_bundle(include, name).to_json()
+            airflow.client.call("POST", "/interlock/api/versions", {"bundle": bundle, **why})
+        airflow.client.call("POST", f"/interlock/api/workflows/{DAG}/deployment", {"act": "deploy", **why})
         url = (airflow.home / "ledger_url").read_text(encoding="utf-8").strip()
         yield Triage(airflow, Ledger.open(url, "test"), folder)
 

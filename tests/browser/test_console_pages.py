@@ -86,8 +86,9 @@ def test_the_way_through_the_console(triage, run, open_page):
     assert "Dear customer," in frame.locator("section.draft").inner_text()
 
     # Who edited it cannot approve it: another of the voters must.
-    frame.get_by_role("button", name="Approve").click()
-    frame.get_by_text("'alice' edited the draft and may not approve it").first.wait_for()
+    frame.get_by_text("'alice' edited the draft and may not approve it").wait_for()
+    assert frame.get_by_role("button", name="Approve").is_disabled()
+    assert frame.get_by_role("button", name="Reject …").is_enabled()
     bob = triage.airflow.as_person("bob")
     seen = bob.call("GET", "/interlock/api/reviews/B-03")
     bob.call("POST", "/interlock/api/cases/B-03/vote", {"answer": "approve", "digest": seen["digest"]})
@@ -122,7 +123,10 @@ def test_the_way_through_the_console(triage, run, open_page):
 def test_who_is_no_voter_sees_why_the_buttons_are_off(triage, open_page):
     triage.parked_run("looked_at", [a_ticket("C-01", "A refund, please. I want my money back")])
 
-    for person, why in (("vera", "You are vera"), ("admin", "these people vote: alice, bob")):
+    for person, why in (
+        ("vera", "'vera' may not vote at gate 'support_lead'"),
+        ("admin", "it asks now: support_leads (alice, bob)"),
+    ):
         frame = console(open_page(person))
         frame.get_by_role("link", name="C-01").click()
         frame.get_by_text(why).first.wait_for()
