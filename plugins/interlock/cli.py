@@ -51,6 +51,14 @@ def get_commands() -> list[CLICommand]:
                 GroupCommand(
                     name="workflow", help="Whether a workflow runs in this environment", subcommands=_workflow()
                 ),
+                GroupCommand(
+                    name="access",
+                    help="Who can do what",
+                    subcommands=(
+                        _command("matrix", "Print who can do what, from what is in force", "people.matrix", (JSON,)),
+                    ),
+                ),
+                _command("owners", "Print who answers for which workflow", "people.owners", (JSON,)),
                 GroupCommand(name="switch", help="Stop work at once, and let it go on", subcommands=_switch()),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),

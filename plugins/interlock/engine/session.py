@@ -178,15 +178,13 @@ def open_session(
         raise ConfigurationError(
             f"task {task_id!r} was not part of Dag {dag_id!r} when the run began. Start a new run for the changed Dag"
         )
+    log = log or logging.getLogger("interlock")
+    reviewed = run.version.bundle.policy.reviewed
+    if reviewed is not None and reviewed.until < ledger.clock().date():
+        told = "the policy of %s is past its review: gone through on %s, due by %s"
+        log.warning(told, workflow, reviewed.last, reviewed.until)
     attempt = begin_attempt(ledger, run, task_id)
-    return Session(
-        ledger,
-        run,
-        run.wiring.tasks[task_id],
-        attempt,
-        include,
-        log or logging.getLogger("interlock"),
-    )
+    return Session(ledger, run, run.wiring.tasks[task_id], attempt, include, log)
 
 
 def check_against_dag(version: WorkflowVersion, company: Company, wiring: Wiring) -> None:

@@ -284,16 +284,16 @@ def version_numbered(ledger: Ledger, workflow: str, number: int) -> WorkflowVers
         return _version(as_dict(row))
 
 
+def versions_in_force(ledger: Ledger) -> list[WorkflowVersion]:
+    """Return the version of each workflow that is in force in the ledger's environment, by name."""
+    with ledger.read() as connection:
+        return _all_in_force(connection, ledger)
+
+
 def versions_at_work(ledger: Ledger) -> list[WorkflowVersion]:
     """Return the versions in force in the ledger's environment, and those that runs pinned which have not ended."""
     with ledger.read() as connection:
-        workflows = connection.execute(
-            select(version_in_force.c.workflow)
-            .where(version_in_force.c.environment == ledger.environment, version_in_force.c.workflow != COMPANY)
-            .distinct()
-        ).scalars()
-        found = [find_in_force(connection, ledger.environment, name, ledger.clock()) for name in list(workflows)]
-        at_work = {version.id: version for version in found if version is not None}
+        at_work = {version.id: version for version in _all_in_force(connection, ledger)}
         pinned = connection.execute(
             select(workflow_run.c.version_id)
             .where(workflow_run.c.environment == ledger.environment, workflow_run.c.ended_at.is_(None))
@@ -303,6 +303,17 @@ def versions_at_work(ledger: Ledger) -> list[WorkflowVersion]:
             if version_id not in at_work:
                 at_work[version_id] = load_version(connection, version_id)
         return list(at_work.values())
+
+
+def _all_in_force(connection: Connection, ledger: Ledger) -> list[WorkflowVersion]:
+    names = connection.execute(
+        select(version_in_force.c.workflow)
+        .where(version_in_force.c.environment == ledger.environment, version_in_force.c.workflow != COMPANY)
+        .distinct()
+        .order_by(version_in_force.c.workflow)
+    ).scalars()
+    found = [find_in_force(connection, ledger.environment, name, ledger.clock()) for name in list(names)]
+    return [version for version in found if version is not None]
 
 
 def _none_in_force(ledger: Ledger, workflow: str) -> ConfigurationError:
