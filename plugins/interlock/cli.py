@@ -143,6 +143,26 @@ def _policy() -> tuple[ActionCommand, ...]:
             ),
         ),
         _command(
+            "export",
+            "Write a version that is or was in force, signed, for another environment's ledger",
+            "policy.export",
+            (
+                SUBJECT,
+                Arg(("--number",), help="Number of the version; left out: the one in force", type=int),
+                Arg(("--file",), help="A new file for it; left out: print it"),
+            ),
+        ),
+        _command(
+            "import",
+            "Propose a version that was exported in the environment before this one",
+            "policy.import_",
+            (
+                Arg(("file",), help="The file"),
+                Arg(("--reason",), help="Why", default="brought over from the environment before"),
+            ),
+        ),
+        _command("key", "Print a new key pair that exported versions are signed with", "policy.key"),
+        _command(
             "show",
             "Print the policy in force",
             "policy.show",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -146,6 +147,54 @@ def promote(args: Any) -> None:
     print(
         f"version {answer['number']} of {answer['workflow']} is in force in {answer['environment']} from "
         f"{answer['since']} on; digest {answer['digest'][:12]}, by {answer['set_by']}"
+    )
+
+
+@command
+def export(args: Any) -> None:
+    """Write a version, signed, for another ledger."""
+    query = f"?number={args.number}" if args.number is not None else ""
+    document = call("POST", f"/versions/{quote(args.workflow, safe='')}/export{query}")
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    if args.file is None:
+        print(text)
+        return
+    with Path(args.file).open("x", encoding="utf-8") as stream:
+        stream.write(text + "\n")
+    print(
+        f"version {document['number']} of {document['workflow']} as it was in force in {document['environment']} is in "
+        f"{args.file}; digest {document['digest'][:12]}, key {document['key']}"
+    )
+
+
+@command
+def import_(args: Any) -> None:
+    """Propose a version that was exported elsewhere."""
+    path = Path(args.file)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{args.file!r} cannot be read as an exported version: {error}") from None
+    answer = call("POST", "/versions/import", {"document": document, "reason": args.reason})
+    origin = answer["origin"]
+    what = "is proposed" if answer["is_new"] else "is there already"
+    print(
+        f"version {origin['number']} of {answer['workflow']} in {origin['environment']} {what} in "
+        f"{answer['environment']} as version {answer['number']}; digest {answer['digest'][:12]}, by {answer['author']}"
+    )
+
+
+@command
+def key(args: Any) -> None:
+    """Print a new key pair for exported versions."""
+    from interlock.engine.travel import new_key
+
+    private, public = new_key()
+    print(
+        "Where versions are exported, the private half is the password of a connection:\n"
+        f"  airflow connections add interlock_signing --conn-type generic --conn-password {private}\n"
+        "Where they arrive, the public half stands in company/approvals.yaml, under the environment they come from:\n"
+        f"  trusted_keys: {{test: {public}}}"
     )
 
 

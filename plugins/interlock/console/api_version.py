@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from interlock.console.api import Book
-from interlock.console.identity import Actor, Reader, demand, may
+from interlock.console.identity import Actor, Reader, demand, demand_right, may
 from interlock.engine import publication
 from interlock.engine.deployment import change_deployment, list_deployments
 
@@ -44,6 +44,14 @@ class Promotion(_Body):
     reason: str
     since: AwareDatetime | None = None
     """Left out: now."""
+    wiring: dict[str, Any] | None = None
+
+
+class Arrival(_Body):
+    """A version that was exported elsewhere."""
+
+    document: dict[str, Any]
+    reason: str
     wiring: dict[str, Any] | None = None
 
 
@@ -114,6 +122,24 @@ def promote(workflow: str, number: int, body: Promotion, person: Actor, ledger: 
         since=body.since,
         wiring=body.wiring,
     )
+
+
+@router.post("/versions/import")
+def take_in(body: Arrival, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Propose a version that was exported elsewhere."""
+    from interlock.engine.travel import import_version
+
+    return import_version(ledger, body.document, person=person.identity, reason=body.reason, wiring=body.wiring)
+
+
+@router.post("/versions/{workflow}/export")
+def export(workflow: str, person: Actor, ledger: Book, number: int | None = None) -> dict[str, Any]:
+    """Return a version that is or was in force, signed."""
+    from interlock.engine.travel import export_version
+    from interlock.hooks.signing import signing_key
+
+    demand_right(person, ledger, "propose", workflow)
+    return export_version(ledger, workflow, number, person=person.identity, private_key=signing_key())
 
 
 @router.post("/workflows/{workflow}/rollback")

@@ -65,7 +65,7 @@ def propose(
     """
     bundle = Bundle.from_json(document)
     company = _demand(ledger, person, "propose", bundle.workflow)
-    _refuse_problems(ledger, bundle, company, wiring)
+    check_proposal(ledger, bundle, company, wiring)
     version, is_new = record_proposal(ledger, bundle, actor=Actor("person", person.id), reason=reason)
     return {**_told(version), "is_new": is_new, "lacks": state_of(ledger, bundle.workflow, version.number)["lacks"]}
 
@@ -156,7 +156,7 @@ def promote(
                 f"version {version.number} of {workflow!r} lacks approvals in {ledger.environment!r}: "
                 + "; ".join(_lacking(now, company))
             )
-        _refuse_problems(ledger, version.bundle, company, wiring)
+        check_proposal(ledger, version.bundle, company, wiring)
         at = put_in_force(proposal.tx, version, facts={"number": version.number, "reason": reason}, since=since)
         return {**_told(version), "since": at.isoformat(), "set_by": str(proposal.tx.actor)}
 
@@ -298,7 +298,12 @@ def _demand(ledger: Ledger, person: Identity, right: Right, workflow: str) -> Co
     return company
 
 
-def _refuse_problems(ledger: Ledger, bundle: Bundle, company: Company, wiring: Mapping[str, Any] | None) -> None:
+def check_proposal(ledger: Ledger, bundle: Bundle, company: Company, wiring: Mapping[str, Any] | None) -> None:
+    """
+    Let *bundle* become a version.
+
+    :raises PolicyError: it cannot work, or a workflow in force could not work under it.
+    """
     parsed = Wiring.from_json(wiring) if wiring is not None else None
     told = problems_of(bundle, company, environment=ledger.environment, wiring=parsed, today=ledger.clock())
     if bundle.workflow == COMPANY and not told:
