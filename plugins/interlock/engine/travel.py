@@ -1,9 +1,9 @@
 """
 Versions that travel between ledgers: signed where they were in force, proposed where they arrive.
 
-The signature (Ed25519) is over the canonical JSON of all that travels, so a byte that changed on the way is found. Whose
-signatures count is written in the ``approvals.yaml`` of the environment that takes a version in; a version comes from
-the environment before, where it must have been in force: test, staging, production.
+The signature (Ed25519) is over the canonical JSON of all that travels, so a byte that changed on the way is found.
+Whose signatures count is written in the ``approvals.yaml`` of the environment that takes a version in; a version comes
+from the environment before, where it must have been in force: test, staging, production.
 """
 
 from __future__ import annotations
