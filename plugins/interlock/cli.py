@@ -260,6 +260,7 @@ def _cases() -> tuple[ActionCommand, ...]:
                     action="append",
                     default=[],
                 ),
+                Arg(("--late",), help="Only those that are past their time and not done", action="store_true"),
                 LIMIT,
                 JSON,
             ),

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger
-from interlock.ledger.case import NewCase, Taken, find_case, take_in
+from interlock.ledger.case import NewCase, Taken, find_case, list_cases, take_in
 from interlock.ledger.schema import case, label, payload
 from interlock.ledger.verify import verify
-from workflows import Workflow, rows, together
+from workflows import WORKFLOW, Clock, Workflow, rows, together
 
 
 def new(key: str, text: str = "hello", **more) -> NewCase:
@@ -148,3 +148,19 @@ def test_no_row_is_lost_whatever_repeats_it_meets(tmp_path_factory, migrated_fil
     there = {(row["business_key"].split("~")[0], bodies[row["id"]]) for row in flow.table(case)}
     assert there == {(key, content) for batch in given_batches for key, content, _ in batch}
     assert verify(flow.ledger).problems == []
+
+
+def test_a_case_has_an_owner_and_is_late_once_its_time_has_come(tmp_path: Path, ledger: Ledger):
+    rules = "case_owner: [{owner: leads}]\nservice_levels: [{name: all, within: 4h}]\n"
+    clock = Clock()
+    flow = Workflow(tmp_path, Ledger(ledger.engine, "test", clock), workflow=WORKFLOW + rules)
+    flow.intake(rows("a", "b"))
+
+    def late() -> list[str]:
+        return sorted(row["business_key"] for row in list_cases(flow.ledger, is_late=True))
+
+    assert {row["owner"] for row in flow.cases().values()} == {"leads"}
+    assert late() == []
+    clock.forward(hours=5)
+    assert late() == ["R1", "R2"]
+    assert verify(ledger).problems == []

@@ -22,7 +22,9 @@ def list_(args: Any) -> None:
     for state in args.state:
         if state not in known:
             raise UnknownName("state", state, known)
-    rows = list_cases(LedgerHook().get_conn(), workflow=args.workflow, states=args.state, limit=args.limit)
+    rows = list_cases(
+        LedgerHook().get_conn(), workflow=args.workflow, states=args.state, is_late=args.late, limit=args.limit
+    )
     if args.json:
         print_json(rows)
         return
@@ -33,6 +35,8 @@ def list_(args: Any) -> None:
             "state": "STATE",
             "route": "ROUTE",
             "task": "TASK",
+            "owner": "OWNER",
+            "due_at": "DUE",
             "changed_at": "CHANGED",
             "reason": "REASON",
         },

@@ -65,6 +65,9 @@ RESTING = frozenset(
 )
 """Where a case may be when its run ends. In any other state it was forgotten, and the run fails."""
 
+DONE = frozenset({CaseState.EXECUTED, CaseState.REJECTED, CaseState.CLOSED})
+"""Where a case cannot be late any more."""
+
 ACTIVE = frozenset({CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED})
 """Where it is some task's turn."""
 

@@ -36,8 +36,14 @@ def check_bundle(
     problems += _answerable(bundle)
     of_case = case_types(bundle)
     conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]
+    conditions += [(f"workflow.yaml, case_owner {rule.owner!r}", rule.when) for rule in settings.case_owner]
+    conditions += [(f"workflow.yaml, service level {level.name!r}", level.when) for level in settings.service_levels]
     conditions += [(f"policy.yaml, sampling {sampling.name!r}", sampling.when) for sampling in policy.sampling]
     problems += _uncompiled(conditions, of_case)
+    people = {person for members in company.access.groups.values() for person in members}
+    for rule in settings.case_owner:
+        if rule.owner not in company.access.groups and rule.owner not in people:
+            problems.append(f"workflow.yaml: case owner {rule.owner!r} is neither a group of access.yaml nor in one")
     if today is not None and policy.reviewed is not None and policy.reviewed.until < today:
         problems.append(
             f"policy.yaml was reviewed on {policy.reviewed.last} and counts until {policy.reviewed.until}: go through "

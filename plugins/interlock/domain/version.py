@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from interlock.domain.agent import AgentDeclaration, parse_agents
+from interlock.domain.calendar import BusinessDuration
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
 from interlock.domain.expression import variable_types
@@ -52,6 +53,25 @@ class Pilot(_Frozen):
     """Cases of one day, in the calendar's time zone, that may; left out, all."""
     votes: int = Field(default=1, ge=1)
     """Votes of its own group that every gate asks for at least."""
+
+
+class OwnerRule(_Frozen):
+    """Whose a case is."""
+
+    when: str = Field(default="true", min_length=1)
+    """CEL over the case; the first that matches decides."""
+    owner: str = Field(min_length=1)
+    """A group, or a person's id."""
+
+
+class ServiceLevel(_Frozen):
+    """Until when a case must be done."""
+
+    name: str = Field(min_length=1)
+    when: str = Field(default="true", min_length=1)
+    """CEL over the case; the first that matches decides."""
+    within: BusinessDuration
+    """In business time since it was taken in."""
 
 
 class Label(_Frozen):
@@ -94,7 +114,9 @@ class Workflow(_Frozen):
     intake: Intake
     contracts: tuple[str, ...]
     kpis: dict[str, Kpi] = Field(default_factory=dict)
-    service_levels: dict[str, str] = Field(default_factory=dict)
+    service_levels: tuple[ServiceLevel, ...] = ()
+    case_owner: tuple[OwnerRule, ...] = ()
+    """Left out: the workflow's owner."""
     pilot: Pilot = Pilot()
 
 

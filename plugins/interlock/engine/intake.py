@@ -8,10 +8,12 @@ second one; so an intake that was cut off is simply run again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract, check_payload
+from interlock.domain.duty import Duties
 from interlock.domain.source import SourceRow
 from interlock.domain.version import Intake
 from interlock.engine.bundle import check_contract
@@ -39,11 +41,12 @@ def take_in_rows(
     check_contract(session.version.bundle, contract)
     settings = session.version.bundle.settings.intake
     task = session.place_after(None)["task"]
+    duties = Duties(session.version.bundle, session.company.calendar)
     group: list[NewCase] = []
     left_out: set[str] = set()
     for row in rows:
         left_out |= _tell_left_out(session, row, contract, settings, left_out)
-        group.append(_new_case(row, contract, settings, source))
+        group.append(_with_duties(session, duties, _new_case(row, contract, settings, source), contract))
         session.count("rows")
         if len(group) == GROUP:
             _write(session, group, task)
@@ -74,6 +77,13 @@ def _write(session: Session, group: list[NewCase], task: str) -> None:
     session.count("quarantined", taken.quarantined)
     session.count("seen_before", taken.seen_before)
     session.log.info("taken in %s", ", ".join(f"{count} {what}" for what, count in session.counts.items()))
+
+
+def _with_duties(session: Session, duties: Duties, new: NewCase, contract: type[Contract]) -> NewCase:
+    known: dict[str, Any] = {f"case.{name}": value for name, value in new.payload.items()}
+    filled = [name for name, value in new.payload.items() if value not in (None, "", [], {})]
+    known |= {"known": sorted(filled), "missing": sorted(set(contract.model_fields) - set(filled))}
+    return replace(new, owner=duties.owner(known), due_at=duties.due_at(known, session.ledger.clock()))
 
 
 def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source: str) -> NewCase:

@@ -28,21 +28,19 @@ class Ledger:
     engine: Engine
     environment: str
     clock: Callable[[], datetime] = utc_now
-    mask: Callable[[str], str] = str
-    """Takes personal data out of the texts that people write, before they are kept; left out, nothing is taken out."""
 
     @classmethod
-    def open(cls, url: str, environment: str, *, mask: Callable[[str], str] = str) -> Ledger:
+    def open(cls, url: str, environment: str) -> Ledger:
         """
         Return the ledger at *url* for *environment*.
 
         :raises ConfigurationError: the URL cannot be used.
         """
-        return cls(open_database(url), environment, mask=mask)
+        return cls(open_database(url), environment)
 
     def write(self, *, actor: Actor, chain: str) -> AbstractContextManager[Transaction]:
         """Open a write transaction whose events go to *chain*."""
-        return write(self.engine, actor=actor, chain=chain, at=self.clock(), mask=self.mask)
+        return write(self.engine, actor=actor, chain=chain, at=self.clock())
 
     def read(self) -> AbstractContextManager[Connection]:
         """Open a read transaction."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, or_, select
 
 from interlock.domain.canonical import digest, keyed_digest
-from interlock.domain.case import ACTIVE, CaseState, check_move
+from interlock.domain.case import ACTIVE, DONE, CaseState, check_move
 from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.run import WorkflowRun
@@ -37,6 +38,8 @@ class NewCase:
     """Why it is quarantined; None: it is fine."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Known right answers by field; agents never see them."""
+    owner: str | None = None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ def _insert_cases(tx: Transaction, run: WorkflowRun, accepted: Sequence[NewCase]
                 "context": {},
                 "source": row.source,
                 "reason": row.reason,
+                "owner": row.owner,
+                "due_at": row.due_at,
                 "opened_at": tx.at,
                 "changed_at": tx.at,
                 "revision": 1,
@@ -296,14 +301,21 @@ def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: st
 
 
 def list_cases(
-    ledger: Ledger, *, workflow: str | None = None, states: Sequence[str] = (), limit: int = 100
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    states: Sequence[str] = (),
+    is_late: bool = False,
+    limit: int = 100,
 ) -> list[Row]:
-    """Return cases, the last changed first."""
+    """Return cases, the last changed first; *is_late*: only those whose time has come and that are not done."""
     query = select(case).where(case.c.environment == ledger.environment)
     if workflow:
         query = query.where(case.c.workflow == workflow)
     if states:
         query = query.where(case.c.state.in_(list(states)))
+    if is_late:
+        query = query.where(case.c.due_at < ledger.clock(), case.c.state.not_in([state.value for state in DONE]))
     with ledger.read() as connection:
         return [as_dict(row) for row in connection.execute(query.order_by(case.c.changed_at.desc()).limit(limit))]
 

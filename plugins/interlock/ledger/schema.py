@@ -450,16 +450,6 @@ anchor = Table(
     _digest("digest"),
 )
 
-WRITTEN_BY_PEOPLE: dict[str, tuple[str, ...]] = {
-    approval.name: ("reason",),
-    delegation.name: ("reason",),
-    deployment.name: ("reason",),
-    kill_switch.name: ("off_reason", "on_reason"),
-    vote.name: ("reason",),
-    workflow_version.name: ("reason",),
-}
-"""Columns of free text: what personal data somebody writes there is masked before it is kept."""
-
 STATE_TABLES: tuple[Table, ...] = (
     workflow_version,
     approval,

@@ -62,10 +62,7 @@ def row_digest(table: Table, row: Mapping[str, Any]) -> str:
 class Transaction:
     """A unit of work on the ledger. Made by :func:`write`; not used after its block."""
 
-    def __init__(
-        self, connection: Connection, *, actor: Actor, chain: str, at: datetime, mask: Callable[[str], str] = str
-    ) -> None:
-        self._mask = mask
+    def __init__(self, connection: Connection, *, actor: Actor, chain: str, at: datetime) -> None:
         self.connection = connection
         self.actor = actor
         self.chain = chain
@@ -79,7 +76,6 @@ class Transaction:
         if not rows:
             return
         complete = [{column.name: row.get(column.name, _default(column)) for column in table.columns} for row in rows]
-        complete = [self._without_personal_data(table, row) for row in complete]
         self.connection.execute(insert(table), complete)
         self._tell(table, complete, kind, facts)
 
@@ -99,7 +95,7 @@ class Transaction:
         if not rows:
             return []
         keys = [column.name for column in table.primary_key.columns]
-        after = [self._without_personal_data(table, {**row, "revision": row["revision"] + 1}) for row in rows]
+        after = [{**row, "revision": row["revision"] + 1} for row in rows]
         statement = (
             update(table)
             .where(and_(*[table.c[key] == bindparam(f"_{key}") for key in keys]))
@@ -118,10 +114,6 @@ class Transaction:
         self._tell(table, after, kind, facts)
         return after
 
-    def _without_personal_data(self, table: Table, row: Row) -> Row:
-        written = schema.WRITTEN_BY_PEOPLE.get(table.name, ())
-        return {**row, **{name: self._mask(row[name]) for name in written if row.get(name)}} if written else row
-
     def take_turns(self, name: str) -> None:
         """
         Let other transactions that take turns at *name* wait until this one ends.
@@ -135,7 +127,7 @@ class Transaction:
 
     def tell(self, kind: str, subject: str, facts: dict[str, Any]) -> None:
         """Record an event about something that is no row."""
-        self._events.append((kind, subject, {"facts": self._masked(facts)}))
+        self._events.append((kind, subject, {"facts": facts}))
 
     def tell_again(self, table: Table, rows: Iterable[Row], *, kind: str) -> None:
         """
@@ -149,12 +141,8 @@ class Transaction:
         for row in rows:
             body: dict[str, Any] = {"row": row_digest(table, row), "revision": row.get("revision", revision)}
             if facts is not None:
-                body["facts"] = self._masked(facts(row))
+                body["facts"] = facts(row)
             self._events.append((kind, subject_of(table, row), body))
-
-    def _masked(self, facts: dict[str, Any]) -> dict[str, Any]:
-        said = facts.get("reason")
-        return {**facts, "reason": self._mask(said)} if isinstance(said, str) else facts
 
     def flush(self) -> None:
         """Chain the events that were set aside. Called once, at the end."""
@@ -193,16 +181,12 @@ def _default(column: Any) -> Any:
 
 
 @contextmanager
-def write(
-    engine: Engine, *, actor: Actor, chain: str, at: datetime, mask: Callable[[str], str] = str
-) -> Iterator[Transaction]:
+def write(engine: Engine, *, actor: Actor, chain: str, at: datetime) -> Iterator[Transaction]:
     """
     Open a write transaction; it is committed with its events when the block ends, and leaves nothing when it raises.
-
-    :param mask: takes personal data out of the texts that people write: reasons, findings.
     """
     with translated_errors(), engine.begin() as connection:
-        transaction = Transaction(connection, actor=actor, chain=chain, at=at, mask=mask)
+        transaction = Transaction(connection, actor=actor, chain=chain, at=at)
         yield transaction
         transaction.flush()
 
