@@ -52,8 +52,8 @@ def test_an_empty_group_has_nobody():
         ({"access": "rights: {deploy: [makers]}"}, "rights.deploy: 'makers' is no group .known: none"),
         ({"access": "groups: {makers: []}\nrights: {deploy: [makers]}"}, "group 'makers' has nobody in it"),
         (
-            {"access": "groups: {a: [x]}\nworkflows: {refunds: {override: [b]}}"},
-            "workflows.refunds.override: 'b' is no group",
+            {"access": "groups: {a: [x]}\nworkflows: {refunds: {switch: [b]}}"},
+            "workflows.refunds.switch: 'b' is no group",
         ),
         (
             {

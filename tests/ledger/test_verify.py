@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.access import Identity
 from interlock.domain.canonical import canonical_json, keyed_digest
 from interlock.engine.switch import throw
 from interlock.ledger import schema
 from interlock.ledger.anchor import take_anchor
 from interlock.ledger.book import Ledger
+from interlock.ledger.delegation import delegate
 from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify
+from interlock.ledger.version import on_proposal, record_approval
 from sqlalchemy import Connection, Table, create_engine, delete, select, update
 from sqlalchemy.pool import NullPool
-from workflows import Workflow, rows
+from workflows import NAME, Workflow, rows
 
 
 @pytest.fixture
@@ -26,6 +29,10 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
     flow = Workflow(tmp_path, ledger)
     flow.up_to("report", rows("sure=0.95", "sure=0.95 promise", "not sure"))
     throw(ledger, kind="connector", name="payout", off=True, person="cleo", reason="a drill")
+    until = ledger.clock() + timedelta(days=1)
+    delegate(ledger, Identity("lea"), taker="otto", until=until, reason="on leave")
+    with on_proposal(ledger, NAME, None, actor=Actor("person", "lea")) as proposal:
+        record_approval(proposal.tx, proposal.version, Identity("lea"), answer="approve", order=1, reason="read it")
     take_anchor(ledger, actor=Actor("person", "cleo"))
     assert verify(ledger).problems == []
     return flow
