@@ -231,6 +231,47 @@ def test_a_version_can_be_in_force_from_an_instant_on(tmp_path: Path, ledger: Le
     assert in_force(flow.ledger, NAME).number == 2
 
 
+def test_a_rollback_is_at_once_and_calls_off_what_was_planned(tmp_path: Path, ledger: Ledger):
+    now = [datetime(2026, 11, 24, 12, tzinfo=UTC)]
+    flow = Workflow(tmp_path, Ledger(ledger.engine, "test", lambda: now[0]))
+
+    def later() -> list[int]:
+        numbers = []
+        for hours in (0, 1, 48):
+            ahead = now[0] + timedelta(hours=hours, seconds=1)
+            numbers.append(in_force(Ledger(ledger.engine, "test", lambda at=ahead: at), NAME).number)
+        return numbers
+
+    now[0] += timedelta(minutes=1)
+    promoted(flow, proposed(flow, threshold=0.9))
+    now[0] += timedelta(minutes=1)
+    promoted(flow, proposed(flow, threshold=0.95), since=now[0] + timedelta(hours=24))
+    assert later() == [2, 2, 3]
+
+    now[0] += timedelta(minutes=1)
+    roll_back_to(flow.ledger, NAME, number=None, person=CLEO, reason="worse")
+    assert later() == [1, 1, 1]
+
+    now[0] += timedelta(minutes=1)
+    promoted(flow, proposed(flow, threshold=0.97))
+    assert later() == [4, 4, 4]
+    assert verify(ledger).problems == []
+
+
+def test_a_planned_change_is_called_off_by_going_back_to_what_is_in_force(tmp_path: Path, ledger: Ledger):
+    now = [datetime(2026, 11, 24, 12, tzinfo=UTC)]
+    flow = Workflow(tmp_path, Ledger(ledger.engine, "test", lambda: now[0]))
+    now[0] += timedelta(minutes=1)
+    promoted(flow, proposed(flow), since=now[0] + timedelta(hours=24))
+
+    roll_back_to(flow.ledger, NAME, number=1, person=CLEO, reason="not tomorrow")
+
+    now[0] += timedelta(hours=48)
+    assert in_force(flow.ledger, NAME).number == 1
+    with pytest.raises(InputError, match="version 1 of 'refunds' is in force already"):
+        roll_back_to(flow.ledger, NAME, number=1, person=CLEO, reason="again")
+
+
 def test_what_was_in_force_is_rolled_back_to_and_not_promoted_again(flow: Workflow):
     promoted(flow, proposed(flow))
 

@@ -21,6 +21,10 @@ from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.schema import approval, audit_event, version_in_force, workflow_run, workflow_version
 from interlock.ledger.transaction import Actor, Transaction, new_id, subject_of
 
+_TICK = timedelta(microseconds=1)
+_TIES = timedelta(milliseconds=1)
+"""Changes of one instant are told apart by ticks; what is further ahead is planned."""
+
 
 def publish(ledger: Ledger, bundle: Bundle, *, author: Actor, reason: str) -> tuple[WorkflowVersion, bool]:
     """
@@ -195,7 +199,8 @@ def roll_back(
     """
     Put an earlier version of *workflow* in force again, at once; return it, and the one that it takes over from.
 
-    Only what was in force here before can be: it was allowed then. Runs that began keep the version that they pinned.
+    Only what was in force here before can be: it was allowed then. Runs that began keep the version that they pinned. A
+    change that was planned for later gives way; going back to the version that is in force calls it off.
 
     :param number: left out, the nearest lower number that was in force.
     :raises UnknownName: no version of that number was ever in force here.
@@ -204,25 +209,31 @@ def roll_back(
     """
     with ledger.write(actor=author, chain=_chain(ledger, workflow)) as tx:
         tx.take_turns(tx.chain)
-        current = find_in_force(tx.connection, ledger.environment, workflow, None)
-        if current is None:
+        now = tx.at + _TIES
+        current = find_in_force(tx.connection, ledger.environment, workflow, now)
+        planned = find_in_force(tx.connection, ledger.environment, workflow, None)
+        if current is None or planned is None:
             raise _none_in_force(ledger, workflow)
         rows = tx.connection.execute(
             select(workflow_version.c.id, workflow_version.c.number)
             .join(version_in_force, version_in_force.c.version_id == workflow_version.c.id)
-            .where(version_in_force.c.environment == ledger.environment, version_in_force.c.workflow == workflow)
+            .where(
+                version_in_force.c.environment == ledger.environment,
+                version_in_force.c.workflow == workflow,
+                version_in_force.c.since <= now,
+            )
         )
         been = {row.number: row.id for row in rows}
         wanted = max((n for n in been if n < current.number), default=None) if number is None else number
         if wanted is None:
             raise InputError(f"no version of {workflow!r} was in force before version {current.number}")
-        if wanted == current.number:
+        if wanted == current.number == planned.number:
             raise InputError(f"version {wanted} of {workflow!r} is in force already")
         if wanted not in been:
             raise UnknownName(f"version of {workflow!r} that was in force", str(wanted), map(str, been))
         facts = {"number": wanted, "instead_of": current.number, "reason": reason}
         version = load_version(tx.connection, been[wanted])
-        put_in_force(tx, version, facts=facts, after=timedelta(microseconds=1))
+        put_in_force(tx, version, facts=facts, after=_TICK)
         return version, current
 
 
@@ -234,25 +245,38 @@ def put_in_force(
     since: datetime | None = None,
     after: timedelta = timedelta(0),
 ) -> datetime:
-    """Let *version* be in force from an instant on, now or *since*, but not before the last that was put; return it."""
+    """
+    Let *version* be in force from an instant on, now or *since*; return it. What was put for a later instant gives way.
+
+    :param after: put so much behind an earlier one of the same instant; of two at one instant the higher number wins.
+    """
     environment, workflow = version.environment, version.bundle.workflow
-    last = tx.connection.execute(
-        select(func.max(version_in_force.c.since)).where(
-            version_in_force.c.environment == environment, version_in_force.c.workflow == workflow
-        )
-    ).scalar()
-    # The latest instant wins, and of two at the same instant the higher number.
+    put: list[datetime] = list(
+        tx.connection.execute(
+            select(version_in_force.c.since).where(
+                version_in_force.c.environment == environment, version_in_force.c.workflow == workflow
+            )
+        ).scalars()
+    )
     wanted = max(tx.at, since or tx.at)
-    row = {
-        "id": new_id(),
-        "environment": environment,
-        "workflow": workflow,
-        "version_id": version.id,
-        "since": wanted if last is None else max(wanted, last + after),
-        "set_by": str(tx.actor),
-    }
-    tx.insert(version_in_force, [row], kind="version.in_force", facts=lambda r: {"version": r["version_id"], **facts})
-    return row["since"]  # type: ignore[return-value]
+    earlier = [instant for instant in put if instant <= wanted + _TIES]
+    later = [instant for instant in put if instant > wanted + _TIES]
+    instants: list[datetime] = [max([wanted, *(instant + after for instant in earlier)])]
+    if later:  # a change that was planned, or one from before the clock jumped back
+        instants.append(max(later) + _TICK)
+    rows = [
+        {
+            "id": new_id(),
+            "environment": environment,
+            "workflow": workflow,
+            "version_id": version.id,
+            "since": instant,
+            "set_by": str(tx.actor),
+        }
+        for instant in instants
+    ]
+    tx.insert(version_in_force, rows, kind="version.in_force", facts=lambda r: {"version": r["version_id"], **facts})
+    return instants[0]
 
 
 def in_force(ledger: Ledger, workflow: str) -> WorkflowVersion:
