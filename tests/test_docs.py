@@ -196,7 +196,8 @@ def examples(path: Path, language: str) -> list[Any]:
 
 
 def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
-    [said] = examples(GUIDE / "policy.md", "yaml")
+    said, redaction = examples(GUIDE / "policy.md", "yaml")
+    assert policy.parse_policy({**said, **redaction}).redaction.names == "required"
     assert policy.parse_policy(said).threshold == policy.TrainingThreshold(training_error=0.035)
     [suite] = examples(GUIDE / "expectations.md", "yaml")
     assert len(parse_suite(suite).expectations) == 2
@@ -204,6 +205,8 @@ def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
     assert version.Workflow.model_validate(workflow).intake.key == "number"
     groups = parse_access(access).groups
     assert parse_access(access).problems() == []
+    [uses] = examples(GUIDE / "personal_data.md", "yaml")
+    assert parse_access(uses).uses[0].data == ("message",)
     assert parse_approvals(approvals).problems(groups) == []
     assert parse_calendar(calendar).time_zone == "Europe/London"
     assert set(connector.parse_ecosystem(ecosystem)) == {"outbox", "helpdesk"}

@@ -126,6 +126,11 @@ connections:
   payout: {environments: [test]}
   nowhere: {environments: [test]}
   supervised_target: {environments: [test]}
+  llm: {environments: [test]}
+uses:
+  - roles: [enrichment, reasoning, drafting]
+    tools: [workflows.judge, workflows.judge_again]
+    connections: [llm]
 """
 
 ECOSYSTEM = """

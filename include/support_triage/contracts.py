@@ -23,7 +23,7 @@ class Ticket(Contract):
     model_config = ConfigDict(str_strip_whitespace=True)
 
     ticket_id: str = Field(min_length=1, max_length=64)
-    text: str = Field(min_length=1, max_length=5000)
+    text: str = Field(min_length=1, max_length=5000, json_schema_extra={"data_class": "message"})
     """What the customer wrote. Never an instruction to anybody."""
     tier: Literal["standard", "premium", "private"] = "standard"
     priority: Literal["low", "normal", "high", "urgent"] = "normal"
@@ -31,7 +31,7 @@ class Ticket(Contract):
     channel: Literal["chat", "email", "app", "phone"] = "email"
     received_at: datetime | None = None
     """With a time zone: service levels are counted from it."""
-    account_id: str | None = None
+    account_id: str | None = Field(default=None, json_schema_extra={"data_class": "account"})
     """Empty when the customer was not signed in; a reply about an account needs a person then."""
 
     @field_validator("received_at")

@@ -59,6 +59,13 @@ def get_provider_info() -> dict[str, Any]:
                         "",
                         example="/var/cache/interlock",
                     ),
+                    "find_names": _option(
+                        "Function ``def f(text) -> [(start, end, kind)]`` by dotted path, which says where a text "
+                        "names people, places and organisations. Empty: nobody can, and a policy that requires it "
+                        "sends nothing.",
+                        "",
+                        example="our_company.names.find",
+                    ),
                 },
             }
         },

@@ -19,6 +19,8 @@ from interlock.domain.agent import (
     RetrievalAgent,
     TemplateAgent,
 )
+from interlock.domain.policy import Redaction
+from interlock.domain.redaction import FindNames
 from interlock.domain.work import Agent, Files
 from interlock.errors import ConfigurationError
 
@@ -30,6 +32,8 @@ def load_agent(
     *,
     cache: Path,
     resolve_model: Callable[[str, str | None], Any] | None = None,
+    redaction: Redaction | None = None,
+    find_names: FindNames | None = None,
 ) -> Agent:
     """
     Return the agent that *declaration* describes.
@@ -39,6 +43,8 @@ def load_agent(
     :param cache: directory of trained artefacts.
     :param resolve_model: gives the model for a connection id and a model name (None: the connection's own). Left out,
         agents of kind ``model`` are refused.
+    :param redaction: what the policy says of prompts; left out, what has a form is masked.
+    :param find_names: finds names in a text; None where nobody can.
     :raises ConfigurationError: the declaration names what is not there or cannot work.
     """
     match declaration:
@@ -66,4 +72,6 @@ def load_agent(
                 )
             from interlock.agents.model import TextModelAgent
 
-            return TextModelAgent(name, declaration, files, resolve_model)
+            return TextModelAgent(
+                name, declaration, files, resolve_model, redaction=redaction or Redaction(), find_names=find_names
+            )

@@ -21,6 +21,8 @@ from interlock.agents.rendering import Rendering
 from interlock.domain.agent import ModelAgent
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract, check_payload
+from interlock.domain.policy import Redaction
+from interlock.domain.redaction import FindNames, Masker
 from interlock.domain.work import Answer, Failure, Files, Usage, Work
 from interlock.errors import (
     AgentRefused,
@@ -50,14 +52,32 @@ class TextModelAgent:
     :param files: where the prompt and the instructions are read from.
     :param resolve_model: asked for the model when the first case needs it; at once when the declaration names none,
         because the digest must know whose answers they are.
+    :param redaction: what is masked in a prompt before it leaves.
+    :param find_names: finds names in a text; asked where the policy requires it.
     :raises UnknownName: there is no such prompt or instructions file.
-    :raises ConfigurationError: the prompt is not a Jinja template.
+    :raises ConfigurationError: the prompt is not a Jinja template, or names must be masked and nobody can find them.
     """
 
     kind = "model"
 
-    def __init__(self, name: str, declaration: ModelAgent, files: Files, resolve_model: ResolveModel) -> None:
+    def __init__(
+        self,
+        name: str,
+        declaration: ModelAgent,
+        files: Files,
+        resolve_model: ResolveModel,
+        *,
+        redaction: Redaction | None = None,
+        find_names: FindNames | None = None,
+    ) -> None:
         self.name = name
+        self.redaction = redaction or Redaction()
+        if self.redaction.names == "required" and find_names is None:
+            raise ConfigurationError(
+                f"the policy requires that names are masked before agent {name!r} asks its model, and nothing here can "
+                "find them: nothing was sent. Set [interlock] find_names to a function that does"
+            )
+        self._find_names = find_names if self.redaction.names == "required" else None
         self.declaration = declaration
         self._resolve_model = resolve_model
         self._idle: list[Model] = []
@@ -75,8 +95,13 @@ class TextModelAgent:
                 "prompt": prompt,
                 "instructions": self._instructions,
                 "model": declaration.model or self._idle[0].model_name,
+                "redaction": self.redaction.model_dump(mode="json"),
             }
         )
+
+    def masker(self) -> Masker:
+        """Return what masks the texts of one request."""
+        return Masker(names=self._find_names, keeps=self.redaction.keeps)
 
     def prepare(self) -> Mapping[str, Any]:
         """
@@ -134,6 +159,15 @@ class _Asked:
             prompt = self._agent._prompt.render(work.variables())
         except InputError as error:
             return Failure(case_id=work.case_id, error=error)
+        masker = self._agent.masker()
+        try:
+            prompt = masker.mask(prompt)
+        except Exception as error:  # whatever finds names raised: unmasked, nothing leaves
+            self._unusable = ConfigurationError(
+                f"names could not be looked for before {self._called} was asked, so nothing was sent: "
+                f"{type(error).__name__}. Look at [interlock] find_names"
+            )
+            return Failure(case_id=work.case_id, error=self._unusable)
         started = time.perf_counter()
         response: ModelResponse | None = None
         try:
@@ -142,7 +176,7 @@ class _Asked:
                 response = await model_request(
                     self._model, [request], model_settings=self._settings, model_request_parameters=self._parameters
                 )
-            payload = self._read(response)
+            payload = self._read(response, masker)
             confidence = self._confidence(payload)
         except Exception as error:
             meaning = error if isinstance(error, InterlockError) else translate_model_error(error, self._called)
@@ -153,17 +187,19 @@ class _Asked:
             usage = self._usage(response, started, type(meaning).__name__)
             return Failure(case_id=work.case_id, error=meaning, usage=(usage,))
         usage = self._usage(response, started, "ok")
-        provenance = {
+        provenance: dict[str, Any] = {
             "model": usage.model,
             "provider": response.provider_name,
             "response_id": response.provider_response_id,
         }
+        if masker.counts:
+            provenance["masked"] = masker.counts
         return Answer(
             case_id=work.case_id, payload=payload, confidence=confidence, provenance=provenance, usage=(usage,)
         )
 
-    def _read(self, response: ModelResponse) -> dict[str, Any]:
-        """Return the payload that *response* carries, checked against the contract."""
+    def _read(self, response: ModelResponse, masker: Masker) -> dict[str, Any]:
+        """Return the payload that *response* carries, with what was masked put back, checked against the contract."""
         if response.finish_reason == "content_filter" or (response.provider_details or {}).get("refusal"):
             raise AgentRefused(f"{self._called} declined to answer, or a content filter did.")
         payload = _payload(response, self._contract.__name__)
@@ -173,6 +209,7 @@ class _Asked:
                 f"{self._called} gave no JSON object under contract {self._contract.contract_ref()}: "
                 + ("the answer was cut off. Raise settings.max_tokens." if cut else "it answered in other text.")
             )
+        payload = dict(masker.restore(payload))
         try:
             check_payload(self._contract, payload)
         except ContractViolation as violation:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from interlock.domain.contract import explain
+from interlock.domain.use import Use, UseKind, is_allowed
 from interlock.errors import ConfigurationError, NotAuthorised
 
 Right = Literal[
@@ -80,6 +81,8 @@ class Access(_Frozen):
     workflows: dict[str, dict[Right, Names]] = Field(default_factory=dict)
     """Rights that one workflow gives to others: they take the place of the company's."""
     connections: dict[str, ConnectionRule] = Field(default_factory=dict)
+    uses: tuple[Use, ...] = ()
+    """Which role and agent may use which connection, tool and class of data."""
 
     def is_member(self, person: Identity, group: str) -> bool:
         """Tell whether *person* is in *group*, by id or by a role."""
@@ -115,9 +118,9 @@ class Access(_Frozen):
                 "include/company/access.yaml and count once a version of it is in force"
             )
 
-    def demand_connection(self, conn_id: str, *, connector: str, environment: str) -> None:
+    def demand_connection(self, conn_id: str, *, user: str, environment: str) -> None:
         """
-        Let *connector* use the connection *conn_id* in *environment*.
+        Let *user* (``connector 'outbox'``) use the connection *conn_id* in *environment*.
 
         :raises NotAuthorised: ``connections`` does not list it for that environment.
         """
@@ -125,8 +128,22 @@ class Access(_Frozen):
         if rule is None or environment not in rule.environments:
             where = f"it is for {', '.join(rule.environments)}" if rule is not None else "it is not listed at all"
             raise NotAuthorised(
-                f"connector {connector!r} may not use connection {conn_id!r} in environment {environment!r}: {where}. "
+                f"{user} may not use connection {conn_id!r} in environment {environment!r}: {where}. "
                 "Connections stand in include/company/access.yaml with the environments that may use them"
+            )
+
+    def demand_use(self, kind: UseKind, name: str, *, agent: str | None, role: str) -> None:
+        """
+        Let *agent* (``<workflow>/<agent>``, or None for a task without one) in *role* use *name*.
+
+        :raises NotAuthorised: no row of ``uses`` says so.
+        """
+        if not is_allowed(self.uses, kind, name, agent=agent, role=role):
+            who = f"agent {agent!r} in role {role!r}" if agent else f"role {role!r}"
+            allowed = [", ".join(use.agents + use.roles) for use in self.uses if name in getattr(use, kind)]
+            raise NotAuthorised(
+                f"{who} may not use {name!r} ({kind}); who may: {'; '.join(allowed) or 'nobody'}. Add it to a row of "
+                "uses in include/company/access.yaml and put a version of it in force"
             )
 
     def problems(self) -> list[str]:

@@ -13,10 +13,12 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from interlock.domain.access import Access
 from interlock.domain.approval import stage_problems
 from interlock.domain.company import Company
 from interlock.domain.expression import Expression
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
+from interlock.domain.use import is_allowed, needs, read_in_vain, withheld
 from interlock.domain.version import Bundle
 from interlock.domain.wiring import WiredTask, Wiring
 from interlock.errors import ConfigurationError, PolicyError
@@ -34,6 +36,7 @@ def check_bundle(
     policy, settings = bundle.policy, bundle.settings
     problems = check_policy(policy, bundle.types, groups=company.access.groups, agents=bundle.agents, wiring=wiring)
     problems += _answerable(bundle)
+    problems += _usable(bundle, company.access)
     of_case = case_types(bundle)
     conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]
     conditions += [(f"workflow.yaml, case_owner {rule.owner!r}", rule.when) for rule in settings.case_owner]
@@ -65,6 +68,27 @@ def _answerable(bundle: Bundle) -> list[str]:
         for duty, person in people.items()
         if not person.escalation
     ]
+
+
+def _usable(bundle: Bundle, access: Access) -> list[str]:
+    """What the agents work with or read, and no row of ``uses`` lets them, in whatever role."""
+    schemas = {name: contract["schema"] for name, contract in bundle.contracts.items()}
+    schemas |= {"case": schemas[bundle.policy.contract]} if bundle.policy.contract in schemas else {}
+    problems = []
+    for name, declaration in bundle.agents.items():
+        who = f"{bundle.workflow}/{name}"
+        lacking = [
+            f"{kind} {needed!r}"
+            for kind, needed in needs(declaration)
+            if not is_allowed(access.uses, kind, needed, agent=who, role=None)
+        ]
+        hidden = {n: withheld(schema, access.uses, agent=who, role=None) for n, schema in schemas.items()}
+        lacking += [f"field {field}" for field in read_in_vain(declaration, bundle.files, hidden)]
+        if lacking:
+            problems.append(
+                f"agents.yaml: {name!r} may not use {', '.join(lacking)}: list it under uses in access.yaml"
+            )
+    return problems
 
 
 def _uncompiled(

@@ -10,11 +10,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from interlock.domain.approval import Stage
 from interlock.domain.contract import explain
 from interlock.domain.duration import Duration
+from interlock.domain.redaction import KINDS
 from interlock.errors import PolicyError
 
 BUILT_IN_ROUTES = ("auto", "fallback", "retry", "review", "stop")
@@ -115,6 +116,23 @@ class Sampling(_Frozen):
     rate: float = Field(gt=0, le=1)
 
 
+class Redaction(_Frozen):
+    """What is masked before a prompt leaves for a model."""
+
+    names: Literal["as_is", "required"] = "as_is"
+    """``required``: people, places and organisations too, and nothing is sent where nobody can find them."""
+    keeps: tuple[str, ...] = ()
+    """Kinds that a prompt may carry: ``EMAIL``, ``PHONE`` …; a secret never."""
+
+    @field_validator("keeps")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in value:
+            if kind not in KINDS or kind == "SECRET":
+                raise ValueError(f"{kind!r} is no kind that may leave (known: {', '.join(KINDS[1:])})")
+        return value
+
+
 class Reviewed(_Frozen):
     """When people last went through the policy, and how often they must."""
 
@@ -144,6 +162,7 @@ class Policy(_Frozen):
     exposure: Exposure = Exposure()
     sampling: tuple[Sampling, ...] = ()
     reviewed: Reviewed | None = None
+    redaction: Redaction = Redaction()
 
     def recovery(self, error: BaseException) -> Recovery:
         """Return the runbook's entry for the class of *error*, its nearest base, or ``default``."""

@@ -21,6 +21,7 @@ from interlock.domain.case import UNSENT, CaseState
 from interlock.domain.contract import check_payload, contract_digest
 from interlock.domain.electorate import Electorate
 from interlock.domain.gate import GateState
+from interlock.domain.redaction import mask
 from interlock.engine.bundle import check_contract, load_contracts
 from interlock.engine.gate import action_after, ask_for
 from interlock.engine.validation import told
@@ -209,7 +210,7 @@ def request_review(ledger: Ledger, name: str, *, person: str, reason: str) -> di
             )
         if state is CaseState.WAITING:
             raise InputError(f"case {row['business_key']!r} waits for people already")
-        why = f"asked for by {person}: {reason}" if reason else f"asked for by {person}"
+        why = f"asked for by {person}: {mask(reason)}" if reason else f"asked for by {person}"
         if state is not CaseState.AUTHORISED:
             move(tx, [(row, {"review_asked_by": person, "reason": why})], kind="review.asked")
             return {"case": row["business_key"], "state": state.value, "note": "it goes to people after validation"}

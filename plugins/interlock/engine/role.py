@@ -20,6 +20,7 @@ from interlock.domain.case import CaseState
 from interlock.domain.contract import Contract, check_payload, contract_digest
 from interlock.domain.work import Agent, Answer, Failure, Usage, Work
 from interlock.engine.bundle import check_contract
+from interlock.engine.permission import declared_agent, view_of
 from interlock.engine.session import Session
 from interlock.errors import (
     AgentTimeout,
@@ -75,6 +76,7 @@ def run_role(session: Session, agent: Agent, role: Role) -> dict[str, int]:
 
     :raises AgentUnavailable: the service is down: no case of a group got an answer. A retry of the task can help.
     :raises ConfigurationError: the agent cannot work at all.
+    :raises NotAuthorised: it may not use what it works with.
     :raises Stopped: too many cases fail.
     :raises SwitchedOff: a person stopped the workflow or the agent. What was not written yet is asked again later.
     """
@@ -100,6 +102,8 @@ class _Worker:
         self.policy = session.version.bundle.policy
         for contract in (role.contract, *role.reads):
             check_contract(session.version.bundle, contract)
+        declared_agent(session, role.name)
+        self.view = view_of(session, role.name)
         self.maker = Maker(
             task=session.task.task_id,
             agent=agent.name,
@@ -139,7 +143,9 @@ class _Worker:
         works: dict[str, Work] = {}
         settled: list[_Settled] = []
         for file in files:
-            seen = {"case": dict(file.payload), "handoffs": {name: dict(p) for name, p in file.context.items()}}
+            payload = dict(self.view("case", file.payload))
+            handoffs = {name: dict(self.view(name, p)) for name, p in file.context.items()}
+            seen = {"case": payload, "handoffs": handoffs}
             case = _Settled(file, keyed_digest(file.secret, seen))
             problem = self._problem(file)
             if problem is not None:
@@ -147,7 +153,7 @@ class _Worker:
                 settled.append(case)
                 continue
             pending[file.id] = case
-            works[file.id] = Work(case_id=file.id, case=file.payload, handoffs=file.context)
+            works[file.id] = Work(case_id=file.id, case=payload, handoffs=handoffs)
         with self.session.read() as connection:
             keys = {case_id: self.maker.key(case.input_digest) for case_id, case in pending.items()}
             for case_id, there in handoffs_there(connection, self.maker, keys).items():

@@ -5,11 +5,16 @@ The section ``[interlock]`` of Airflow's configuration, with defaults that hold 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.sdk.configuration import conf
 
 from interlock.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from interlock.domain.redaction import FindNames
 
 ENVIRONMENTS = ("test", "staging", "production")
 
@@ -57,3 +62,22 @@ def cache_path() -> Path:
     given = setting("cache_path", "")
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return Path(given).expanduser() if given else home / "interlock_cache"
+
+
+def name_finder() -> FindNames | None:
+    """
+    Return the function that ``[interlock] find_names`` names, or None when it names none.
+
+    :raises ConfigurationError: there is no such function.
+    """
+    path = setting("find_names", "")
+    if not path:
+        return None
+    module, _, name = path.replace(":", ".").rpartition(".")
+    try:
+        found: FindNames = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"[interlock] find_names is {path!r}, and that is no function here: {error}. Write module.function"
+        ) from error
+    return found

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, and_, bindparam, func, insert, select, update
@@ -20,11 +21,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from interlock.domain.audit import GENESIS, link_digest
 from interlock.domain.canonical import canonical_json, digest
+from interlock.domain.redaction import mask
 from interlock.errors import LedgerError
 from interlock.ledger import schema
 from interlock.ledger.database import translated_errors
 
 Row = dict[str, Any]
+TYPED = ("reason", "error", "off_reason", "on_reason")
+"""Columns that hold what a person or a service said in its own words."""
 Facts = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -75,7 +79,9 @@ class Transaction:
         """
         if not rows:
             return
-        complete = [{column.name: row.get(column.name, _default(column)) for column in table.columns} for row in rows]
+        complete = [
+            _masked({column.name: row.get(column.name, _default(column)) for column in table.columns}) for row in rows
+        ]
         self.connection.execute(insert(table), complete)
         self._tell(table, complete, kind, facts)
 
@@ -95,7 +101,7 @@ class Transaction:
         if not rows:
             return []
         keys = [column.name for column in table.primary_key.columns]
-        after = [{**row, "revision": row["revision"] + 1} for row in rows]
+        after = [_masked({**row, "revision": row["revision"] + 1}) for row in rows]
         statement = (
             update(table)
             .where(and_(*[table.c[key] == bindparam(f"_{key}") for key in keys]))
@@ -174,6 +180,19 @@ class Transaction:
         self.connection.execute(insert(schema.audit_event), links)
         self.connection.execute(update(chains).where(chains.c.chain == self.chain).values(length=number, head=previous))
         self._events = []
+
+
+def _masked(row: Row) -> Row:
+    """Mask personal data and secrets in *row*'s own words: they stay when the case's payload is erased."""
+    for column in TYPED:
+        if row.get(column):
+            row[column] = _mask(row[column])
+    return row
+
+
+@lru_cache(maxsize=4096)
+def _mask(text: str) -> str:  # most reasons are a rule's name, thousands of times
+    return mask(text)
 
 
 def _default(column: Any) -> Any:

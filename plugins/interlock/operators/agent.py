@@ -40,13 +40,20 @@ class _AgentCarriedOperator(AgentRoleOperator):
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Let the agent carry the role out."""
         from interlock.agents.load import load_agent
-        from interlock.domain.agent import pick_agent
+        from interlock.engine.permission import declared_agent
         from interlock.engine.role import Role, run_role
         from interlock.hooks.model import resolve_model
-        from interlock.hooks.setting import cache_path
+        from interlock.hooks.setting import cache_path, name_finder
 
-        declaration = pick_agent(session.version.bundle.agents, self.agent)
-        agent = load_agent(self.agent, declaration, session.files, cache=cache_path(), resolve_model=resolve_model)
+        agent = load_agent(
+            self.agent,
+            declared_agent(session, self.role),
+            session.files,
+            cache=cache_path(),
+            resolve_model=resolve_model,
+            redaction=session.version.bundle.policy.redaction,
+            find_names=name_finder(),
+        )
         return run_role(session, agent, Role(self.role, self.contract, self.reads))
 
 

@@ -45,7 +45,7 @@ class ExecutionOperator(AgentRoleOperator):
 
         declaration = connector_of(session, self.connector)
         session.company.access.demand_connection(
-            declaration.conn_id, connector=self.connector, environment=session.run.environment
+            declaration.conn_id, user=f"connector {self.connector!r}", environment=session.run.environment
         )
         connector = open_connector_from_airflow(self.connector, declaration)
         try:

@@ -50,11 +50,13 @@ class IntakeOperator(AgentRoleOperator):
         """Take rows in, or take up what waits."""
         from interlock.domain.source import describe, parse_source
         from interlock.engine.intake import take_in_rows, take_up
+        from interlock.engine.permission import demand_source
         from interlock.engine.source import read_rows
         from interlock.operators.runtime import find_source_connection
 
         if session.run.is_resume:
             return take_up(session)
         spec = parse_source(self.source)
+        demand_source(session, getattr(spec, "conn_id", None))
         rows = read_rows(spec, connection=find_source_connection, base=session.include.parent)
         return take_in_rows(session, rows, contract=self.contract, source=describe(spec))

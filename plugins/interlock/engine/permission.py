@@ -1,0 +1,71 @@
+"""
+What the agent of a task may use and see, by the company's files that the run pinned. What is not listed is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from interlock.domain.agent import AgentDeclaration, pick_agent
+from interlock.domain.use import needs, read_in_vain, withheld
+from interlock.engine.session import Session
+from interlock.errors import NotAuthorised
+
+View = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""From a contract's name (``case`` for the intake's) and a payload to what of it may be seen."""
+
+
+def declared_agent(session: Session, role: str) -> AgentDeclaration:
+    """
+    Return the declaration of the task's agent, when it may use in *role* all that it works with.
+
+    :raises UnknownName: the pinned version declares no such agent.
+    :raises NotAuthorised: it may not use a connection or a tool, or its texts name a field that is withheld from it.
+    """
+    name = session.task.agent or ""
+    declaration = pick_agent(session.version.bundle.agents, name)
+    who, access = f"{session.run.workflow}/{name}", session.company.access
+    for kind, needed in needs(declaration):
+        access.demand_use(kind, needed, agent=who, role=role)
+        if kind == "connections":
+            access.demand_connection(needed, user=f"agent {who!r}", environment=session.run.environment)
+    told = read_in_vain(declaration, session.version.bundle.files, _hidden(session, role))
+    if told:
+        raise NotAuthorised(
+            f"agent {who!r} may not see what it reads in role {role!r}: {', '.join(told)}. Take it out of its texts, "
+            "or list the class of data under uses in include/company/access.yaml"
+        )
+    return declaration
+
+
+def view_of(session: Session, role: str) -> View:
+    """Return what leaves out of a payload the fields that the task's agent may not see."""
+    hidden = _hidden(session, role)
+
+    def seen(contract: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        fields = hidden.get(contract)
+        return {name: value for name, value in payload.items() if name not in fields} if fields else payload
+
+    return seen
+
+
+def demand_source(session: Session, conn_id: str | None) -> None:
+    """
+    Let the intake read rows through the connection *conn_id*; None is a source without one.
+
+    :raises NotAuthorised: the role ``intake`` may not use it, or not in this environment.
+    """
+    if conn_id is not None:
+        access = session.company.access
+        access.demand_use("connections", conn_id, agent=None, role="intake")
+        access.demand_connection(conn_id, user="a source", environment=session.run.environment)
+
+
+def _hidden(session: Session, role: str) -> dict[str, dict[str, frozenset[str]]]:
+    bundle, uses = session.version.bundle, session.company.access.uses
+    who = f"{session.run.workflow}/{session.task.agent}" if session.task.agent else None
+    schemas = {name: contract["schema"] for name, contract in bundle.contracts.items()}
+    schemas["case"] = schemas[bundle.policy.contract]
+    hidden = {name: withheld(schema, uses, agent=who, role=role) for name, schema in schemas.items()}
+    return {name: fields for name, fields in hidden.items() if fields}
