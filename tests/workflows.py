@@ -76,6 +76,7 @@ rules:
   - {name: certain enough, when: "confidence >= threshold", route: auto}
   - {name: ask again, when: "attempt == 1", route: fallback}
 default: review
+autonomy: {payout: automatic}
 gates:
   leads: {routes: [review], voters: leads, votes: 1, release_after: 8h, sees: [Verdict, Letter]}
 checks:
@@ -134,7 +135,7 @@ uses:
 """
 
 ECOSYSTEM = """
-connectors: {payout: {kind: outbox, conn_id: payout, timeout_seconds: 1.0}}
+connectors: {payout: {kind: outbox, conn_id: payout, undo: withdraw, timeout_seconds: 1.0}}
 """
 
 SERVED = {"auto": "draft", "review": "draft"}
@@ -314,7 +315,7 @@ class Workflow:
 
     def outbox(self) -> Outbox:
         """Return the connector that the wiring names, as a folder."""
-        declared = OutboxConnector(kind="outbox", conn_id="payout", timeout_seconds=1.0)
+        declared = OutboxConnector(kind="outbox", conn_id="payout", undo="withdraw", timeout_seconds=1.0)
         return Outbox("payout", declared, self.outbox_folder)
 
     def sent(self) -> list[Path]:

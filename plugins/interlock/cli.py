@@ -59,6 +59,12 @@ def get_commands() -> list[CLICommand]:
                     ),
                 ),
                 _command("owners", "Print who answers for which workflow", "people.owners", (JSON,)),
+                _command(
+                    "secrets",
+                    "List the connections in use: who works with them, how old they are, which nobody needs",
+                    "secret.secrets",
+                    (JSON,),
+                ),
                 GroupCommand(name="switch", help="Stop work at once, and let it go on", subcommands=_switch()),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),

@@ -346,13 +346,19 @@ def test_an_ecosystem_is_parsed_by_kind_and_its_other_parts_are_left_alone():
             "systems": ["anything"],
             "connectors": {
                 "outbox": {"kind": "outbox", "conn_id": "interlock_outbox"},
-                "crm": {"kind": "http", "conn_id": "crm", "path": "/e", "look_path": "/e/{key}", "reversible": True},
+                "crm": {
+                    "kind": "http",
+                    "conn_id": "crm",
+                    "path": "/e",
+                    "look_path": "/e/{key}",
+                    "undo_path": "/e/{key}",
+                },
             },
         }
     )
 
     assert pick_connector(connectors, "outbox").timeout_seconds == 30.0
-    assert pick_connector(connectors, "crm").reversible is True
+    assert pick_connector(connectors, "crm").can_be_undone
     with pytest.raises(UnknownName, match="Did you mean 'crm'"):
         pick_connector(connectors, "cmr")
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 
 ROWS = ("sure=0.95,10,standard", "sure=0.95,20,standard")
 OTHER_FIELD = "class Letter(Contract):\n    signature: str = ''\n"
-NO_CONNECTION = "connectors: {payout: {kind: outbox, conn_id: nowhere, timeout_seconds: 1.0}}\n"
+NO_CONNECTION = "connectors: {payout: {kind: outbox, conn_id: nowhere, undo: withdraw, timeout_seconds: 1.0}}\n"
 SOURCES = {"missing": "nothing.csv", "encoding": "latin.csv", "empty": "empty.csv", "header": "header.csv"}
 BROKEN = {"wrong_contract": "draft", "wrong_agent": "intake", "no_policy": "intake", "no_connection": "send"}
 """Workflow to the task that must fail."""

@@ -27,6 +27,7 @@ connectors:
     conn_id: supervised_target
     path: /effects
     look_path: /effects/{key}
+    undo_path: /effects/{key}
     timeout_seconds: 1.0
 """
 HOLD_SEND = """

@@ -100,6 +100,20 @@ class HttpTarget:
             f"{self._message(reply, request)}"
         )
 
+    def undo(self, request: EffectRequest) -> Receipt:
+        path = self._declaration.undo_path
+        if path is None:
+            raise EffectRefused(f"connector {self.name!r} does not say how to undo an effect; it needs an undo_path")
+        reply = self._ask(self._declaration.undo_method, path, request)
+        if 200 <= reply.status < 300 or reply.status in (404, 410):
+            return Receipt(reference=request.key, detail={"status": reply.status})
+        if later := self._not_now(reply, request, "was asked to undo"):
+            raise later
+        raise EffectRefused(
+            f"connector {self.name!r} did not undo {request.action!r} of {request.business_key!r}: HTTP {reply.status}"
+            f"{self._message(reply, request)}"
+        )
+
     def close(self) -> None:
         self._client.close()
 

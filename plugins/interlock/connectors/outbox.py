@@ -50,6 +50,7 @@ class Outbox:
         self.name = name
         self.timeout_seconds = declaration.timeout_seconds
         self.folder = folder
+        self._undo = declaration.undo
         self._now = now
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +93,22 @@ class Outbox:
         except OSError as error:
             raise self._trouble("cannot be written to", error) from error
         return self._receipt(request, content)
+
+    def undo(self, request: EffectRequest) -> Receipt:
+        if self._undo is None:
+            raise EffectRefused(f"outbox {self.name!r} does not say how to undo an effect; add undo: withdraw")
+        if self.look(request) is None:
+            raise EffectRefused(
+                f"outbox {self.name!r} does not hold {self._file(request).name!r} any more: it was collected, or "
+                "withdrawn before. Ask the system that collects it"
+            )
+        try:
+            self._file(request).unlink()
+        except FileNotFoundError:
+            raise EffectRefused(f"{self._file(request).name!r} was collected at this very moment") from None
+        except OSError as error:
+            raise self._trouble("cannot be written to", error) from error
+        return Receipt(reference=self._file(request).name)
 
     def close(self) -> None:
         """Nothing is held open."""

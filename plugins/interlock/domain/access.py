@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from interlock.domain.contract import explain
+from interlock.domain.duration import Duration
 from interlock.domain.use import Use, UseKind, is_allowed
 from interlock.errors import ConfigurationError, NotAuthorised
 
@@ -70,6 +72,8 @@ class ConnectionRule(_Frozen):
     """Where an Airflow connection may be used to carry something out."""
 
     environments: tuple[Environment, ...] = Field(min_length=1)
+    rotate_every: Duration | None = Field(default=None, gt=timedelta(0))
+    """How old its secret may get; left out, as old as it likes."""
 
 
 class Access(_Frozen):

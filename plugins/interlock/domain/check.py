@@ -15,6 +15,7 @@ from cel_expr_python import cel
 
 from interlock.domain.access import Access
 from interlock.domain.approval import stage_problems
+from interlock.domain.autonomy import autonomy_problems
 from interlock.domain.company import Company
 from interlock.domain.expression import Expression
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
@@ -35,6 +36,8 @@ def check_bundle(
     """
     policy, settings = bundle.policy, bundle.settings
     problems = check_policy(policy, bundle.types, groups=company.access.groups, agents=bundle.agents, wiring=wiring)
+    schemas = {name: contract["schema"] for name, contract in bundle.contracts.items()}
+    problems += autonomy_problems(policy.autonomy, company.connectors, schemas, wiring)
     problems += _answerable(bundle)
     problems += _usable(bundle, company.access)
     of_case = case_types(bundle)

@@ -30,14 +30,23 @@ class _Declared(BaseModel):
     description: str = ""
     timeout_seconds: float = Field(default=30.0, gt=0)
     """For one request, from its start to the end of its answer."""
-    reversible: bool = False
-    """Whether a person can undo the effect in the other system; the console says so beside it."""
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it says how an effect is undone; one that does not always needs a vote."""
+        return False
 
 
 class OutboxConnector(_Declared):
     """A folder that takes one JSON file per effect, for a system that collects files, and for trying things out."""
 
     kind: Literal["outbox"]
+    undo: Literal["withdraw"] | None = None
+    """``withdraw``: the file is taken away, as long as nobody has collected it."""
+
+    @property
+    def can_be_undone(self) -> bool:
+        return self.undo is not None
 
 
 class HttpConnector(_Declared):
@@ -51,10 +60,19 @@ class HttpConnector(_Declared):
     """Where an effect is looked up: ``/effects/{key}``. 404 must mean that it surely has not taken place."""
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     idempotency_header: str = Field(default="Idempotency-Key", pattern=r"^[A-Za-z0-9-]+$")
+    undo_path: str | None = None
+    """Where an effect is undone: ``/effects/{key}``. 404 and 410 mean that it is not there any more."""
+    undo_method: Literal["DELETE", "POST", "PUT"] = "DELETE"
 
-    @field_validator("path", "look_path")
+    @property
+    def can_be_undone(self) -> bool:
+        return self.undo_path is not None
+
+    @field_validator("path", "look_path", "undo_path")
     @classmethod
-    def _is_a_path(cls, path: str) -> str:
+    def _is_a_path(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
         try:
             names = [name for _, name, _, _ in Formatter().parse(path) if name is not None]
         except ValueError as error:
@@ -66,10 +84,10 @@ class HttpConnector(_Declared):
             raise ValueError("is a whole address; give the path, the host stands in the connection")
         return path
 
-    @field_validator("look_path")
+    @field_validator("look_path", "undo_path")
     @classmethod
-    def _finds_one_effect(cls, path: str) -> str:
-        if "{key}" not in path:
+    def _finds_one_effect(cls, path: str | None) -> str | None:
+        if path is not None and "{key}" not in path:
             raise ValueError("must hold {key}: else it cannot find one effect among others")
         return path
 
@@ -182,6 +200,15 @@ class Connector(Protocol):
         :raises ConnectorUnavailable: it may have taken place: :meth:`look` before a repeat.
         :raises EffectRefused: it did not take place, and a repeat meets the same answer.
         :raises ConfigurationError: it did not take place, because of the connection or the declaration.
+        """
+        ...
+
+    def undo(self, request: EffectRequest) -> Receipt:
+        """
+        Undo the effect, and return the other system's word for it; one that is undone already counts as done.
+
+        :raises ConnectorUnavailable: it cannot be told whether it is undone; ask again.
+        :raises EffectRefused: it stands, and a repeat meets the same answer.
         """
         ...
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from interlock.domain.approval import Stage
+from interlock.domain.autonomy import Autonomy
 from interlock.domain.contract import explain
 from interlock.domain.duration import Duration
 from interlock.domain.redaction import KINDS
@@ -163,6 +164,8 @@ class Policy(_Frozen):
     sampling: tuple[Sampling, ...] = ()
     reviewed: Reviewed | None = None
     redaction: Redaction = Redaction()
+    autonomy: dict[str, Autonomy] = Field(default_factory=dict)
+    """Action, by the name of its connector, to whether it may go on without a vote. Left out: it may not."""
 
     def recovery(self, error: BaseException) -> Recovery:
         """Return the runbook's entry for the class of *error*, its nearest base, or ``default``."""

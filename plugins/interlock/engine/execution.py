@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
 from interlock.domain.case import CaseState
 from interlock.domain.connector import Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.gate import draft_of
+from interlock.engine.permission import why_not_automatic
 from interlock.engine.session import Session
 from interlock.errors import (
     ConnectorError,
     ConnectorUnavailable,
     EffectRefused,
     InterlockError,
+    NotAuthorised,
     SwitchedOff,
 )
 from interlock.ledger.case import CaseFile, cases_at, load_files, move
@@ -41,9 +43,13 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
     A case without an authorisation for exactly what would be sent is a dead letter, and nothing is sent for it.
 
     :raises ConnectorUnavailable: the target did not answer for any case of a group. A retry of the task can help.
+    :raises NotAuthorised: the policy says that the connector is never to be used.
     :raises SwitchedOff: a person stopped the workflow or the connector. It is asked before every effect.
     """
     session.check_switches()
+    action = session.task.connector or ""
+    if session.version.bundle.policy.autonomy.get(action) == "never":
+        raise NotAuthorised(f"the policy says that {action!r} is never to be used (autonomy); nothing was sent")
     executor = _Executor(session, connector)
     while True:
         with session.read() as connection:
@@ -55,7 +61,11 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
                 break
             continue
         executor.after = rows[-1]["id"]
-        executor.carry_out({file.id: (file, *draft_of(file, drafts)) for file in files})
+        contracts = {file.id: drafts[file.row["draft_id"]]["contract_name"] for file in files if file.row["draft_id"]}
+        executor.carry_out(
+            {file.id: (file, *draft_of(file, drafts)) for file in files},
+            needs_vote={case_id for case_id, name in contracts.items() if why_not_automatic(session, action, name)},
+        )
     return session.finish()
 
 
@@ -78,8 +88,10 @@ class _Executor:
         self.leased_seconds, self.after = 0.0, ""
         return True
 
-    def carry_out(self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any], str]]) -> None:
-        """Claim, send and commit a group."""
+    def carry_out(
+        self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any], str]], *, needs_vote: Collection[str]
+    ) -> None:
+        """Claim, send and commit a group; what a policy alone allowed is refused for the cases of *needs_vote*."""
         session = self.session
         lease_ends = time.monotonic() + self.lease.total_seconds()  # before the ledger is waited for, as the lease does
         with session.write() as tx:
@@ -92,6 +104,7 @@ class _Executor:
                 payload_digests={case_id: payload_digest for case_id, (_, _, payload_digest) in cases.items()},
                 key_of=self._key,
                 lease=self.lease,
+                needs_vote=needs_vote,
             )
             move(
                 tx,

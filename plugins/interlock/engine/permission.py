@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from interlock.domain.agent import AgentDeclaration, pick_agent
+from interlock.domain.autonomy import why_a_vote
 from interlock.domain.use import needs, read_in_vain, withheld
 from interlock.engine.session import Session
 from interlock.errors import NotAuthorised
@@ -60,6 +61,13 @@ def demand_source(session: Session, conn_id: str | None) -> None:
         access = session.company.access
         access.demand_use("connections", conn_id, agent=None, role="intake")
         access.demand_connection(conn_id, user="a source", environment=session.run.environment)
+
+
+def why_not_automatic(session: Session, action: str, draft_contract: str) -> str | None:
+    """Return why *action* needs a vote for a draft under *draft_contract*, or None when it may go on by itself."""
+    bundle = session.version.bundle
+    schema = bundle.contracts.get(draft_contract, {}).get("schema", {})
+    return why_a_vote(bundle.policy.autonomy, action, session.company.connectors.get(action), schema)
 
 
 def _hidden(session: Session, role: str) -> dict[str, dict[str, frozenset[str]]]:

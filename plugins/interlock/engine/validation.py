@@ -15,6 +15,7 @@ from interlock.domain.policy import Check
 from interlock.domain.routing import Decision
 from interlock.domain.wiring import WiredTask
 from interlock.engine.branch import Entry, record_decisions
+from interlock.engine.permission import why_not_automatic
 from interlock.engine.session import GROUP, Session
 from interlock.engine.variable import variables
 from interlock.errors import ConfigurationError
@@ -115,6 +116,13 @@ def _place(
         decision = Decision(rule=f"asked for by {file.row['review_asked_by']}", route="review", inputs={})
         route = "review"
     following = session.run.wiring.next_task(session.task.task_id, route)
+    if route == "auto" and following is not None and following.kind == "execution":
+        why = why_not_automatic(session, following.connector or "", draft["contract_name"])
+        if why is not None:
+            decision = Decision(rule=f"autonomy: {why}"[:300], route="review", inputs={"autonomy": why})
+            route = "review"
+            session.count("held_by_autonomy")
+            following = session.run.wiring.next_task(session.task.task_id, route)
     if following is None:
         raise ConfigurationError(f"nothing takes route {route!r} over from {session.task.task_id!r}")
     change: dict[str, Any] = {"route": route, "task": following.task_id}

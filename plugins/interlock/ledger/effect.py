@@ -8,7 +8,7 @@ died before it could say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,11 +54,13 @@ def claim(
     payload_digests: Mapping[str, str],
     key_of: Callable[[CaseFile, str], str],
     lease: timedelta,
+    needs_vote: Collection[str] = (),
 ) -> Claimed:
     """
     Claim the effects of *files* for *attempt*.
 
     :param payload_digests: by case id, the digest of exactly what would be sent.
+    :param needs_vote: ids of cases for which no decision of a policy counts, only votes.
     :param key_of: the idempotency key of a case and a payload digest.
     """
     unchanged = {row["id"] for row in lock_cases(tx, [file.row for file in files])}
@@ -71,6 +73,8 @@ def claim(
     for file in files:
         payload_digest = payload_digests.get(file.id)
         grant = allowed.get((file.id, payload_digest)) if payload_digest else None
+        if grant is not None and file.id in needs_vote and grant["basis"].startswith("decision:"):
+            grant = None
         if grant is None or payload_digest is None or file.row["state"] != CaseState.AUTHORISED:
             claimed.unauthorised.append(file)
             continue
