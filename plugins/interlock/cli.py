@@ -278,6 +278,7 @@ def _cases() -> tuple[ActionCommand, ...]:
             "case.resubmit",
             (CASE, SET, Arg(("--from-start",), help="Begin again behind the intake", action="store_true")),
         ),
+        _command("undo", "Undo the effect of a case in the other system", "case.undo", (CASE, REASON)),
         _command("close", "End a case without sending anything", "case.close", (CASE, REASON)),
     )
 

@@ -17,6 +17,7 @@ BODIES = {
     "/api/cases/{name}/review-request": {"reason": "look"},
     "/api/cases/{name}/resubmit": {"changes": {}},
     "/api/cases/{name}/close": {"reason": "enough"},
+    "/api/cases/{name}/undo": {"reason": "wrong customer"},
     "/api/cases/{name}/forget": {"reason": "asked to"},
     "/api/versions": {"bundle": EMPTY, "reason": "why"},
     "/api/versions/propose": {"bundle": EMPTY, "reason": "why"},

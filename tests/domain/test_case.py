@@ -9,7 +9,7 @@ ARROWS = {
     "routed": "routed waiting authorised quarantined dead",
     "waiting": "waiting authorised rejected dead closed",
     "authorised": "authorised executed waiting dead",
-    "executed": "closed",
+    "executed": "closed dead",
     "rejected": "closed",
     "quarantined": "open closed",
     "dead": "open routed authorised closed",

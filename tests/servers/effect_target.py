@@ -74,6 +74,9 @@ class EffectTarget:
         self.stored: list[Stored] = []
         self.received = 0
         self.looked = 0
+        self.undone: list[str] = []
+        """The key of every request to undo, in order."""
+        self.on_undo: tuple[int, Literal["reply", "lose"]] = (200, "reply")
         self.look_status: int | None = None
         """When set, every look is answered so."""
         self._steps: list[Step] = []
@@ -156,6 +159,20 @@ def _handler(target: EffectTarget) -> type[BaseHTTPRequestHandler]:
                 self._send(step.status, body, {**located, **step.headers})
 
         do_PUT = do_PATCH = do_POST
+
+        def do_DELETE(self) -> None:
+            key = self.path.rpartition("/")[2]
+            target.undone.append(key)
+            status, answer = target.on_undo
+            if status < 300:
+                found = [effect for effect in target.stored if effect.key == key]
+                status = status if found else 404
+                target.stored = [effect for effect in target.stored if effect.key != key]
+            if answer == "lose":
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+            else:
+                self._send(status, {"message": "asked to undo"}, {})
 
         def _send(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -63,6 +63,16 @@ def resubmit(args: Any) -> None:
 
 
 @command
+def undo(args: Any) -> None:
+    """Undo the effect of a case as the person who is logged in."""
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/undo", {"reason": args.reason})
+    print(
+        f"the effect of {answer['case']} by {answer['action']} is {answer['effect']}; the case is {answer['state']}: "
+        "close it, or resubmit it with --from-start"
+    )
+
+
+@command
 def close(args: Any) -> None:
     """Close a case as the person who is logged in."""
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/close", {"reason": args.reason})

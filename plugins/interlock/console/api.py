@@ -17,6 +17,7 @@ from interlock.console.identity import Actor, Reader, demand, demand_right
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
 from interlock.engine.switch import switches, throw
+from interlock.engine.undo import undo
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import environment, include_path
 from interlock.ledger.book import Ledger
@@ -180,6 +181,16 @@ def close(
     demand(person, "PUT", _dag_of(ledger, name), "close a case", gate=True)
     demand_right(person, ledger, "correct", _workflow_of(ledger, name))
     return _woken(act.close(ledger, name, person=person.id, reason=body.reason), request, background)
+
+
+@router.post("/cases/{name}/undo")
+def undo_effect(name: str, body: Reason, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Undo the effect of a case in the other system."""
+    demand(person, "PUT", _dag_of(ledger, name), "undo an effect", gate=True)
+    demand_right(person, ledger, "correct", _workflow_of(ledger, name))
+    from interlock.hooks.connector import open_connector_from_airflow
+
+    return undo(ledger, name, person=person.id, reason=body.reason, open_connector=open_connector_from_airflow)
 
 
 @router.post("/cases/{name}/forget")

@@ -46,7 +46,8 @@ _NEXT: dict[CaseState, frozenset[CaseState]] = {
         {CaseState.WAITING, CaseState.AUTHORISED, CaseState.REJECTED, CaseState.DEAD, CaseState.CLOSED}
     ),
     CaseState.AUTHORISED: frozenset({CaseState.AUTHORISED, CaseState.EXECUTED, CaseState.WAITING, CaseState.DEAD}),
-    CaseState.EXECUTED: frozenset({CaseState.CLOSED}),
+    # Undone in the other system: a dead letter, which is closed or begins again.
+    CaseState.EXECUTED: frozenset({CaseState.CLOSED, CaseState.DEAD}),
     CaseState.REJECTED: frozenset({CaseState.CLOSED}),
     CaseState.QUARANTINED: frozenset({CaseState.OPEN, CaseState.CLOSED}),
     CaseState.DEAD: frozenset({CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED}),

@@ -116,7 +116,7 @@ def vote(
     """
     if answer not in ("approve", "reject"):
         raise InputError(f"a vote is 'approve' or 'reject', not {answer!r}")
-    with _on_case(ledger, name, person.id) as (tx, row):
+    with on_case(ledger, name, person.id) as (tx, row):
         asked = open_for_cases(tx.connection, [row["id"]])
         if not asked:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r}: there is nothing to decide on it now")
@@ -150,7 +150,7 @@ def edit(
 
     :raises ContractViolation: the changed draft does not satisfy its contract.
     """
-    with _on_case(ledger, name, person.id) as (tx, row):
+    with on_case(ledger, name, person.id) as (tx, row):
         asked = open_for_cases(tx.connection, [row["id"]])
         if not asked or row["draft_id"] is None:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r} and has no draft to edit at a gate")
@@ -200,7 +200,7 @@ def request_review(ledger: Ledger, name: str, *, person: str, reason: str) -> di
 
     :raises InputError: it was sent, or is being sent at this moment, or people are asked already.
     """
-    with _on_case(ledger, name, person) as (tx, row):
+    with on_case(ledger, name, person) as (tx, row):
         state = CaseState(row["state"])
         if state not in UNSENT:
             raise InputError(f"case {row['business_key']!r} is {state.value!r}: it is too late to ask people first")
@@ -255,7 +255,7 @@ def resubmit(
     :raises ContractViolation: with the changes it still does not satisfy its contract.
     :raises InputError: it is neither quarantined nor dead.
     """
-    with _on_case(ledger, name, person) as (tx, row):
+    with on_case(ledger, name, person) as (tx, row):
         state = CaseState(row["state"])
         if state not in (CaseState.QUARANTINED, CaseState.DEAD) or row["run_id"] is None:
             raise InputError(f"case {row['business_key']!r} is {state.value!r}; only quarantined and dead ones can be")
@@ -283,7 +283,7 @@ def close(ledger: Ledger, name: str, *, person: str, reason: str) -> dict[str, A
     """
     if not reason.strip():
         raise InputError("closing a case needs a reason: say why")
-    with _on_case(ledger, name, person) as (tx, row):
+    with on_case(ledger, name, person) as (tx, row):
         state = CaseState(row["state"])
         if state in (CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED):
             raise InputError(
@@ -301,7 +301,7 @@ def close(ledger: Ledger, name: str, *, person: str, reason: str) -> dict[str, A
         return {"case": row["business_key"], "state": CaseState.CLOSED.value, **left}
 
 
-class _on_case:
+class on_case:
     """A write transaction by a person on one case, with its row locked."""
 
     def __init__(self, ledger: Ledger, name: str, person: str) -> None:

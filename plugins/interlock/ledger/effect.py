@@ -143,9 +143,9 @@ def give_back(tx: Transaction, claims: Sequence[Claim], *, state: str = "intende
 
 
 def is_under_way(tx: Transaction, case_id: str) -> bool:
-    """Tell whether an effect of the case was intended and not settled: nobody knows whether it took place."""
+    """Tell whether an effect of the case was intended, or is being undone: nobody knows whether it took place."""
     found = tx.connection.execute(
-        select(effect.c.key).where(effect.c.case_id == case_id, effect.c.state == "intended")
+        select(effect.c.key).where(effect.c.case_id == case_id, effect.c.state.in_(("intended", "undoing")))
     ).first()
     return found is not None
 
