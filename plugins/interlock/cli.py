@@ -122,7 +122,13 @@ def _policy() -> tuple[ActionCommand, ...]:
             "propose",
             "Record what stands in include as the next version, without putting it in force",
             "policy.propose",
-            (SUBJECT, Arg(("--reason",), help="What changed and why", required=True), INCLUDE, DAG),
+            (
+                SUBJECT,
+                Arg(("--reason",), help="What changed and why", required=True),
+                Arg(("--from",), dest="origin", help="Take what is in force in this environment of the same ledger"),
+                INCLUDE,
+                DAG,
+            ),
         ),
         _command(
             "approve",

@@ -22,6 +22,7 @@ BODIES = {
     "/api/versions": {"bundle": EMPTY, "reason": "why"},
     "/api/versions/propose": {"bundle": EMPTY, "reason": "why"},
     "/api/versions/import": {"document": {"interlock_version": 1, "bundle": EMPTY}, "reason": "why"},
+    "/api/versions/{workflow}/bring-over": {"origin": "test", "reason": "why"},
     "/api/versions/{workflow}/export": {},
     "/api/versions/{workflow}/{number}/approval": {"answer": "approve", "digest": "0" * 64},
     "/api/versions/{workflow}/{number}/promotion": {"reason": "why"},

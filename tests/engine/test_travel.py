@@ -11,7 +11,7 @@ import pytest
 from interlock.domain.access import Identity
 from interlock.engine.bundle import read_bundle
 from interlock.engine.publication import approve, promote, propose, versions
-from interlock.engine.travel import export_version, import_version, new_key
+from interlock.engine.travel import bring_over, export_version, import_version, new_key
 from interlock.errors import ConfigurationError, InputError, NotAuthorised, UnknownName
 from interlock.ledger.book import Ledger
 from interlock.ledger.verify import verify
@@ -66,6 +66,34 @@ def test_a_version_goes_on_to_the_next_environment_and_is_approved_anew(desk: Wo
     origin = versions(staging.ledger, NAME)[0]["origin"]
     assert (origin["environment"], origin["number"], origin["key"]) == ("test", 2, PUBLIC)
     assert verify(staging.ledger).problems == []
+
+
+def takes_over(flow: Workflow, origin: str = "test", person: Identity = OTTO) -> dict[str, Any]:
+    return bring_over(flow.ledger, NAME, origin=origin, person=person, reason="rehearse", wiring=None)
+
+
+def test_in_one_ledger_a_version_goes_on_without_a_file_and_is_approved_anew(desk: Workflow, staging: Workflow):
+    there, again = takes_over(staging), takes_over(staging)
+
+    assert (there["number"], there["author"], there["is_new"], again["is_new"]) == (2, "person:cleo", True, False)
+    assert there["lacks"] != []
+    with pytest.raises(NotAuthorised, match="'cleo' wrote version 2"):
+        approve(staging.ledger, NAME, 2, person=CLEO, answer="approve", reason="mine", digest=there["digest"])
+    approve(staging.ledger, NAME, 2, person=LEA, answer="approve", reason="read", digest=there["digest"])
+    promote(staging.ledger, NAME, 2, person=OTTO, reason="now")
+
+    assert in_force(staging.ledger, NAME).bundle.policy.threshold == 0.9
+    origin = versions(staging.ledger, NAME)[0]["origin"]
+    assert (origin["environment"], origin["number"]) == ("test", 2)
+
+
+def test_in_one_ledger_a_version_skips_no_environment(desk: Workflow, staging: Workflow):
+    with pytest.raises(InputError, match="come from 'test'"):
+        takes_over(staging, origin="production")
+    with pytest.raises(InputError, match="do not come from elsewhere"):
+        takes_over(desk, origin="staging")
+    with pytest.raises(NotAuthorised, match="'propose'"):
+        takes_over(staging, person=LEO)
 
 
 def test_what_arrives_twice_is_there_once(desk: Workflow, staging: Workflow):

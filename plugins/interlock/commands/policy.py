@@ -111,7 +111,11 @@ def publish(args: Any) -> None:
 @command
 def propose(args: Any) -> None:
     """Record it as the next version."""
-    answer = call("POST", "/versions/propose", _body(args))
+    if args.origin is not None:
+        path = f"/versions/{quote(args.workflow, safe='')}/bring-over"
+        answer = call("POST", path, {"origin": args.origin, "reason": args.reason})
+    else:
+        answer = call("POST", "/versions/propose", _body(args))
     what = "is proposed" if answer["is_new"] else "says the same; nothing was proposed"
     print(f"version {answer['number']} of {answer['workflow']} {what}; digest {answer['digest'][:12]}")
     _print_lacking(answer)

@@ -47,6 +47,14 @@ class Promotion(_Body):
     wiring: dict[str, Any] | None = None
 
 
+class BringOver(_Body):
+    """Which environment a version is taken over from."""
+
+    origin: str
+    reason: str
+    wiring: dict[str, Any] | None = None
+
+
 class Arrival(_Body):
     """A version that was exported elsewhere."""
 
@@ -130,6 +138,16 @@ def take_in(body: Arrival, person: Actor, ledger: Book) -> dict[str, Any]:
     from interlock.engine.travel import import_version
 
     return import_version(ledger, body.document, person=person.identity, reason=body.reason, wiring=body.wiring)
+
+
+@router.post("/versions/{workflow}/bring-over")
+def bring(workflow: str, body: BringOver, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Propose the version in force in the environment before this one, of the same ledger."""
+    from interlock.engine.travel import bring_over
+
+    return bring_over(
+        ledger, workflow, origin=body.origin, person=person.identity, reason=body.reason, wiring=body.wiring
+    )
 
 
 @router.post("/versions/{workflow}/export")

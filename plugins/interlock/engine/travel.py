@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from interlock.domain.access import Identity
 from interlock.domain.canonical import canonical_json
 from interlock.domain.version import Bundle
-from interlock.engine.publication import check_proposal, versions
+from interlock.engine.publication import check_proposal, state_of, versions
 from interlock.errors import ConfigurationError, InputError
 from interlock.ledger.book import Ledger
 from interlock.ledger.company import company_in_force
 from interlock.ledger.transaction import Actor
+from interlock.ledger.version import approvals_of, in_force, version_numbered
 from interlock.ledger.version import propose as record_proposal
-from interlock.ledger.version import version_numbered
 
 FORMAT = 1
 BEFORE = {"staging": "test", "production": "staging"}
@@ -97,11 +97,9 @@ def import_version(
         raise InputError("this is no exported version. Give a file of: airflow interlock policy export")
     bundle = Bundle.from_json(content["bundle"])
     company = company_in_force(ledger)
-    origin, expected = str(content.get("environment")), BEFORE.get(ledger.environment)
+    origin = str(content.get("environment"))
     company.access.demand(person, "propose", bundle.workflow)
-    if origin != expected:
-        come = f"come from {expected!r}" if expected else "are proposed from include, and do not come from elsewhere"
-        raise InputError(f"this version is from {origin!r}; versions of {ledger.environment!r} {come}")
+    _demand_origin(ledger, origin)
     trusted = company.approvals.trusted_keys.get(origin)
     if trusted is None or trusted != document.get("key"):
         raise InputError(
@@ -130,6 +128,49 @@ def import_version(
         "origin": kept,
         "is_new": is_new,
     }
+
+
+def bring_over(
+    ledger: Ledger, workflow: str, *, origin: str, person: Identity, reason: str, wiring: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """
+    Propose here the version that is in force in *origin*, an environment of the same ledger; its author stays.
+
+    No signature is asked for: whoever may write this ledger's versions may write those of the other environment, too.
+
+    :raises NotAuthorised: *person* may not propose.
+    :raises InputError: *origin* is not the environment before this one.
+    :raises ConfigurationError: nothing is in force there.
+    :raises PolicyError: it cannot work here.
+    """
+    company = company_in_force(ledger)
+    company.access.demand(person, "propose", workflow)
+    _demand_origin(ledger, origin)
+    there = in_force(Ledger(ledger.engine, origin, ledger.clock), workflow)
+    check_proposal(ledger, there.bundle, company, wiring)
+    with ledger.read() as connection:
+        approvals = approvals_of(connection, there.id)
+    kept = {"environment": origin, "number": there.number, "digest": there.bundle.digest, "approvals": approvals}
+    actor = Actor("person", person.id)
+    version, is_new = record_proposal(
+        ledger, there.bundle, actor=actor, reason=reason, author=there.author, origin=kept
+    )
+    return {
+        "workflow": workflow,
+        "number": version.number,
+        "digest": version.bundle.digest,
+        "author": version.author,
+        "origin": kept,
+        "is_new": is_new,
+        "lacks": state_of(ledger, workflow, version.number)["lacks"],
+    }
+
+
+def _demand_origin(ledger: Ledger, origin: str) -> None:
+    expected = BEFORE.get(ledger.environment)
+    if origin != expected:
+        come = f"come from {expected!r}" if expected else "are proposed from include, and do not come from elsewhere"
+        raise InputError(f"this version is from {origin!r}; versions of {ledger.environment!r} {come}")
 
 
 def _check_signature(content: Mapping[str, Any], key: str, signature: str) -> None:
