@@ -295,6 +295,12 @@ def _review() -> tuple[ActionCommand, ...]:
         _command("show", "Print what is to be decided on a case", "review.show", (CASE, JSON)),
         _command("approve", "Approve what a case would send", "review.approve", (CASE, DIGEST, REASON)),
         _command("reject", "Reject it, with a reason", "review.reject", (CASE, DIGEST, REASON)),
+        _command(
+            "answer",
+            "Cast the votes of a CSV file: case, answer, digest, reason",
+            "review.answer",
+            (Arg(("file",), help="The file"),),
+        ),
         _command("edit", "Change the draft with --set; it is asked about again", "review.edit", (CASE, SET, DIGEST)),
         _command("request", "Pull a case that was not sent yet back to people", "review.request", (CASE, REASON)),
         _command(

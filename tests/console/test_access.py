@@ -13,6 +13,7 @@ pytestmark = pytest.mark.airflow
 EMPTY = {"workflow": "refunds", "files": {}, "data": {}, "contracts": {}}
 BODIES = {
     "/api/cases/{name}/vote": {"answer": "approve", "digest": "0" * 64},
+    "/api/votes": {"votes": [{"case": "R1", "answer": "approve", "digest": "0" * 64}]},
     "/api/cases/{name}/edit": {"changes": {}, "digest": "0" * 64},
     "/api/cases/{name}/review-request": {"reason": "look"},
     "/api/cases/{name}/resubmit": {"changes": {}},

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from interlock.commands.review import read_votes
 from interlock.engine.bundle import read_bundle
+from interlock.errors import InputError
 from interlock.ledger.schema import authorisation, vote
 from interlock.ledger.verify import verify
 from workflows import NAME, POLICY, WIRING, rows
@@ -69,6 +71,55 @@ def test_a_rejection_without_a_reason_is_refused(parked, client):
 
     assert (said.status_code, parked.states()["R1"]) == (409, "waiting")
     assert "needs a reason" in said.json()["detail"]
+
+
+def test_of_many_votes_each_counts_or_is_refused_by_itself(parked, client):
+    lea = client("lea")
+    digests = {row["business_key"]: row["digest"] for row in lea.get("/api/reviews").json()["reviews"]}
+    votes = [
+        {"case": "R1", "answer": "approve", "digest": digests["R1"]},
+        {"case": "R2", "answer": "approve", "digest": "0" * 64},
+        {"case": "R3", "answer": "reject", "digest": digests["R3"], "reason": "not ours"},
+        {"case": "R9", "answer": "approve", "digest": "0" * 64},
+        {"case": "R1", "answer": "approve", "digest": digests["R1"]},
+    ]
+
+    said = lea.post("/api/votes", json={"votes": votes}).json()["votes"]
+
+    assert sorted((one["case"], one["counts"]) for one in said) == [
+        ("R1", False),
+        ("R1", True),
+        ("R2", False),
+        ("R3", True),
+        ("R9", False),
+    ]
+    states = parked.states()
+    assert (states["R1"], states["R2"], states["R3"]) == ("authorised", "waiting", "rejected")
+    assert sorted((row["person"], row["answer"]) for row in parked.table(vote)) == [
+        ("lea", "approve"),
+        ("lea", "reject"),
+    ]
+
+
+def test_many_votes_of_a_person_who_may_not_answer_count_not_at_all(parked, client):
+    digests = {row["business_key"]: row["digest"] for row in client("vera").get("/api/reviews").json()["reviews"]}
+    votes = [{"case": key, "answer": "approve", "digest": digest} for key, digest in digests.items()]
+
+    assert client("vera").post("/api/votes", json={"votes": votes}).status_code == 403
+    assert parked.table(vote) == []
+
+
+def test_a_file_of_votes_says_which_line_cannot_be_taken(tmp_path):
+    file = tmp_path / "votes.csv"
+    file.write_text("case,answer,digest,reason\nR1,approve,abc,\nR2,reject,,not ours\n")
+    with pytest.raises(InputError, match=r"line 3 .* lacks digest"):
+        read_votes(file)
+    file.write_text("case,answer,digest,reason\nR1,approve,abc,\nR2,reject,def,not ours\n")
+
+    assert read_votes(file) == [
+        {"case": "R1", "answer": "approve", "digest": "abc", "reason": None},
+        {"case": "R2", "answer": "reject", "digest": "def", "reason": "not ours"},
+    ]
 
 
 def test_a_vote_on_something_else_than_what_is_there_is_refused(parked, client):

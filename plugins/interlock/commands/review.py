@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -65,6 +67,47 @@ def approve(args: Any) -> None:
 def reject(args: Any) -> None:
     """Reject as the person who is logged in."""
     _vote(args, "reject")
+
+
+@command
+def answer(args: Any) -> None:
+    """Cast the votes of a file as the person who is logged in."""
+    votes = read_votes(Path(args.file))
+    refused = 0
+    for start in range(0, len(votes), 500):
+        for came in call("POST", "/votes", {"votes": votes[start : start + 500]})["votes"]:
+            refused += not came["counts"]
+            print(
+                f"{came['case']}: " + (f"counts, the request is {came['state']}" if came["counts"] else came["refused"])
+            )
+    if refused:
+        raise InputError(f"{refused} of {len(votes)} votes do not count: see above. The others do")
+
+
+def read_votes(path: Path) -> list[dict[str, Any]]:
+    """
+    Return the votes of a CSV file with the columns case, answer, digest and, where there is one, reason.
+
+    :raises InputError: it is no such file; the message has the line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{str(path)!r} cannot be read as a CSV file of votes: {error}") from None
+    votes = []
+    for number, line in enumerate(lines, start=2):
+        lacking = [column for column in ("case", "answer", "digest") if not (line.get(column) or "").strip()]
+        if lacking:
+            raise InputError(
+                f"line {number} of {str(path)!r} lacks {', '.join(lacking)}. The columns are case, answer (approve or "
+                "reject), digest (of airflow interlock review list --json) and reason; nothing was voted"
+            )
+        vote = {column: line[column].strip() for column in ("case", "answer", "digest")}
+        votes.append({**vote, "reason": (line.get("reason") or "").strip() or None})
+    if not votes:
+        raise InputError(f"{str(path)!r} holds no vote")
+    return votes
 
 
 @command

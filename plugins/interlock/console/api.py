@@ -18,6 +18,7 @@ from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
 from interlock.engine.switch import switches, throw
 from interlock.engine.undo import undo
+from interlock.errors import InterlockError
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import environment, include_path
 from interlock.ledger.book import Ledger
@@ -55,6 +56,19 @@ class Vote(_Body):
     digest: str
     """Of what the voter saw."""
     reason: str | None = None
+
+
+class CaseVote(Vote):
+    """A vote among many."""
+
+    case: str
+    """Business key or id."""
+
+
+class Votes(_Body):
+    """Votes on several cases, each bound to what its voter saw of it."""
+
+    votes: list[CaseVote] = Field(min_length=1, max_length=500)
 
 
 class Edit(_Body):
@@ -145,6 +159,43 @@ def vote(
         ledger, name, person=person.identity, answer=body.answer, seen_digest=body.digest, reason=body.reason
     )
     return _woken(came_of_it, request, background)
+
+
+@router.post("/votes")
+def vote_on_many(
+    body: Votes, person: Actor, ledger: Book, request: Request, background: BackgroundTasks
+) -> dict[str, Any]:
+    """
+    Vote on several cases; each counts or is refused by itself, and the answer says what came of each.
+
+    Nothing counts for a person whom Airflow does not let answer for one of their Dags.
+    """
+    came_of_them: list[dict[str, Any]] = []
+    there = []
+    for one in body.votes:
+        try:
+            demand(person, "PUT", _dag_of(ledger, one.case), "vote", gate=True)
+            there.append(one)
+        except InterlockError as error:
+            came_of_them.append(_refused(one.case, error))
+    for one in there:
+        try:
+            came = act.vote(
+                ledger,
+                one.case,
+                person=person.identity,
+                answer=one.answer,
+                seen_digest=one.digest,
+                reason=one.reason,
+            )
+            came_of_them.append({"counts": True, **_woken(came, request, background)})
+        except InterlockError as error:
+            came_of_them.append(_refused(one.case, error))
+    return {"votes": came_of_them}
+
+
+def _refused(name: str, error: InterlockError) -> dict[str, Any]:
+    return {"counts": False, "case": name, "refused": f"{type(error).__name__}: {error}"}
 
 
 @router.post("/cases/{name}/edit")
