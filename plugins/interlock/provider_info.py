@@ -59,6 +59,13 @@ def get_provider_info() -> dict[str, Any]:
                         "",
                         example="/var/cache/interlock",
                     ),
+                    "notifiers": _option(
+                        "How notices are sent: a JSON list of Airflow notifiers by dotted path, with their arguments. "
+                        "Empty: notices wait in the ledger.",
+                        "",
+                        example='[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", '
+                        '"kwargs": {"to": "{to}", "subject": "{subject}", "html_content": "{body}"}}]',
+                    ),
                     "find_names": _option(
                         "Function ``def f(text) -> [(start, end, kind)]`` by dotted path, which says where a text "
                         "names people, places and organisations. Empty: nobody can, and a policy that requires it "

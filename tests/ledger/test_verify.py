@@ -15,6 +15,7 @@ from interlock.ledger import schema
 from interlock.ledger.anchor import take_anchor
 from interlock.ledger.book import Ledger
 from interlock.ledger.delegation import delegate
+from interlock.ledger.notice import UPKEEP, write_notice
 from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify
 from interlock.ledger.version import on_proposal, record_approval
@@ -33,6 +34,9 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
     delegate(ledger, Identity("lea"), taker="otto", until=until, reason="on leave")
     with on_proposal(ledger, NAME, None, actor=Actor("person", "lea")) as proposal:
         record_approval(proposal.tx, proposal.version, Identity("lea"), answer="approve", order=1, reason="read it")
+    with ledger.write(actor=UPKEEP, chain="upkeep:test") as tx:
+        told = {"recipients": ["lea"], "subject": "1 case", "body": "1 case waits"}
+        write_notice(tx, environment="test", workflow=NAME, kind="remind", **told)
     take_anchor(ledger, actor=Actor("person", "cleo"))
     assert verify(ledger).problems == []
     return flow

@@ -85,6 +85,8 @@ class Access(_Frozen):
     workflows: dict[str, dict[Right, Names]] = Field(default_factory=dict)
     """Rights that one workflow gives to others: they take the place of the company's."""
     connections: dict[str, ConnectionRule] = Field(default_factory=dict)
+    contacts: dict[str, str] = Field(default_factory=dict)
+    """Person's id to where notices reach them: an e-mail address, or whatever the notifier takes."""
     uses: tuple[Use, ...] = ()
     """Which role and agent may use which connection, tool and class of data."""
 

@@ -144,6 +144,10 @@ def check_policy(
     for name, gate in policy.gates.items():
         for stage in gate.asked():
             problems += [f"gate {name!r}: {problem}" for problem in stage_problems(stage, groups)]
+        for group in gate.ladder.groups():
+            if not groups.get(group):
+                there = "has nobody in it" if group in groups else f"is no group (known: {', '.join(sorted(groups))})"
+                problems.append(f"gate {name!r}: its ladder names {group!r}, which {there}")
     if wiring is not None:
         problems += _against_wiring(policy, wiring, agents)
     return problems

@@ -16,6 +16,7 @@ from interlock.domain.approval import Stage
 from interlock.domain.autonomy import Autonomy
 from interlock.domain.contract import explain
 from interlock.domain.duration import Duration
+from interlock.domain.ladder import Ladder
 from interlock.domain.redaction import KINDS
 from interlock.errors import PolicyError
 
@@ -62,6 +63,8 @@ class Gate(_Frozen):
     stages: tuple[Stage, ...] = ()
     """Votes that are asked for beside those of ``voters``; the company's approval matrix adds its own."""
     separation: tuple[Duty, ...] = ("triggered", "proposed", "edited")
+    ladder: Ladder = Ladder()
+    """What happens while nobody answers."""
 
     def asked(self, *, at_least: int = 1) -> tuple[Stage, ...]:
         """Return the stages of this gate; *at_least* is a floor for the votes of its own group."""

@@ -4,10 +4,11 @@ The section ``[interlock]`` of Airflow's configuration, with defaults that hold 
 
 from __future__ import annotations
 
+import json
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 
@@ -62,6 +63,22 @@ def cache_path() -> Path:
     given = setting("cache_path", "")
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return Path(given).expanduser() if given else home / "interlock_cache"
+
+
+def notifiers() -> list[dict[str, Any]]:
+    """
+    Return the notifiers of ``[interlock] notifiers``, a JSON list.
+
+    :raises ConfigurationError: it is no such list.
+    """
+    text = setting("notifiers", "")
+    try:
+        found = json.loads(text) if text else []
+    except ValueError as error:
+        raise ConfigurationError(f"[interlock] notifiers is not JSON: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ConfigurationError('[interlock] notifiers must be a list of {"notifier": …, "kwargs": {…}}')
+    return found
 
 
 def name_finder() -> FindNames | None:

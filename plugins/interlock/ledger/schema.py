@@ -170,6 +170,7 @@ case = Table(
     Column("reason", Text),
     Column("owner", String(200)),
     Column("due_at", UtcDateTime),
+    Column("late_told_at", UtcDateTime),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
     _revision(),
@@ -288,6 +289,7 @@ gate_request = Table(
     Column("decided_at", UtcDateTime),
     Column("stages", Json),
     Column("barred", Json),
+    Column("steps", Json),
     _revision(),
     Index("ix_gate_request_place", "run_id", "task", "state"),
     Index("ix_gate_request_state", "state"),
@@ -417,6 +419,25 @@ kill_switch = Table(
     Index("ix_kill_switch_name", "environment", "kind", "name"),
 )
 
+notice = Table(
+    "notice",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("recipients", Json, nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("tried_at", UtcDateTime),
+    _revision(),
+    Index("ix_notice_state", "environment", "state"),
+)
+
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -471,5 +492,6 @@ STATE_TABLES: tuple[Table, ...] = (
     label,
     anchor,
     kill_switch,
+    notice,
 )
 """Tables whose every row is told of by an event, so that verifying can hold the two against each other."""

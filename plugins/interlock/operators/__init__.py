@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interlock.operators.intake import IntakeOperator
     from interlock.operators.quality import DataQualityOperator
     from interlock.operators.reporting import ReportingOperator
+    from interlock.operators.upkeep import UpkeepOperator
     from interlock.operators.validation import ValidationOperator
 
 _WHERE = {
@@ -31,6 +32,7 @@ _WHERE = {
     "IntakeOperator": "intake",
     "ReasoningOperator": "agent",
     "ReportingOperator": "reporting",
+    "UpkeepOperator": "upkeep",
     "ValidationOperator": "validation",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "IntakeOperator",
     "ReasoningOperator",
     "ReportingOperator",
+    "UpkeepOperator",
     "ValidationOperator",
 ]
 

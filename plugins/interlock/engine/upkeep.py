@@ -1,0 +1,235 @@
+"""
+What has to be done while nothing else happens: steps of the ladders of gates, cases that are late, notices.
+
+Every step is recorded with the request that it was taken for, in one transaction with its notice, so that looking twice
+does nothing twice. One notice tells of all cases of a gate that took the same step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from interlock.domain.case import DONE, CaseState
+from interlock.domain.company import Company
+from interlock.domain.gate import GateState
+from interlock.domain.ladder import Ladder, all_away
+from interlock.domain.version import WorkflowVersion
+from interlock.ledger.book import Ledger, as_dict, in_groups
+from interlock.ledger.case import move
+from interlock.ledger.company import company_in_force
+from interlock.ledger.gate import electorate_of, open_requests_of, stages_of, votes_on
+from interlock.ledger.notice import UPKEEP, claim_notices, settle_notice, write_notice
+from interlock.ledger.schema import case, gate_request
+from interlock.ledger.transaction import Row, Transaction
+from interlock.ledger.version import load_version
+
+GROUP = 200
+"""Requests of one transaction."""
+LOOKED_AT = 100_000
+
+Send = Callable[[Mapping[str, Any], list[str]], None]
+"""Sends a notice to addresses; an exception says that it did not."""
+
+
+@dataclass
+class _Taken:
+    """A step that some requests at one gate took, told of in one notice."""
+
+    workflow: str
+    gate: str
+    step: str
+    recipients: tuple[str, ...]
+    why: str
+    cases: int = 0
+
+
+def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | None = None) -> dict[str, int]:
+    """
+    Take the steps that are due, tell whose cases are late, and send what waits; return counts.
+
+    :param send: left out, notices stay waiting.
+    """
+    log = log or logging.getLogger("interlock")
+    company = company_in_force(ledger)
+    counts: dict[str, int] = {}
+    waiting = open_requests_of(ledger, limit=LOOKED_AT)
+    versions = _versions(ledger, {row["version_id"] for row in waiting})
+    due = [row for row in waiting if _due(row, versions[row["version_id"]], company, ledger)]
+    for group in in_groups(due, GROUP):
+        _take_steps(ledger, company, group, versions, counts)
+    _tell_lateness(ledger, company, counts)
+    if send is not None:
+        _send_all(ledger, company, send, counts, log)
+    log.info("upkeep: %s", ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing was due")
+    return counts
+
+
+def _versions(ledger: Ledger, ids: set[str]) -> dict[str, WorkflowVersion]:
+    with ledger.read() as connection:
+        return {version_id: load_version(connection, version_id) for version_id in ids}
+
+
+def _ladder(row: Row, version: WorkflowVersion) -> Ladder:
+    gate = version.bundle.policy.gates.get(row["gate"])
+    return gate.ladder if gate is not None else Ladder()
+
+
+def _due(row: Row, version: WorkflowVersion, company: Company, ledger: Ledger) -> list[Any]:
+    ladder = _ladder(row, version)
+    return list(ladder.due(row["opened_at"], ledger.clock(), company.calendar, row["steps"] or ()))
+
+
+def _take_steps(
+    ledger: Ledger,
+    company: Company,
+    asked: Sequence[Row],
+    versions: Mapping[str, WorkflowVersion],
+    counts: dict[str, int],
+) -> None:
+    told: dict[tuple[str, ...], _Taken] = {}
+    with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
+        tx.take_turns(f"upkeep:{ledger.environment}")
+        # Cases before requests, as all that people do: else two would wait for each other.
+        ids = [row["case_id"] for row in asked]
+        rows = tx.connection.execute(select(case).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update())
+        cases = {row.id: as_dict(row) for row in rows}
+        wanted = select(gate_request).where(gate_request.c.id.in_([row["id"] for row in asked]))
+        for found in tx.connection.execute(wanted.order_by(gate_request.c.case_id).with_for_update()):
+            request, row = as_dict(found), cases[found.case_id]
+            if request["state"] != GateState.OPEN.value:
+                continue
+            for step in _due(request, versions[request["version_id"]], company, ledger):
+                request = _take(tx, company, versions[request["version_id"]], row, request, step, told)
+                counts[step] = counts.get(step, 0) + 1
+                if request["state"] != GateState.OPEN.value:
+                    break
+        for taken in told.values():
+            _write(tx, ledger, taken)
+
+
+def _take(
+    tx: Transaction,
+    company: Company,
+    version: WorkflowVersion,
+    row: Row,
+    request: Row,
+    step: str,
+    told: dict[tuple[str, ...], _Taken],
+) -> Row:
+    ladder, access, gate = _ladder(request, version), company.access, request["gate"]
+    electorate = electorate_of(tx.connection, tx.at, request, access)
+    now = electorate.progress(votes_on(tx.connection, request["id"]))
+    voters = tuple(
+        person for stage in now.asked for person in dict.fromkeys((*access.members(stage.groups), *stage.people))
+    )
+    higher = access.members([ladder.escalate.to]) if ladder.escalate is not None else ()
+    contacts = tuple(contact.email for contact in version.bundle.settings.approver.escalation)
+    recipients, why = voters, "still wait for your decision"
+    changed = {**request, "steps": [*(request["steps"] or ()), step]}
+    if step == "remind" and all_away(voters, tx.at, company.calendar):
+        recipients, why = (*higher, *contacts), f"wait, and everybody who may decide is on leave ({', '.join(voters)})"
+    elif step == "reassign" and ladder.reassign is not None:
+        group = ladder.reassign.to
+        recipients, why = access.members([group]), f"are yours to decide, too: nobody of {', '.join(voters)} did"
+        changed["stages"] = [
+            {**stage, "groups": [*stage["groups"], group]} if stage["groups"] == [_own(version, gate)] else stage
+            for stage in (s.model_dump(mode="json") for s in stages_of(request))
+        ]
+        changed["voters"] = list(dict.fromkeys([*request["voters"], *recipients]))
+    elif step == "escalate":
+        recipients, why = (*higher, *contacts), f"were not decided by {', '.join(voters)}"
+    elif step == "expire":
+        recipients = (*voters, *higher, *contacts)
+        why = "expired: nobody decided in time. They are dead letters, and nothing was sent"
+        changed |= {"state": GateState.EXPIRED.value, "decided_at": tx.at}
+    (after,) = tx.update(
+        gate_request,
+        [changed],
+        kind="gate.expired" if step == "expire" else f"gate.step.{step}",
+        facts=lambda r: {"gate": r["gate"], "state": r["state"], "case": r["case_id"], "step": step},
+    )
+    if step == "expire" and row["state"] == CaseState.WAITING:
+        reason = f"gate {gate!r} expired: nobody decided since {request['opened_at']:%Y-%m-%d %H:%M} UTC"
+        move(tx, [(row, {"state": CaseState.DEAD, "task": None, "reason": reason})], kind="case.expired")
+    key = (row["workflow"], gate, step, *recipients)
+    taken = told.setdefault(key, _Taken(row["workflow"], gate, step, recipients, why))
+    taken.cases += 1
+    return after
+
+
+def _own(version: WorkflowVersion, gate: str) -> str:
+    return version.bundle.policy.gates[gate].voters
+
+
+def _write(tx: Transaction, ledger: Ledger, taken: _Taken) -> None:
+    number = f"{taken.cases} case" + ("s" if taken.cases > 1 else "")
+    write_notice(
+        tx,
+        environment=ledger.environment,
+        workflow=taken.workflow,
+        kind=taken.step,
+        recipients=taken.recipients,
+        subject=f"{taken.workflow}: {number} at gate {taken.gate}",
+        body=f"{number} of {taken.workflow} at gate {taken.gate} {taken.why}. "
+        "Look at Interlock's reviews in Airflow, or: airflow interlock review list",
+    )
+
+
+def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
+    done = [state.value for state in DONE]
+    late = select(case).where(
+        case.c.environment == ledger.environment,
+        case.c.due_at < ledger.clock(),
+        case.c.late_told_at.is_(None),
+        case.c.state.not_in(done),
+    )
+    while True:
+        with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
+            tx.take_turns(f"upkeep:{ledger.environment}")
+            locked = tx.connection.execute(late.order_by(case.c.id).limit(GROUP).with_for_update())
+            rows = [as_dict(row) for row in locked]
+            if not rows:
+                return
+            move(tx, [(row, {"late_told_at": tx.at}) for row in rows], kind="case.late")
+            whose: dict[tuple[str, str], int] = {}
+            for row in rows:
+                place = (row["workflow"], row["owner"] or "")
+                whose[place] = whose.get(place, 0) + 1
+            for (workflow, owner), number in whose.items():
+                members = company.access.members([owner]) or ((owner,) if owner else ())
+                write_notice(
+                    tx,
+                    environment=ledger.environment,
+                    workflow=workflow,
+                    kind="late",
+                    recipients=members,
+                    subject=f"{workflow}: {number} of your cases are late",
+                    body=f"{number} cases of {workflow} that belong to {owner or 'nobody'} are past their service "
+                    f"level. airflow interlock cases list --late --workflow {workflow}",
+                )
+            counts["late"] = counts.get("late", 0) + len(rows)
+
+
+def _send_all(ledger: Ledger, company: Company, send: Send, counts: dict[str, int], log: logging.Logger) -> None:
+    for row in claim_notices(ledger):
+        known = {name: company.access.contacts.get(name, name if "@" in name else "") for name in row["recipients"]}
+        addresses = [address for address in known.values() if address]
+        error: str | None = None
+        if not addresses:
+            error = f"nobody of {', '.join(known) or 'nobody'} has an address: write contacts in company/access.yaml"
+        else:
+            try:
+                send(row, addresses)
+            except Exception as problem:  # a notice that fails is kept and tried again; no gate waits for it
+                error = f"{type(problem).__name__}: {problem}"
+        settle_notice(ledger, row, error=error)
+        counts["notices_failed" if error else "notices_sent"] = (
+            counts.get("notices_failed" if error else "notices_sent", 0) + 1
+        )
+        if error:
+            log.warning("notice %r was not sent (try %d): %s", row["subject"], row["attempts"], error)

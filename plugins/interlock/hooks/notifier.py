@@ -1,0 +1,46 @@
+"""From Airflow's notifiers, by dotted path, to a function that sends a notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from interlock.errors import ConfigurationError
+
+
+def sender(notifiers: Sequence[Mapping[str, Any]], context: Any) -> Callable[[Mapping[str, Any], list[str]], None]:
+    """
+    Return what sends a notice to addresses through every one of *notifiers*.
+
+    The notifier's own ``notify`` is called: calling the notifier itself would swallow what goes wrong, and would render
+    the notice's text as a template.
+
+    :raises ConfigurationError: one of them cannot be found, or says more than ``notifier`` and ``kwargs``.
+    """
+    made = [(_find(wanted), dict(wanted.get("kwargs") or {})) for wanted in notifiers]
+
+    def send(row: Mapping[str, Any], addresses: list[str]) -> None:
+        for notifier, kwargs in made:
+            said = {"to": ", ".join(addresses), "subject": row["subject"], "body": row["body"]}
+            notifier(**{name: _filled(value, said) for name, value in kwargs.items()}).notify(context)
+
+    return send
+
+
+def _filled(value: Any, said: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, text in said.items():
+            value = value.replace(f"{{{name}}}", text)
+    return value
+
+
+def _find(wanted: Mapping[str, Any]) -> Any:
+    if unknown := set(wanted) - {"notifier", "kwargs"}:
+        raise ConfigurationError(f"a notifier is written with 'notifier' and 'kwargs', not {sorted(unknown)[0]!r}")
+    path = str(wanted.get("notifier") or "")
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"there is no notifier {path!r}: {error}") from error
