@@ -122,6 +122,7 @@ rights:
   promote: [makers]
   switch: [makers]
   correct: [makers, leads]
+  override: [makers]
   forget: [makers]
 connections:
   payout: {environments: [test]}

@@ -81,6 +81,16 @@ def get_commands() -> list[CLICommand]:
                     (Arg(("run",), help="Run id; left out: the newest run", nargs="?"), OF_WORKFLOW, JSON),
                 ),
                 _command(
+                    "override",
+                    "Send a case onto another route of its policy",
+                    "case.override",
+                    (
+                        CASE,
+                        Arg(("--route",), help="A route that a gate serves, or stop", required=True),
+                        Arg(("--reason",), help="Why", required=True),
+                    ),
+                ),
+                _command(
                     "forget",
                     "Erase what a case says of a person; what happened stays provable",
                     "forget.forget",

@@ -18,6 +18,7 @@ BODIES = {
     "/api/cases/{name}/review-request": {"reason": "look"},
     "/api/cases/{name}/resubmit": {"changes": {}},
     "/api/cases/{name}/close": {"reason": "enough"},
+    "/api/cases/{name}/override": {"route": "stop", "reason": "seen"},
     "/api/cases/{name}/undo": {"reason": "wrong customer"},
     "/api/cases/{name}/forget": {"reason": "asked to"},
     "/api/versions": {"bundle": EMPTY, "reason": "why"},

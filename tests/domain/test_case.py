@@ -12,7 +12,7 @@ ARROWS = {
     "executed": "closed dead",
     "rejected": "closed",
     "quarantined": "open closed",
-    "dead": "open routed authorised closed",
+    "dead": "open routed waiting authorised closed",
     "closed": "",
 }
 

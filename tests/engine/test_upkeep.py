@@ -90,6 +90,23 @@ def test_reassigning_fills_no_stage_of_the_companys_approval_matrix(tmp_path, op
     }
 
 
+def test_a_second_stage_of_the_gates_own_group_stays_with_that_group(tmp_path, open_ledger):
+    matrix = "cases: [{name: all, when: 'true', stages: [{name: second, groups: [leads], votes: 1, order: 2}]}]\n"
+    ledger = Ledger(open_ledger("sqlite").engine, "test", Clock())
+    flow = Workflow(tmp_path, ledger, policy=POLICY.replace(GATE, LADDER), access=ACCESS + CONTACTS)
+    flow.write("../company/approvals.yaml", matrix)
+    flow.publish()
+    flow.up_to("send_signed", rows("one"))
+    later(flow, 8.1)
+
+    (request,) = flow.table(gate_request)
+
+    assert {stage["name"]: stage["groups"] for stage in request["stages"]} == {
+        "leads": ["leads", "others"],
+        "second": ["leads"],
+    }
+
+
 def test_the_higher_group_and_the_approvers_contacts_hear_of_it(flow):
     later(flow, 8.1)
     assert later(flow, 4) == {"escalate": 2}
@@ -160,6 +177,15 @@ def test_an_owner_hears_of_late_cases_once(tmp_path, open_ledger):
 
     assert told(flow) == [("late", ("otto",))]
     assert verify(flow.ledger).problems == []
+
+
+def test_the_workflows_own_owner_hears_of_late_cases_by_the_address_in_workflow_yaml(tmp_path, open_ledger):
+    levels = "service_levels: [{name: all, within: 2h}]\n"
+    flow = parked(tmp_path, open_ledger("sqlite"), workflow=WORKFLOW + levels)
+
+    later(flow, 2.1)
+
+    assert told(flow) == [("late", ("ann@example.com",))]
 
 
 def test_what_is_sent_is_sent_once_to_addresses(flow):

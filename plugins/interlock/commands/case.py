@@ -63,6 +63,14 @@ def resubmit(args: Any) -> None:
 
 
 @command
+def override(args: Any) -> None:
+    """Override the decision on a case as the person who is logged in."""
+    body = {"route": args.route, "reason": args.reason}
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/override", body)
+    print(f"{answer['case']} is {answer['state']} on route {answer['route']}")
+
+
+@command
 def undo(args: Any) -> None:
     """Undo the effect of a case as the person who is logged in."""
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/undo", {"reason": args.reason})

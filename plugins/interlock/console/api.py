@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from interlock.console.identity import Actor, Reader, demand, demand_right
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
+from interlock.engine.override import override
 from interlock.engine.switch import switches, throw
 from interlock.engine.undo import undo
 from interlock.errors import InterlockError
@@ -82,6 +83,13 @@ class Reason(_Body):
     """Why."""
 
     reason: str = ""
+
+
+class Override(_Body):
+    """Another route, and why."""
+
+    route: str
+    reason: str
 
 
 class Resubmission(_Body):
@@ -212,6 +220,14 @@ def request_review(name: str, body: Reason, person: Actor, ledger: Book) -> dict
     """Pull a case that was not sent back to people."""
     demand(person, "PUT", _dag_of(ledger, name), "ask for a review", gate=True)
     return act.request_review(ledger, name, person=person.id, reason=body.reason)
+
+
+@router.post("/cases/{name}/override")
+def override_decision(name: str, body: Override, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Send a case onto another route."""
+    demand(person, "PUT", _dag_of(ledger, name), "override a decision", gate=True)
+    demand_right(person, ledger, "override", _workflow_of(ledger, name))
+    return override(ledger, name, person=person.id, route=body.route, reason=body.reason)
 
 
 @router.post("/cases/{name}/resubmit")

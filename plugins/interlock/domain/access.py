@@ -25,12 +25,14 @@ Right = Literal[
     "approve",
     "promote",
     "switch",
+    "override",
     "correct",
     "forget",
 ]
 """
 ``deploy``: deploy, pause and retire a workflow. ``propose``, ``approve``, ``promote``: a version, rollback included in
-the last. ``switch``: throw kill switches. ``correct``: resubmit and close cases. ``forget``: erase what a case says of
+the last. ``switch``: throw kill switches. ``override``: send a case onto another
+route. ``correct``: resubmit, undo and close cases. ``forget``: erase what a case says of
 a person.
 """
 RIGHTS: tuple[Right, ...] = get_args(Right)

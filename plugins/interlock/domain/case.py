@@ -50,7 +50,9 @@ _NEXT: dict[CaseState, frozenset[CaseState]] = {
     CaseState.EXECUTED: frozenset({CaseState.CLOSED, CaseState.DEAD}),
     CaseState.REJECTED: frozenset({CaseState.CLOSED}),
     CaseState.QUARANTINED: frozenset({CaseState.OPEN, CaseState.CLOSED}),
-    CaseState.DEAD: frozenset({CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED}),
+    CaseState.DEAD: frozenset(
+        {CaseState.OPEN, CaseState.ROUTED, CaseState.WAITING, CaseState.AUTHORISED, CaseState.CLOSED}
+    ),
     CaseState.CLOSED: frozenset(),
 }
 

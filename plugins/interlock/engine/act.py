@@ -190,7 +190,7 @@ def edit(
         written = write_handoffs(tx, run, maker, [made])[row["id"]]
         context = {**row["context"], contract.__name__: written["id"]}
         moved = move(tx, [(row, {"context": context, "draft_id": written["id"]})], kind="draft.edited")[0]
-        _ask_again(tx, run, moved, request["task"])
+        ask_again(tx, run, moved, request["task"])
         return {"case": row["business_key"], "state": GateState.OPEN.value, "warnings": [told(c, e) for c, e in failed]}
 
 
@@ -224,7 +224,7 @@ def request_review(ledger: Ledger, name: str, *, person: str, reason: str) -> di
                 f"workflow {run.workflow!r} has no gate for route 'review' where people could decide"
             )
         withdraw(tx, row["id"])
-        decision_id = _decide(tx, run, row, task.task_id, person, why)
+        decision_id = decide(tx, run, row, task.task_id, person, why)
         change = {
             "state": CaseState.WAITING,
             "route": "review",
@@ -234,7 +234,7 @@ def request_review(ledger: Ledger, name: str, *, person: str, reason: str) -> di
             "decision_id": decision_id,
         }
         moved = move(tx, [(row, change)], kind="review.asked")[0]
-        _ask_again(tx, run, moved, task.task_id)
+        ask_again(tx, run, moved, task.task_id)
         return {"case": row["business_key"], "state": CaseState.WAITING.value}
 
 
@@ -318,7 +318,8 @@ class on_case:
         self._write.__exit__(*problem)
 
 
-def _ask_again(tx: Transaction, run: WorkflowRun, row: Row, task_id: str) -> None:
+def ask_again(tx: Transaction, run: WorkflowRun, row: Row, task_id: str) -> None:
+    """Ask people about a case as it is now; what they were asked before is void."""
     file = load_files(tx.connection, [row])[0]
     ask, _ = ask_for(tx.connection, file, run=run, task_id=task_id)
     open_requests(tx, run, [ask])
@@ -338,7 +339,10 @@ def _gate_left(tx: Transaction, run: WorkflowRun, request: Row) -> dict[str, Any
     return {"gate": place, "gate_is_done": left is None}
 
 
-def _decide(tx: Transaction, run: WorkflowRun, row: Row, task: str, person: str, why: str) -> str:
+def decide(
+    tx: Transaction, run: WorkflowRun, row: Row, task: str, person: str, why: str, *, route: str = "review"
+) -> str:
+    """Record a person's decision that a case takes *route*, and return its id."""
     file = load_files(tx.connection, [row], contracts=[])[0]
     decision = {
         "id": new_id(),
@@ -347,7 +351,7 @@ def _decide(tx: Transaction, run: WorkflowRun, row: Row, task: str, person: str,
         "task": task,
         "attempt": row["attempt"],
         "rule": why[:300],
-        "route": "review",
+        "route": route,
         "version_id": run.version.id,
         "inputs_digest": store_payload(tx, [(row["id"], file.secret, {})])[0],
         "handoff_id": row["handoff_id"],

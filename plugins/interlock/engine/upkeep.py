@@ -26,7 +26,7 @@ from interlock.ledger.gate import electorate_of, open_requests_of, stages_of, vo
 from interlock.ledger.notice import UPKEEP, claim_notices, settle_notice, write_notice
 from interlock.ledger.schema import case, gate_request
 from interlock.ledger.transaction import Row, Transaction
-from interlock.ledger.version import load_version
+from interlock.ledger.version import find_in_force, load_version
 
 GROUP = 200
 """Requests of one transaction."""
@@ -136,10 +136,10 @@ def _take(
     elif step == "reassign" and ladder.reassign is not None:
         group = ladder.reassign.to
         recipients, why = access.members([group]), f"are yours to decide, too: nobody of {', '.join(voters)} did"
-        changed["stages"] = [
-            {**stage, "groups": [*stage["groups"], group]} if stage["groups"] == [_own(version, gate)] else stage
-            for stage in (s.model_dump(mode="json") for s in stages_of(request))
-        ]
+        stages = [stage.model_dump(mode="json") for stage in stages_of(request)]
+        if stages[0]["groups"] == [_own(version, gate)]:  # the gate's own comes first; another may ask the same group
+            stages[0]["groups"].append(group)
+        changed["stages"] = stages
         changed["voters"] = list(dict.fromkeys([*request["voters"], *recipients]))
     elif step == "escalate":
         recipients, why = (*higher, *contacts), f"were not decided by {', '.join(voters)}"
@@ -201,7 +201,7 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
                 place = (row["workflow"], row["owner"] or "")
                 whose[place] = whose.get(place, 0) + 1
             for (workflow, owner), number in whose.items():
-                members = company.access.members([owner]) or ((owner,) if owner else ())
+                members = company.access.members([owner]) or _answering(tx, ledger, workflow, owner)
                 write_notice(
                     tx,
                     environment=ledger.environment,
@@ -213,6 +213,14 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
                     f"level. airflow interlock cases list --late --workflow {workflow}",
                 )
             counts["late"] = counts.get("late", 0) + len(rows)
+
+
+def _answering(tx: Transaction, ledger: Ledger, workflow: str, owner: str) -> tuple[str, ...]:
+    """Return whom to tell of a case whose owner is no group: the workflow's own owner by address, a person by id."""
+    version = find_in_force(tx.connection, ledger.environment, workflow, tx.at)
+    if version is not None and owner == version.bundle.settings.owner.name:
+        return (version.bundle.settings.owner.email,)
+    return (owner,) if owner else ()
 
 
 def _send_all(ledger: Ledger, company: Company, send: Send, counts: dict[str, int], log: logging.Logger) -> None:
