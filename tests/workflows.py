@@ -123,6 +123,8 @@ rights:
   switch: [makers]
   correct: [makers, leads]
   override: [makers]
+  read_personal: [makers, leads]
+  read_audit: [makers, leads]
   forget: [makers]
 connections:
   payout: {environments: [test]}

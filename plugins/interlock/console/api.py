@@ -14,6 +14,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from interlock.console.identity import Actor, Reader, demand, demand_right
+from interlock.console.reading import for_reader, for_voter
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
 from interlock.engine.override import override
@@ -147,14 +148,14 @@ def reviews(person: Reader, ledger: Book, workflow: str | None = None, limit: in
 def review(name: str, person: Reader, ledger: Book) -> dict[str, Any]:
     """Return what people see of one case, and the digest that a vote is bound to."""
     demand(person, "GET", None, "see cases")
-    return act.see(ledger, name, person=person.identity)
+    return for_voter(act.see(ledger, name, person=person.identity), person, ledger, _workflow_of(ledger, name))
 
 
 @router.get("/cases/{name}")
 def case(name: str, person: Reader, ledger: Book) -> dict[str, Any]:
     """Return all that the ledger knows of one case."""
     demand(person, "GET", None, "see cases")
-    return show_case(ledger, name)
+    return for_reader(show_case(ledger, name), person, ledger)
 
 
 @router.post("/cases/{name}/vote")

@@ -16,6 +16,7 @@ from interlock.console.address import console_path
 from interlock.console.api import Book
 from interlock.console.identity import Person, Reader, demand, may
 from interlock.console.queue import Filter, neighbours, queue_rows
+from interlock.console.reading import for_reader, for_voter
 from interlock.console.rendering import render
 from interlock.console.timeline import entries
 from interlock.domain.case import UNSENT, CaseState
@@ -60,9 +61,12 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
     demand(person, "GET", None, "see cases")
     history = show_case(ledger, name)
     try:
-        seen = act.see(ledger, name, person=person.identity)
+        everything = act.see(ledger, name, person=person.identity)
     except InputError:
         return RedirectResponse(console_path(f"case/{history['case']['id']}"), status_code=303)
+    seen = for_voter(everything, person, ledger, history["case"]["workflow"])
+    if everything["refused"]:
+        history = for_reader(history, person, ledger)
     current = set(history["case"]["context"].values())
     asked = next(row for row in history["gate_requests"] if row["state"] == "open")
     wanted = Filter(workflow=workflow, route=route, gate=gate)
@@ -86,7 +90,7 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
 def case(name: str, person: Reader, ledger: Book) -> Response:
     """Return everything that the ledger knows of one case, in the order in which it happened."""
     demand(person, "GET", None, "see cases")
-    history = show_case(ledger, name)
+    history = for_reader(show_case(ledger, name), person, ledger)
     row = history["case"]
     return render(
         "case.html.j2",

@@ -28,12 +28,14 @@ Right = Literal[
     "override",
     "correct",
     "forget",
+    "read_personal",
+    "read_audit",
 ]
 """
 ``deploy``: deploy, pause and retire a workflow. ``propose``, ``approve``, ``promote``: a version, rollback included in
 the last. ``switch``: throw kill switches. ``override``: send a case onto another
 route. ``correct``: resubmit, undo and close cases. ``forget``: erase what a case says of
-a person.
+a person. ``read_personal``: see the fields of a case that have a class of data. ``read_audit``: see its events.
 """
 RIGHTS: tuple[Right, ...] = get_args(Right)
 ROLE = "role:"
