@@ -36,6 +36,14 @@ def test_hours_in_which_nobody_works_do_not_count():
     assert LADDER.due(FRIDAY, monday, CALENDAR, ()) == ["remind"]
 
 
+def test_what_is_asked_while_nobody_works_counts_from_the_next_opening():
+    saturday, monday = datetime(2026, 2, 28, 15, 0, tzinfo=UTC), datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    assert LADDER.due(saturday, monday + timedelta(hours=4), CALENDAR, ()) == ["remind"]
+    assert LADDER.due(saturday, monday + timedelta(hours=23), CALENDAR, ["remind"]) == []
+    assert LADDER.due(saturday, monday + timedelta(hours=24), CALENDAR, ["remind"]) == ["reassign"]
+
+
 def test_a_step_is_taken_once():
     later = FRIDAY + timedelta(days=3)
     assert LADDER.due(FRIDAY, later, CALENDAR, ["remind"]) == ["reassign"]
@@ -62,6 +70,13 @@ def test_a_gate_without_a_ladder_waits_for_ever():
 def test_a_ladder_climbs(ladder):
     with pytest.raises(ValidationError):
         Ladder.model_validate(ladder)
+
+
+def test_a_ladder_climbs_in_the_hours_of_the_company_too():
+    ladder = Ladder.model_validate({"escalate": {"after": "20h", "to": "heads"}, "expire": "2d"})
+
+    assert ladder.out_of_order(parse_calendar(None)) is None
+    assert ladder.out_of_order(CALENDAR) == "expire does not come after escalate"
 
 
 def test_everybody_is_away_when_each_of_them_is():

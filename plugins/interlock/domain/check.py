@@ -38,6 +38,9 @@ def check_bundle(
     problems = check_policy(policy, bundle.types, groups=company.access.groups, agents=bundle.agents, wiring=wiring)
     schemas = {name: contract["schema"] for name, contract in bundle.contracts.items()}
     problems += autonomy_problems(policy.autonomy, company.connectors, schemas, wiring)
+    for name, gate in policy.gates.items():
+        if early := gate.ladder.out_of_order(company.calendar):
+            problems.append(f"gate {name!r}: in the hours of calendar.yaml, {early} on its ladder")
     problems += _answerable(bundle)
     problems += _usable(bundle, company.access)
     of_case = case_types(bundle)

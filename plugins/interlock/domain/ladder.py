@@ -44,12 +44,18 @@ class Ladder(BaseModel):
 
     @model_validator(mode="after")
     def _climbs(self) -> Ladder:
-        start, always = datetime.fromisoformat("2026-01-01T00:00:00+00:00"), Calendar()
-        ends = [(step, always.add(start, after)) for step, after in self.steps()]
+        if problem := self.out_of_order(Calendar()):
+            raise ValueError(problem)
+        return self
+
+    def out_of_order(self, calendar: Calendar) -> str | None:
+        """Return which step comes too early in the hours of *calendar*, of which a day need not have 24, or None."""
+        start = calendar.next_open(datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
+        ends = [(step, calendar.add(start, after)) for step, after in self.steps()]
         for (first, one), (then, other) in pairwise(ends):
             if one >= other:
-                raise ValueError(f"{then} does not come after {first}")
-        return self
+                return f"{then} does not come after {first}"
+        return None
 
     def steps(self) -> Iterator[tuple[Step, BusinessTime]]:
         """Yield the steps in order, with their times."""
@@ -74,7 +80,8 @@ class Ladder(BaseModel):
         """
         steps = list(self.steps())
         behind = max((place for place, (step, _) in enumerate(steps) if step in taken), default=-1) + 1
-        found = [step for step, after in steps[behind:] if calendar.add(opened_at, after) <= now]
+        start = calendar.next_open(opened_at)  # what is asked on a Saturday is asked on Monday
+        found = [step for step, after in steps[behind:] if calendar.add(start, after) <= now]
         return [step for step in found if step != "remind"] or found if len(found) > 1 else found
 
 

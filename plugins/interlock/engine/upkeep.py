@@ -23,7 +23,7 @@ from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import move
 from interlock.ledger.company import company_in_force
 from interlock.ledger.gate import electorate_of, open_requests_of, stages_of, votes_on
-from interlock.ledger.notice import UPKEEP, claim_notices, settle_notice, write_notice
+from interlock.ledger.notice import UPKEEP, claim_notices, list_notices, settle_notice, write_notice
 from interlock.ledger.schema import case, gate_request
 from interlock.ledger.transaction import Row, Transaction
 from interlock.ledger.version import find_in_force, load_version
@@ -63,7 +63,11 @@ def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | N
     for group in in_groups(due, GROUP):
         _take_steps(ledger, company, group, versions, counts)
     _tell_lateness(ledger, company, counts)
-    if send is not None:
+    if send is None:
+        waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
+        if waits:
+            log.warning("%d notices wait: there is no notifier. Set [interlock] notifiers", waits)
+    else:
         _send_all(ledger, company, send, counts, log)
     log.info("upkeep: %s", ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing was due")
     return counts

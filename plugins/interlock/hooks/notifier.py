@@ -32,6 +32,8 @@ def _filled(value: Any, said: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         for name, text in said.items():
             value = value.replace(f"{{{name}}}", text)
+    if isinstance(value, list):
+        return [_filled(item, said) for item in value]
     return value
 
 
