@@ -123,6 +123,7 @@ rights:
   switch: [makers]
   correct: [makers, leads]
   override: [makers]
+  break_glass: [makers]
   read_personal: [makers, leads]
   read_audit: [makers, leads]
   forget: [makers]

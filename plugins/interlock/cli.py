@@ -306,6 +306,19 @@ def _review() -> tuple[ActionCommand, ...]:
         _command("approve", "Approve what a case would send", "review.approve", (CASE, DIGEST, REASON)),
         _command("reject", "Reject it, with a reason", "review.reject", (CASE, DIGEST, REASON)),
         _command(
+            "breakglass",
+            "Sign a case off alone when nobody who may can be reached; it must be reviewed later",
+            "review.break_glass",
+            (CASE, DIGEST, Arg(("--reason",), help="Why nobody else could decide", required=True)),
+        ),
+        _command("unreviewed", "List what was signed off so and awaits its review", "review.unreviewed", (JSON,)),
+        _command(
+            "confirm",
+            "Review what was signed off so; what was sent is not undone by a no",
+            "review.confirm",
+            (CASE, Arg(("--reject",), help="Say that it was wrong, with a reason", action="store_true"), REASON),
+        ),
+        _command(
             "answer",
             "Cast the votes of a CSV file: case, answer, digest, reason",
             "review.answer",

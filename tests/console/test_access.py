@@ -18,6 +18,8 @@ BODIES = {
     "/api/cases/{name}/review-request": {"reason": "look"},
     "/api/cases/{name}/resubmit": {"changes": {}},
     "/api/cases/{name}/close": {"reason": "enough"},
+    "/api/cases/{name}/break-glass": {"reason": "urgent", "digest": "0" * 64},
+    "/api/cases/{name}/confirmation": {"answer": "approve", "digest": "0" * 64},
     "/api/cases/{name}/override": {"route": "stop", "reason": "seen"},
     "/api/cases/{name}/undo": {"reason": "wrong customer"},
     "/api/cases/{name}/forget": {"reason": "asked to"},

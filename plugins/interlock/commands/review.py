@@ -70,6 +70,40 @@ def reject(args: Any) -> None:
 
 
 @command
+def break_glass(args: Any) -> None:
+    """Sign a case off alone as the person who is logged in."""
+    body = {"reason": args.reason, "digest": _digest(args)}
+    came = call("POST", f"/cases/{quote(args.case, safe='')}/break-glass", body)
+    print(f"{came['case']} is {came['state']}; {came['note']}")
+
+
+@command
+def unreviewed(args: Any) -> None:
+    """List what was signed off by breaking the glass and awaits its review."""
+    rows = call("GET", "/break-glass")["unreviewed"]
+    if args.json:
+        print_json(rows)
+        return
+    columns = {"business_key": "CASE", "workflow": "WORKFLOW", "gate": "GATE", "person": "BY", "created_at": "AT"}
+    print_table(rows, {**columns, "reason": "WHY"}, empty="Nothing awaits a review")
+
+
+@command
+def confirm(args: Any) -> None:
+    """Review a break-glass as the person who is logged in."""
+    rows = {row["business_key"]: row for row in call("GET", "/break-glass")["unreviewed"]}
+    if args.case not in rows:
+        raise InputError(f"no break-glass on {args.case!r} awaits a review (known: {', '.join(rows) or 'none'})")
+    body = {
+        "answer": "reject" if args.reject else "approve",
+        "digest": rows[args.case]["seen_digest"],
+        "reason": args.reason or None,
+    }
+    came = call("POST", f"/cases/{quote(args.case, safe='')}/confirmation", body)
+    print(f"the break-glass on {came['case']} is reviewed: {came['answer']}; the case is {came['state']}")
+
+
+@command
 def answer(args: Any) -> None:
     """Cast the votes of a file as the person who is logged in."""
     votes = read_votes(Path(args.file))

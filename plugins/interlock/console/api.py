@@ -17,6 +17,7 @@ from interlock.console.identity import Actor, Reader, demand, demand_right
 from interlock.console.reading import for_reader, for_voter
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
+from interlock.engine.break_glass import break_glass, confirm, unreviewed
 from interlock.engine.override import override
 from interlock.engine.switch import switches, throw
 from interlock.engine.undo import undo
@@ -84,6 +85,13 @@ class Reason(_Body):
     """Why."""
 
     reason: str = ""
+
+
+class Glass(_Body):
+    """Why nobody else could decide, and what was seen."""
+
+    reason: str
+    digest: str
 
 
 class Override(_Body):
@@ -229,6 +237,30 @@ def override_decision(name: str, body: Override, person: Actor, ledger: Book) ->
     demand(person, "PUT", _dag_of(ledger, name), "override a decision", gate=True)
     demand_right(person, ledger, "override", _workflow_of(ledger, name))
     return override(ledger, name, person=person.id, route=body.route, reason=body.reason)
+
+
+@router.post("/cases/{name}/break-glass")
+def break_the_glass(name: str, body: Glass, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Sign a case off alone, to be reviewed later."""
+    demand(person, "PUT", _dag_of(ledger, name), "break the glass", gate=True)
+    demand_right(person, ledger, "break_glass", _workflow_of(ledger, name))
+    return break_glass(ledger, name, person=person.identity, reason=body.reason, seen_digest=body.digest)
+
+
+@router.post("/cases/{name}/confirmation")
+def confirm_glass(name: str, body: Vote, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Review what was signed off by breaking the glass."""
+    demand(person, "PUT", _dag_of(ledger, name), "review a break-glass", gate=True)
+    return confirm(
+        ledger, name, person=person.identity, answer=body.answer, reason=body.reason, seen_digest=body.digest
+    )
+
+
+@router.get("/break-glass")
+def unreviewed_glass(person: Reader, ledger: Book) -> dict[str, Any]:
+    """Return what was signed off by breaking the glass and awaits its review."""
+    demand(person, "GET", None, "see cases")
+    return {"unreviewed": unreviewed(ledger)}
 
 
 @router.post("/cases/{name}/resubmit")

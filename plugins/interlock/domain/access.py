@@ -26,6 +26,7 @@ Right = Literal[
     "promote",
     "switch",
     "override",
+    "break_glass",
     "correct",
     "forget",
     "read_personal",
@@ -33,9 +34,9 @@ Right = Literal[
 ]
 """
 ``deploy``: deploy, pause and retire a workflow. ``propose``, ``approve``, ``promote``: a version, rollback included in
-the last. ``switch``: throw kill switches. ``override``: send a case onto another
-route. ``correct``: resubmit, undo and close cases. ``forget``: erase what a case says of
-a person. ``read_personal``: see the fields of a case that have a class of data. ``read_audit``: see its events.
+the last. ``switch``: throw kill switches. ``override``: send a case onto another route. ``break_glass``: sign a case
+off alone, to be reviewed later. ``correct``: resubmit, undo and close cases. ``forget``: erase what a case says of a
+person. ``read_personal``: see the fields of a case that have a class of data. ``read_audit``: see its events.
 """
 RIGHTS: tuple[Right, ...] = get_args(Right)
 ROLE = "role:"

@@ -185,7 +185,7 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     tx.insert(vote, [ballot], kind="gate.vote", facts=lambda r: facts)
     after = electorate.progress([*earlier, ballot])
     if after.state is not GateState.OPEN:
-        _carry_out(tx, row, request, after.state, given.reason, next_task)
+        carry_out(tx, row, request, after.state, given.reason, next_task)
     return after
 
 
@@ -219,9 +219,10 @@ def stages_of(request: Mapping[str, Any]) -> tuple[Stage, ...]:
     return tuple(Stage.model_validate(stage) for stage in request["stages"])
 
 
-def _carry_out(
+def carry_out(
     tx: Transaction, row: Row, request: Row, state: GateState, reason: str | None, next_task: str | None
 ) -> None:
+    """Record what a request came to, and move its case: authorised for exactly what was seen, or rejected."""
     tx.update(
         gate_request, [{**request, "state": state.value, "decided_at": tx.at}], kind=f"gate.{state.value}", facts=_facts
     )
