@@ -299,12 +299,23 @@ def _cases() -> tuple[ActionCommand, ...]:
     )
 
 
+TEXT = Arg(("--text",), help="What to say", required=True)
+
+
 def _review() -> tuple[ActionCommand, ...]:
     return (
         _command("list", "List the cases that wait for people", "review.list_", (OF_WORKFLOW, LIMIT, JSON)),
         _command("show", "Print what is to be decided on a case", "review.show", (CASE, JSON)),
         _command("approve", "Approve what a case would send", "review.approve", (CASE, DIGEST, REASON)),
         _command("reject", "Reject it, with a reason", "review.reject", (CASE, DIGEST, REASON)),
+        _command("ask", "Ask the owner of a case something before you decide", "review.ask", (CASE, TEXT)),
+        _command("reply", "Answer what was asked back", "review.reply", (CASE, TEXT)),
+        _command(
+            "handover",
+            "Hand a case over to another who may decide it",
+            "review.handover",
+            (CASE, Arg(("--to",), help="Who", required=True), TEXT),
+        ),
         _command(
             "breakglass",
             "Sign a case off alone when nobody who may can be reached; it must be reviewed later",

@@ -179,6 +179,19 @@ def test_an_owner_hears_of_late_cases_once(tmp_path, open_ledger):
     assert verify(flow.ledger).problems == []
 
 
+def test_what_is_still_late_a_working_day_later_is_told_to_those_above_once_a_day(tmp_path, open_ledger):
+    levels = "service_levels: [{name: all, within: 30h}]\ncase_owner: [{owner: others}]\n"
+    flow = parked(tmp_path, open_ledger("sqlite"), workflow=WORKFLOW + levels)
+    assert later(flow, 31)["late"] == 2
+
+    said = [later(flow, hours).get("overdue") for hours in (23, 2, 1, 24)]
+
+    assert said == [None, 2, None, 2]
+    overdue = [set(recipients) for kind, recipients in told(flow) if kind == "overdue"]
+    assert overdue == [{"ann@example.com", "zoe@example.com"}] * 2
+    assert verify(flow.ledger).problems == []
+
+
 def test_the_workflows_own_owner_hears_of_late_cases_by_the_address_in_workflow_yaml(tmp_path, open_ledger):
     levels = "service_levels: [{name: all, within: 2h}]\n"
     flow = parked(tmp_path, open_ledger("sqlite"), workflow=WORKFLOW + levels)

@@ -70,6 +70,29 @@ def reject(args: Any) -> None:
 
 
 @command
+def ask(args: Any) -> None:
+    """Ask back as the person who is logged in."""
+    _say(args, "question")
+
+
+@command
+def reply(args: Any) -> None:
+    """Answer what was asked back as the person who is logged in."""
+    _say(args, "reply")
+
+
+@command
+def handover(args: Any) -> None:
+    """Hand a case over as the person who is logged in."""
+    _say(args, "hand-over", to=args.to)
+
+
+def _say(args: Any, what: str, **more: str) -> None:
+    came = call("POST", f"/cases/{quote(args.case, safe='')}/{what}", {"text": args.text, **more})
+    print(f"{came['case']} goes on waiting; told: {', '.join(came['told']) or 'nobody'}")
+
+
+@command
 def break_glass(args: Any) -> None:
     """Sign a case off alone as the person who is logged in."""
     body = {"reason": args.reason, "digest": _digest(args)}

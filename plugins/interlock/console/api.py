@@ -18,6 +18,7 @@ from interlock.console.reading import for_reader, for_voter
 from interlock.console.wake import bearer_of, wake_gate
 from interlock.engine import act
 from interlock.engine.break_glass import break_glass, confirm, unreviewed
+from interlock.engine.exchange import ask_back, hand_over, reply
 from interlock.engine.override import override
 from interlock.engine.switch import switches, throw
 from interlock.engine.undo import undo
@@ -92,6 +93,18 @@ class Glass(_Body):
 
     reason: str
     digest: str
+
+
+class Said(_Body):
+    """What one person tells another."""
+
+    text: str
+
+
+class HandOver(Said):
+    """To whom, and why."""
+
+    to: str
 
 
 class Override(_Body):
@@ -254,6 +267,27 @@ def confirm_glass(name: str, body: Vote, person: Actor, ledger: Book) -> dict[st
     return confirm(
         ledger, name, person=person.identity, answer=body.answer, reason=body.reason, seen_digest=body.digest
     )
+
+
+@router.post("/cases/{name}/question")
+def ask_back_about(name: str, body: Said, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Ask the owner of a case something before deciding."""
+    demand(person, "PUT", _dag_of(ledger, name), "ask back", gate=True)
+    return ask_back(ledger, name, person=person.identity, text=body.text)
+
+
+@router.post("/cases/{name}/reply")
+def reply_about(name: str, body: Said, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Answer what was asked back about a case."""
+    demand(person, "PUT", _dag_of(ledger, name), "answer a question", gate=True)
+    return reply(ledger, name, person=person.identity, text=body.text)
+
+
+@router.post("/cases/{name}/hand-over")
+def hand_case_over(name: str, body: HandOver, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Hand a case over to another who may vote on it."""
+    demand(person, "PUT", _dag_of(ledger, name), "hand a case over", gate=True)
+    return hand_over(ledger, name, person=person.identity, to=body.to, text=body.text)
 
 
 @router.get("/break-glass")

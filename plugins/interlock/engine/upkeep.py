@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from interlock.domain.calendar import BusinessTime
 from interlock.domain.case import DONE, CaseState
 from interlock.domain.company import Company
 from interlock.domain.gate import GateState
@@ -24,10 +25,11 @@ from interlock.ledger.case import move
 from interlock.ledger.company import company_in_force
 from interlock.ledger.gate import electorate_of, open_requests_of, stages_of, votes_on
 from interlock.ledger.notice import UPKEEP, claim_notices, list_notices, settle_notice, write_notice
-from interlock.ledger.schema import case, gate_request
+from interlock.ledger.schema import case, gate_request, notice
 from interlock.ledger.transaction import Row, Transaction
 from interlock.ledger.version import find_in_force, load_version
 
+A_WORKING_DAY = BusinessTime(days=1)
 GROUP = 200
 """Requests of one transaction."""
 LOOKED_AT = 100_000
@@ -63,6 +65,7 @@ def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | N
     for group in in_groups(due, GROUP):
         _take_steps(ledger, company, group, versions, counts)
     _tell_lateness(ledger, company, counts)
+    _escalate_lateness(ledger, company, counts)
     if send is None:
         waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
         if waits:
@@ -217,6 +220,45 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
                     f"level. airflow interlock cases list --late --workflow {workflow}",
                 )
             counts["late"] = counts.get("late", 0) + len(rows)
+
+
+def _escalate_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
+    """Tell those above the owner, once a day, of cases that are still open a working day after their owner was told."""
+    now, done = ledger.clock(), [state.value for state in DONE]
+    told_of = case.c.late_told_at
+    late = (
+        select(case.c.workflow, told_of, func.count())
+        .where(case.c.environment == ledger.environment, told_of.is_not(None), case.c.state.not_in(done))
+        .group_by(case.c.workflow, told_of)
+    )
+    with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
+        tx.take_turns(f"upkeep:{ledger.environment}")
+        still: dict[str, int] = {}
+        for workflow, told_at, number in tx.connection.execute(late):
+            if company.calendar.add(told_at, A_WORKING_DAY) <= now:
+                still[workflow] = still.get(workflow, 0) + number
+        today = select(notice.c.workflow).where(
+            notice.c.environment == ledger.environment,
+            notice.c.kind == "overdue",
+            notice.c.created_at >= company.calendar.day_start(now),
+        )
+        known = set(tx.connection.execute(today).scalars())
+        for workflow, number in still.items():
+            version = find_in_force(tx.connection, ledger.environment, workflow, now)
+            if workflow in known or version is None:
+                continue
+            owner = version.bundle.settings.owner
+            write_notice(
+                tx,
+                environment=ledger.environment,
+                workflow=workflow,
+                kind="overdue",
+                recipients=[owner.email, *(contact.email for contact in owner.escalation)],
+                subject=f"{workflow}: {number} cases are still late",
+                body=f"{number} cases of {workflow} are still open a working day after their owners were told of "
+                f"them. airflow interlock cases list --late --workflow {workflow}",
+            )
+            counts["overdue"] = counts.get("overdue", 0) + number
 
 
 def _answering(tx: Transaction, ledger: Ledger, workflow: str, owner: str) -> tuple[str, ...]:
