@@ -16,7 +16,7 @@ from interlock.ledger.anchor import take_anchor
 from interlock.ledger.book import Ledger
 from interlock.ledger.delegation import delegate
 from interlock.ledger.notice import UPKEEP, write_notice
-from interlock.ledger.transaction import Actor
+from interlock.ledger.transaction import Actor, Transaction
 from interlock.ledger.verify import verify
 from interlock.ledger.version import on_proposal, record_approval
 from sqlalchemy import Connection, Table, create_engine, delete, select, update
@@ -37,9 +37,25 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
     with ledger.write(actor=UPKEEP, chain="upkeep:test") as tx:
         told = {"recipients": ["lea"], "subject": "1 case", "body": "1 case waits"}
         write_notice(tx, environment="test", workflow=NAME, kind="remind", **told)
+        of_the_engine(tx, flow)
     take_anchor(ledger, actor=Actor("person", "cleo"))
     assert verify(ledger).problems == []
     return flow
+
+
+def of_the_engine(tx: Transaction, flow: Workflow) -> None:
+    """Write a row of each table that only a run with models, outcomes and quotes fills."""
+    case = flow.table(schema.case)[0]
+    run = {"environment": "test", "workflow": NAME, "run_id": case["run_id"], "created_at": tx.at}
+    batch = run | {"task": "judge", "agent": "judge", "agent_digest": "0" * 64, "connection": "llm", "state": "sent"}
+    tx.insert(schema.provider_batch, [batch | {"id": "b" * 32, "cases": [case["id"]]}], kind="batch.sent")
+    incident = {"environment": "test", "workflow": NAME, "kind": "AgentTimeout", "subject": "judge", "state": "open"}
+    told = {"reason": "no answer", "cases": 3, "opened_at": tx.at, "last_at": tx.at}
+    tx.insert(schema.incident, [incident | told | {"id": "i" * 32}], kind="incident.opened")
+    outcome = {"case_id": case["id"], "outcome": "paid", "happened_at": tx.at, "recorded_by": "cleo", "source": "api"}
+    tx.insert(schema.outcome, [outcome | {"id": "o" * 32, "created_at": tx.at}], kind="outcome.recorded")
+    quote = run | {"id": "q" * 32, "source": "inbox.csv", "cases": 3, "estimate": {"cost": "1.5"}}
+    tx.insert(schema.quote, [quote], kind="quote.given")
 
 
 def tamper(flow: Workflow, act: Callable[[Connection], Any]) -> list[str]:

@@ -15,7 +15,9 @@ from interlock.ledger.schema import (
     anchor,
     approval,
     audit_chain,
+    budget_account,
     case_secret,
+    connection_state,
     decision,
     delegation,
     deployment,
@@ -23,6 +25,8 @@ from interlock.ledger.schema import (
     label,
     metadata,
     payload,
+    permit,
+    reservation,
     task_attempt,
     version_in_force,
     vote,
@@ -42,7 +46,9 @@ DECIDED = frozenset(
 )
 """Written by people through the console alone; no task publishes, or lifts a stop."""
 
-COUNTED = frozenset({audit_chain.name, task_attempt.name})
+COUNTED = frozenset(
+    {audit_chain.name, task_attempt.name, budget_account.name, reservation.name, connection_state.name, permit.name}
+)
 """Rows that change though they have no revision."""
 
 ERASED_ROWS = (payload, case_secret)

@@ -171,6 +171,8 @@ case = Table(
     Column("owner", String(200)),
     Column("due_at", UtcDateTime),
     Column("late_told_at", UtcDateTime),
+    Column("wait_for", String(40)),
+    Column("wait_until", UtcDateTime),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
     _revision(),
@@ -351,8 +353,8 @@ usage = Table(
     "usage",
     metadata,
     _id(),
-    _case_id(index=True),
-    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("case_id", ForeignKey("case.id"), index=True),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False, index=True),
     Column("task", String(250), nullable=False),
     Column("agent", String(200), nullable=False),
     Column("model", String(200), nullable=False),
@@ -364,6 +366,129 @@ usage = Table(
     Column("seconds", Float, nullable=False),
     Column("outcome", String(60), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("kind", String(20)),
+    Column("connection", String(200)),
+    Column("price", String(100)),
+)
+
+budget_account = Table(
+    "budget_account",
+    metadata,
+    Column("account", String(400), primary_key=True),
+    Column("environment", String(20), nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+)
+
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("holder", String(32), primary_key=True),
+    Column("account", ForeignKey("budget_account.account"), primary_key=True),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("ix_reservation_place", "run_id", "task"),
+    Index("ix_reservation_account", "account", "expires_at"),
+)
+
+connection_state = Table(
+    "connection_state",
+    metadata,
+    Column("environment", String(20), primary_key=True),
+    Column("connection", String(200), primary_key=True),
+    Column("requests_at", BigInteger, nullable=False),
+    Column("tokens_at", BigInteger, nullable=False),
+    Column("paused_until", UtcDateTime),
+    Column("failures", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("probe_at", UtcDateTime),
+)
+
+permit = Table(
+    "permit",
+    metadata,
+    Column("environment", String(20), primary_key=True),
+    Column("connection", String(200), primary_key=True),
+    Column("holder", String(32), primary_key=True),
+    Column("wanted", Integer, nullable=False),
+    Column("granted", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+provider_batch = Table(
+    "provider_batch",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("agent", String(200), nullable=False),
+    _digest("agent_digest"),
+    Column("connection", String(200), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("provider_id", String(200)),
+    Column("cases", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    _revision(),
+    Index("ix_provider_batch_place", "environment", "workflow", "task", "state"),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("kind", String(60), nullable=False),
+    Column("subject", String(250), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("acknowledged_at", UtcDateTime),
+    Column("acknowledged_by", String(200)),
+    Column("escalated_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
+    Column("closed_by", String(200)),
+    _revision(),
+    Index("ix_incident_state", "environment", "workflow", "state"),
+)
+
+outcome = Table(
+    "outcome",
+    metadata,
+    _id(),
+    _case_id(index=True),
+    Column("outcome", String(60), nullable=False),
+    Column("value", Money),
+    Column("happened_at", UtcDateTime, nullable=False),
+    Column("final_at", UtcDateTime),
+    Column("recorded_by", String(200), nullable=False),
+    Column("source", String(500), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("case_id", "outcome", "happened_at", name="uq_outcome_case_outcome_at"),
+)
+
+quote = Table(
+    "quote",
+    metadata,
+    _id(),
+    Column("environment", String(20), nullable=False),
+    Column("workflow", String(100), nullable=False),
+    Column("source", String(500), nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("estimate", Json, nullable=False),
+    Column("run_id", ForeignKey("workflow_run.id")),
+    Column("actual", Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    _revision(),
+    Index("ix_quote_workflow", "environment", "workflow", "created_at"),
 )
 
 task_attempt = Table(
@@ -493,5 +618,9 @@ STATE_TABLES: tuple[Table, ...] = (
     anchor,
     kill_switch,
     notice,
+    provider_batch,
+    incident,
+    outcome,
+    quote,
 )
 """Tables whose every row is told of by an event, so that verifying can hold the two against each other."""
