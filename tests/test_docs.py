@@ -22,10 +22,13 @@ from interlock import errors
 from interlock.domain import agent, connector, policy, source, version
 from interlock.domain.access import parse_access
 from interlock.domain.approval import parse_approvals
+from interlock.domain.budget import parse_budgets
 from interlock.domain.calendar import parse_calendar
 from interlock.domain.case import CaseState
 from interlock.domain.company import COMPANY, Company
 from interlock.domain.expression import KNOWN
+from interlock.domain.limit import parse_limits
+from interlock.domain.price import parse_prices
 from interlock.domain.quality import Expectation, Suite, parse_suite
 from interlock.provider_info import get_provider_info
 from interlock.settings_import import read_settings
@@ -196,7 +199,11 @@ def examples(path: Path, language: str) -> list[Any]:
 
 
 def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
-    said, redaction = examples(GUIDE / "policy.md", "yaml")
+    said, redaction, budgets = examples(GUIDE / "policy.md", "yaml")
+    assert len(policy.parse_policy({**said, **budgets}).budgets) == 3
+    limits, prices, of_the_company = examples(GUIDE / "engine.md", "yaml")
+    assert parse_limits(limits)["support_model"].in_flight == 32
+    assert parse_prices(prices).problems() == parse_budgets(of_the_company).problems() == []
     assert policy.parse_policy({**said, **redaction}).redaction.names == "required"
     assert policy.parse_policy(said).threshold == policy.TrainingThreshold(training_error=0.035)
     [suite] = examples(GUIDE / "expectations.md", "yaml")

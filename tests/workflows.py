@@ -7,6 +7,7 @@ case says in its text what its judge shall be sure of: ``sure=0.95``; without it
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 import threading
@@ -185,6 +186,13 @@ def rewired(**changes: Mapping[str, Any]) -> Wiring:
 def judge(case: Mapping[str, Any], handoffs: Mapping[str, Any]) -> Answer:
     """Judge a refund, as sure as its text says."""
     return _judged(case, "sure")
+
+
+def ends_its_process(case: Mapping[str, Any], handoffs: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer, but for a case with ``boom`` in its text, which ends the process."""
+    if "boom" in case["text"]:
+        os._exit(13)
+    return {"kind": "refund"}
 
 
 def judge_again(case: Mapping[str, Any], handoffs: Mapping[str, Any]) -> Answer:

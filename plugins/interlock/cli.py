@@ -66,6 +66,9 @@ def get_commands() -> list[CLICommand]:
                     (JSON,),
                 ),
                 GroupCommand(name="switch", help="Stop work at once, and let it go on", subcommands=_switch()),
+                GroupCommand(
+                    name="incidents", help="What is going wrong, and who looks after it", subcommands=_incidents()
+                ),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),
                 _command(
@@ -265,6 +268,16 @@ def _switch() -> tuple[ActionCommand, ...]:
             "switch.list_",
             (Arg(("--all",), help="Also what is on again", action="store_true"), JSON),
         ),
+    )
+
+
+def _incidents() -> tuple[ActionCommand, ...]:
+    incident = Arg(("id",), help="The last digits of its id, from incidents list")
+    closed = Arg(("--closed",), help="Those that are over, too", action="store_true")
+    return (
+        _command("list", "List the incidents that are not over", "incident.list_", (OF_WORKFLOW, closed, JSON)),
+        _command("acknowledge", "Look after it, so that nobody else is told", "incident.acknowledge", (incident,)),
+        _command("close", "Say that it is over", "incident.close", (incident,)),
     )
 
 

@@ -10,15 +10,20 @@ Everything that Interlock raises on purpose.
     │   └── ContractChanged       code and pinned version disagree on a contract
     ├── InputError                what came in cannot be taken
     │   ├── SourceError           a source that cannot be read as a whole
-    │   └── ContractViolation     a payload that does not satisfy its contract
+    │   ├── ContractViolation     a payload that does not satisfy its contract
+    │   └── StaleContext          what a role would read is older than the policy lets it be
     ├── AgentError                what carries a role out did not deliver
-    │   ├── AgentUnavailable      no answer: connection, 5xx, rate limit        (retryable)
+    │   ├── AgentUnavailable      no answer: connection, 5xx                    (retryable)
+    │   │   ├── RateLimited       the service wants fewer calls                 (retryable)
+    │   │   └── CircuitOpen       it failed so often that nobody asks for now   (retryable)
     │   ├── AgentTimeout          no answer in time                             (retryable)
     │   ├── MalformedOutput       an answer that is not what was asked          (retryable)
+    │   ├── AgentCrashed          it ended its process at this case
     │   └── AgentRefused          the model declined, or a content filter did
     ├── ConnectorError            the other system did not take the effect
     │   ├── ConnectorUnavailable  whether it took it is unknown: look before a repeat  (retryable)
     │   └── EffectRefused         it said no
+    ├── BudgetExhausted           a budget has no room for the most that a call can cost
     ├── NotAuthorised             no rule or person allowed this
     ├── LedgerError               the ledger cannot be read or written
     │   ├── LedgerUnavailable     it did not answer                             (retryable)
@@ -34,6 +39,7 @@ Everything that Interlock raises on purpose.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from difflib import get_close_matches
 
 
@@ -89,17 +95,31 @@ class ContractViolation(InputError):
         super().__init__(f"does not satisfy contract {contract}: " + "; ".join(self.problems))
 
 
+class StaleContext(InputError):
+    """What a role would read of a case is older than the policy's ``fresh`` lets it be."""
+
+
 class AgentError(InterlockError):
     """What carries a role out did not deliver for one case."""
 
     retry_after_seconds: float | None = None
     """What the service asked for, when it did (``Retry-After``)."""
+    may_be_charged: bool = False
+    """The call was made and its answer is not known, so the service may bill it."""
 
 
 class AgentUnavailable(AgentError):
     """The service did not answer, or said that it cannot now. Nothing was recorded, so a retry starts clean."""
 
     retryable = True
+
+
+class RateLimited(AgentUnavailable):
+    """The service said that it is asked too often."""
+
+
+class CircuitOpen(AgentUnavailable):
+    """The service failed so many times in a row that it is not asked until one call has gone through."""
 
 
 class AgentTimeout(AgentError):
@@ -118,6 +138,10 @@ class AgentRefused(AgentError):
     """The model declined to answer, or a content filter did. The same question meets the same refusal."""
 
 
+class AgentCrashed(AgentError):
+    """The agent ended its process at this case, each time that it was asked for the case alone."""
+
+
 class ConnectorError(InterlockError):
     """The other system did not take the effect."""
 
@@ -132,6 +156,18 @@ class ConnectorUnavailable(ConnectorError):
 
 class EffectRefused(ConnectorError):
     """The other system said no. The same effect meets the same answer."""
+
+
+class BudgetExhausted(InterlockError):
+    """
+    A budget has no room for the most that a call can cost, so the call was not made.
+
+    *until* is when its period ends; *is_soft*: there is room, but the soft limit is passed.
+    """
+
+    def __init__(self, message: str, *, scope: str = "", until: datetime | None = None, is_soft: bool = False) -> None:
+        self.scope, self.until, self.is_soft = scope, until, is_soft
+        super().__init__(message)
 
 
 class NotAuthorised(InterlockError):

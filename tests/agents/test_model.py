@@ -23,6 +23,7 @@ from interlock.errors import (
     ConfigurationError,
     InputError,
     MalformedOutput,
+    RateLimited,
     UnknownName,
 )
 from pydantic import Field
@@ -211,7 +212,7 @@ def test_a_service_that_breaks_is_unavailable_and_asked_once(server, step):
 def test_the_wait_that_a_rate_limit_asks_for_is_passed_on_in_seconds(server):
     server.script(rate_limited("7"))
 
-    failure = the_failure(an_agent(server.base_url), AgentUnavailable)
+    failure = the_failure(an_agent(server.base_url), RateLimited)
 
     assert failure.error.retry_after_seconds == 7.0
     assert "HTTP 429 (rate_limit_exceeded)" in str(failure.error)
@@ -221,7 +222,7 @@ def test_the_wait_that_a_rate_limit_asks_for_is_passed_on_in_seconds(server):
 def test_the_wait_that_a_rate_limit_asks_for_may_be_a_date(server):
     server.script(rate_limited(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)))
 
-    failure = the_failure(an_agent(server.base_url), AgentUnavailable)
+    failure = the_failure(an_agent(server.base_url), RateLimited)
 
     assert 3000 < failure.error.retry_after_seconds <= 3600
 

@@ -36,6 +36,8 @@ BODIES = {
     "/api/workflows/{workflow}/deployment": {"act": "pause", "reason": "why"},
     "/api/delegations": {"taker": "otto", "until": "2999-01-01T00:00:00Z", "reason": "away"},
     "/api/delegations/{name}/end": {},
+    "/api/incidents/{name}/acknowledge": {},
+    "/api/incidents/{name}/close": {},
     "/api/workflows/{workflow}/rollback": {"reason": "worse"},
     "/api/switches": {"kind": "workflow", "name": "refunds", "off": True, "reason": "stop"},
 }

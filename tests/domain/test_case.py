@@ -7,7 +7,7 @@ from interlock.errors import ConfigurationError
 ARROWS = {
     "open": "open routed waiting quarantined dead",
     "routed": "routed waiting authorised quarantined dead",
-    "waiting": "waiting authorised rejected dead closed",
+    "waiting": "waiting open routed authorised rejected dead closed",
     "authorised": "authorised executed waiting dead",
     "executed": "closed dead",
     "rejected": "closed",

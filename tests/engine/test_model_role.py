@@ -71,7 +71,7 @@ def test_every_kind_of_trouble_ends_in_a_place_with_a_reason(served):
         "fine": ("open", "route", ""),
         "prose": ("dead", "judge", "MalformedOutput"),
         "broke": ("dead", "judge", "AgentUnavailable"),
-        "busy": ("dead", "judge", "AgentUnavailable"),
+        "busy": ("dead", "judge", "RateLimited"),
         "hangs": ("dead", "judge", "AgentTimeout"),
         "closes": ("dead", "judge", "AgentUnavailable"),
         "refuses": ("open", "route", "AgentRefused"),

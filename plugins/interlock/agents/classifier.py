@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.agent import ClassifierAgent
+from interlock.domain.agent import NOT_OF_AN_ANSWER, ClassifierAgent
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract
 from interlock.domain.work import Answer, Failure, Files, Usage, Work
@@ -52,7 +52,7 @@ class TextClassifierAgent:
         self.digest = digest(
             {
                 "kind": self.kind,
-                "declaration": declaration.model_dump(mode="json", exclude={"description"}),
+                "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "examples": files.data_digest(declaration.examples),
                 "scikit-learn": version("scikit-learn"),
                 "recipe": RECIPE,

@@ -16,7 +16,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from interlock.domain.agent import FunctionAgent
+from interlock.domain.agent import NOT_OF_AN_ANSWER, FunctionAgent
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract
 from interlock.domain.work import Answer, Failure, Usage, Work
@@ -37,7 +37,7 @@ class PythonFunctionAgent:
         self.name = name
         self.declaration = declaration
         self.digest = digest(
-            {"kind": self.kind, "declaration": declaration.model_dump(mode="json", exclude={"description"})}
+            {"kind": self.kind, "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER))}
         )
         self._function: Callable[..., Any] | None = None
 

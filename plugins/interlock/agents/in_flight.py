@@ -13,11 +13,16 @@ import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class _Ended(Exception):
+    """There are no more results."""
 
 
 def in_flight(
@@ -26,9 +31,12 @@ def in_flight(
     *,
     limit: int,
     around: AbstractAsyncContextManager[Any],
-) -> Iterator[Result]:
+    patience: float = 0.5,
+) -> Iterator[Result | None]:
     """
     Yield ``await call(item)`` for each of *items* in order of completion, with at most *limit* calls at once.
+
+    None is yielded whenever no result came for *patience* seconds.
 
     *around* is entered on the event loop before the first call and left after the last one. An exception of a call
     cancels the others and is raised here, after the results that were ready before it. Closing the iterator early
@@ -37,8 +45,11 @@ def in_flight(
     if items:
         calls = _Calls(items, call, limit, around)
         try:
-            while (result := calls.next()) is not None:
-                yield result[0]
+            while True:
+                result = calls.next(patience)
+                yield None if result is None else result[0]
+        except _Ended:
+            return
         finally:
             calls.stop()
 
@@ -53,6 +64,7 @@ class _Calls(Generic[Item, Result]):
         limit: int,
         around: AbstractAsyncContextManager[Any],
     ) -> None:
+        self._getting: Future[tuple[Result] | BaseException] | None = None
         self._pending = iter(items)
         self._call = call
         self._workers = min(limit, len(items))
@@ -65,9 +77,17 @@ class _Calls(Generic[Item, Result]):
         self._thread.start()
         self._loop, self._main = started.result()
 
-    def next(self) -> tuple[Result] | None:
-        """Return the next result, or None after the last one."""
-        result = asyncio.run_coroutine_threadsafe(self._results.get(), self._loop).result()
+    def next(self, patience: float) -> tuple[Result] | None:
+        """Return the next result, or None when there is none for *patience* seconds; :class:`_Ended` after the last."""
+        if self._getting is None:
+            self._getting = asyncio.run_coroutine_threadsafe(self._results.get(), self._loop)
+        try:
+            result = self._getting.result(patience)
+        except FutureTimeout:
+            if self._getting.done():  # the timeout is what a call raised
+                raise
+            return None
+        self._getting = None
         if isinstance(result, BaseException):
             raise result
         return result
@@ -81,7 +101,7 @@ class _Calls(Generic[Item, Result]):
 
     def _run(self, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]]) -> None:
         async def main() -> None:
-            self._results: asyncio.Queue[tuple[Result] | BaseException | None] = asyncio.Queue(self._workers)
+            self._results: asyncio.Queue[tuple[Result] | BaseException] = asyncio.Queue(self._workers)
             task = asyncio.current_task()
             assert task is not None
             started.set_result((asyncio.get_running_loop(), task))
@@ -90,7 +110,7 @@ class _Calls(Generic[Item, Result]):
             except Exception as error:
                 await self._results.put(_first(error))
             else:
-                await self._results.put(None)
+                await self._results.put(_Ended())
             # The loop stays until the caller has seen the end: it is what hands results over.
             await asyncio.get_running_loop().create_future()
 

@@ -20,6 +20,7 @@ from interlock.domain.agent import (
     TemplateAgent,
 )
 from interlock.domain.policy import Redaction
+from interlock.domain.price import Prices
 from interlock.domain.redaction import FindNames
 from interlock.domain.work import Agent, Files
 from interlock.errors import ConfigurationError
@@ -34,6 +35,7 @@ def load_agent(
     resolve_model: Callable[[str, str | None], Any] | None = None,
     redaction: Redaction | None = None,
     find_names: FindNames | None = None,
+    prices: Prices | None = None,
 ) -> Agent:
     """
     Return the agent that *declaration* describes.
@@ -45,6 +47,7 @@ def load_agent(
         agents of kind ``model`` are refused.
     :param redaction: what the policy says of prompts; left out, what has a form is masked.
     :param find_names: finds names in a text; None where nobody can.
+    :param prices: the company's own.
     :raises ConfigurationError: the declaration names what is not there or cannot work.
     """
     match declaration:
@@ -73,5 +76,5 @@ def load_agent(
             from interlock.agents.model import TextModelAgent
 
             return TextModelAgent(
-                name, declaration, files, resolve_model, redaction=redaction or Redaction(), find_names=find_names
+                name, declaration, files, resolve_model, redaction=redaction, find_names=find_names, prices=prices
             )

@@ -12,20 +12,24 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from interlock.agents.in_flight import in_flight
-from interlock.agents.model_error import Called, translate_model_error
+from interlock.agents.model_error import Asked, translate_model_error
+from interlock.agents.price import Called, PriceBook
 from interlock.agents.rendering import Rendering
-from interlock.domain.agent import ModelAgent
+from interlock.domain.agent import NOT_OF_AN_ANSWER, ModelAgent
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract, check_payload
 from interlock.domain.policy import Redaction
+from interlock.domain.price import Prices
 from interlock.domain.redaction import FindNames, Masker
-from interlock.domain.work import Answer, Failure, Files, Usage, Work
+from interlock.domain.work import Answer, Failure, Files, Hold, OpenTurnstile, Planned, Turnstile, Usage, Work
 from interlock.errors import (
     AgentRefused,
+    AgentUnavailable,
     ConfigurationError,
     ContractViolation,
     InputError,
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
 ResolveModel = Callable[[str, str | None], "Model"]
 """Turns a connection id and a model name, or None for the connection's own, into a model."""
 
+OVERHEAD = 256
+"""Tokens that a provider may put around the texts that it is given."""
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 
 
@@ -54,6 +60,7 @@ class TextModelAgent:
         because the digest must know whose answers they are.
     :param redaction: what is masked in a prompt before it leaves.
     :param find_names: finds names in a text; asked where the policy requires it.
+    :param prices: the company's own; what they leave out is priced by the public list.
     :raises UnknownName: there is no such prompt or instructions file.
     :raises ConfigurationError: the prompt is not a Jinja template, or names must be masked and nobody can find them.
     """
@@ -69,8 +76,11 @@ class TextModelAgent:
         *,
         redaction: Redaction | None = None,
         find_names: FindNames | None = None,
+        prices: Prices | None = None,
     ) -> None:
         self.name = name
+        self.turnstile: Turnstile = OpenTurnstile()
+        self.book = PriceBook(prices or Prices())
         self.redaction = redaction or Redaction()
         if self.redaction.names == "required" and find_names is None:
             raise ConfigurationError(
@@ -89,9 +99,7 @@ class TextModelAgent:
         self.digest = digest(
             {
                 # How fast and how patiently is not what makes an answer.
-                "declaration": declaration.model_dump(
-                    mode="json", exclude={"description", "concurrency", "timeout_seconds"}
-                ),
+                "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "prompt": prompt,
                 "instructions": self._instructions,
                 "model": declaration.model or self._idle[0].model_name,
@@ -113,7 +121,7 @@ class TextModelAgent:
             self._idle.append(self._resolve())
         return {"model": self._idle[0].model_name}
 
-    def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure]:
+    def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure | None]:
         """
         Ask the model for each piece of *work*, and yield what comes of each as it arrives.
 
@@ -138,21 +146,21 @@ class _Asked:
     def __init__(self, agent: TextModelAgent, model: Model, contract: type[Contract]) -> None:
         self._agent = agent
         self._model = model
+        self._models = _models_of(model)
         self._contract = contract
         self._parameters = _parameters(contract)
         self._settings: Any = {**agent.declaration.settings, **_no_retries_setting(model)}
-        self._called = Called(
+        self._called = Asked(
             agent=agent.name,
             conn_id=agent.declaration.conn_id,
             model=agent.declaration.model or model.model_name,
             timeout_seconds=agent.declaration.timeout_seconds,
         )
         self._unusable: ConfigurationError | None = None
+        texts = (agent._instructions or "", json.dumps(contract.model_json_schema()), contract.__doc__ or "")
+        self._overhead = sum(len(text.encode()) for text in texts) + OVERHEAD
 
     async def ask(self, work: Work) -> Answer | Failure:
-        from pydantic_ai.direct import model_request
-        from pydantic_ai.messages import ModelRequest
-
         if self._unusable is not None:
             return Failure(case_id=work.case_id, error=self._unusable)
         try:
@@ -168,6 +176,25 @@ class _Asked:
                 f"{type(error).__name__}. Look at [interlock] find_names"
             )
             return Failure(case_id=work.case_id, error=self._unusable)
+        planned = self._planned(work.case_id, prompt)
+        try:
+            hold = await self._agent.turnstile.enter(planned)
+        except InterlockError as error:
+            return Failure(case_id=work.case_id, error=error)
+        ended: InterlockError | None = AgentUnavailable(f"{self._called} was not waited for")
+        try:
+            said = await self._call(work, prompt, masker, planned, hold)
+            ended = said.error if isinstance(said, Failure) else None
+        finally:
+            self._agent.turnstile.leave(planned, ended)
+        return said
+
+    async def _call(
+        self, work: Work, prompt: str, masker: Masker, planned: Planned, hold: Hold | None
+    ) -> Answer | Failure:
+        from pydantic_ai.direct import model_request
+        from pydantic_ai.messages import ModelRequest
+
         started = time.perf_counter()
         response: ModelResponse | None = None
         try:
@@ -184,9 +211,9 @@ class _Asked:
                 raise
             if isinstance(meaning, ConfigurationError):
                 self._unusable = meaning
-            usage = self._usage(response, started, type(meaning).__name__)
+            usage = self._usage(response, started, planned, hold, error=meaning)
             return Failure(case_id=work.case_id, error=meaning, usage=(usage,))
-        usage = self._usage(response, started, "ok")
+        usage = self._usage(response, started, planned, hold)
         provenance: dict[str, Any] = {
             "model": usage.model,
             "provider": response.provider_name,
@@ -227,25 +254,59 @@ class _Asked:
             )
         return float(value)
 
-    def _usage(self, response: ModelResponse | None, started: float, outcome: str) -> Usage:
-        """What the call took. A call without an answer counts no tokens, though the service may bill some."""
-        taken = response.usage if response else None
-        return Usage(
-            model=(response and response.model_name) or self._model.model_name,
-            seconds=time.perf_counter() - started,
-            outcome=outcome,
-            input_tokens=taken.input_tokens if taken else 0,
-            output_tokens=taken.output_tokens if taken else 0,
-            cached_tokens=taken.cache_read_tokens if taken else 0,
-            cost=_cost(response or self._no_response()),
+    def _planned(self, case_id: str, prompt: str) -> Planned:
+        """Say what the call can take at most: no text has more tokens than bytes."""
+        settings = self._agent.declaration.settings
+        given, most_out = len(prompt.encode()) + self._overhead, settings.get("max_tokens")
+        costs = [
+            self._agent.book.cost(called, datetime.now(UTC), input_tokens=given, output_tokens=most_out)
+            for called in self._models
+            if most_out is not None
+        ]
+        known = [cost[0] for cost in costs if cost is not None]
+        return Planned(
+            case_id=case_id,
+            model=self._called.model,
+            tokens=given + (most_out or 0),
+            most=max(known) if len(known) == len(self._models) else None,
         )
 
-    def _no_response(self) -> ModelResponse:
-        from pydantic_ai.messages import ModelResponse
-
-        model = self._model
-        return ModelResponse(
-            parts=[], model_name=model.model_name, provider_name=model.system, provider_url=model.base_url
+    def _usage(
+        self,
+        response: ModelResponse | None,
+        started: float,
+        planned: Planned,
+        hold: Hold | None,
+        *,
+        error: InterlockError | None = None,
+    ) -> Usage:
+        """
+        What the call took. One whose answer is not known may have been billed, and counts as the most it can cost.
+        """
+        taken = response.usage if response else None
+        tokens = {
+            "input_tokens": taken.input_tokens if taken else 0,
+            "output_tokens": taken.output_tokens if taken else 0,
+            "cached_tokens": taken.cache_read_tokens if taken else 0,
+        }
+        model = (response and response.model_name) or self._model.model_name
+        cost: Decimal | None = Decimal(0)
+        price: str | None = None
+        if response is not None and taken is not None and not taken.unmeasured_requests:
+            asked = next((m for m in self._models if m.provider == response.provider_name), self._models[0])
+            called = Called((model, *asked.names), response.provider_name or asked.provider, response.provider_url)
+            cost, price = self._agent.book.cost(called, datetime.now(UTC), **tokens) or (None, None)
+        elif response is not None or getattr(error, "may_be_charged", False):
+            cost, price = planned.most, "at most"
+        return Usage(
+            model=model,
+            seconds=time.perf_counter() - started,
+            outcome="ok" if error is None else type(error).__name__,
+            cost=cost,
+            price=price,
+            connection=self._agent.declaration.conn_id,
+            hold=hold,
+            **tokens,
         )
 
 
@@ -312,9 +373,13 @@ def _not_json(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _cost(response: ModelResponse) -> Decimal | None:
-    """The price of *response* by the price list that is installed; None when the list does not have the model."""
-    try:
-        return response.cost().total_price
-    except (LookupError, ValueError, AssertionError):
-        return None
+def _models_of(model: Model) -> list[Called]:
+    """Return the models that may answer: those of a chain, or the one."""
+    from pydantic_ai.models.fallback import FallbackModel
+    from pydantic_ai.models.wrapper import WrapperModel
+
+    if isinstance(model, FallbackModel):
+        return [called for each in model.models for called in _models_of(each)]
+    if isinstance(model, WrapperModel):
+        return _models_of(model.wrapped)
+    return [Called((model.model_name,), model.system, model.base_url)]

@@ -18,14 +18,15 @@ from interlock.errors import (
     ConfigurationError,
     InterlockError,
     MalformedOutput,
+    RateLimited,
 )
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Called:
-    """Who was called, for the messages."""
+class Asked:
+    """Who was asked, for the messages."""
 
     agent: str
     conn_id: str
@@ -36,7 +37,7 @@ class Called:
         return f"model {self.model!r} of agent {self.agent!r} (connection {self.conn_id!r})"
 
 
-def translate_model_error(error: Exception, called: Called) -> InterlockError | None:
+def translate_model_error(error: Exception, called: Asked) -> InterlockError | None:
     """Return what *error*, raised by a call to a model, means; None for what is nobody's but the programmer's."""
     from pydantic_ai.exceptions import (
         ContentFilterError,
@@ -48,9 +49,11 @@ def translate_model_error(error: Exception, called: Called) -> InterlockError | 
     )
 
     if isinstance(error, TimeoutError):
-        return AgentTimeout(
-            f"{called} did not answer within {called.timeout_seconds:g} s. "
-            "Raise the agent's timeout_seconds if that is its usual pace."
+        return _charged(
+            AgentTimeout(
+                f"{called} did not answer within {called.timeout_seconds:g} s. "
+                "Raise the agent's timeout_seconds if that is its usual pace."
+            )
         )
     if isinstance(error, FallbackExceptionGroup):
         return _of_a_chain(error, called)
@@ -58,18 +61,19 @@ def translate_model_error(error: Exception, called: Called) -> InterlockError | 
         return _of_a_status(error, error.status_code, called)
     if isinstance(error, ModelAPIError):
         if isinstance(error.__cause__, ValueError):
-            return MalformedOutput(f"{called} answered with a body that is not JSON. Check the connection's address.")
-        return _with_wait(AgentUnavailable(f"{called} could not be reached, or closed the line."), error)
+            told = f"{called} answered with a body that is not JSON. Check the connection's address."
+            return _charged(MalformedOutput(told))
+        return _charged(_with_wait(AgentUnavailable(f"{called} could not be reached, or closed the line."), error))
     if isinstance(error, ContentFilterError):
         return AgentRefused(f"{called} did not answer: a content filter stopped it.")
     if isinstance(error, UnexpectedModelBehavior):
-        return MalformedOutput(f"{called} answered with something that is not a completion.")
+        return _charged(MalformedOutput(f"{called} answered with something that is not a completion."))
     if isinstance(error, UserError):
         return ConfigurationError(f"{called} cannot be asked in this way: {error.message}")
     return None
 
 
-def _of_a_status(error: Exception, status: int, called: Called) -> InterlockError:
+def _of_a_status(error: Exception, status: int, called: Asked) -> InterlockError:
     what = f"HTTP {status}{_code(error)}"
     if status in (401, 403):
         return ConfigurationError(
@@ -81,12 +85,14 @@ def _of_a_status(error: Exception, status: int, called: Called) -> InterlockErro
             f"{called} was not found: {what}. Check the model's name and the connection's host; a service that has "
             "only chat completions is named 'openai-chat:<model>'."
         )
-    if status in (408, 409, 425, 429) or status >= 500:
+    if status == 429:
+        return _with_wait(RateLimited(f"{called} is asked too often: {what}."), error)
+    if status in (408, 409, 425) or status >= 500:
         return _with_wait(AgentUnavailable(f"{called} cannot answer now: {what}."), error)
     return AgentRefused(f"{called} rejected the request: {what}. The same request meets the same answer.")
 
 
-def _of_a_chain(error: BaseExceptionGroup[Exception], called: Called) -> InterlockError | None:
+def _of_a_chain(error: BaseExceptionGroup[Exception], called: Asked) -> InterlockError | None:
     """A connection with fallbacks failed as a whole: it can be tried again if any of them can."""
     meanings = [translate_model_error(each, called) for each in error.exceptions if isinstance(each, Exception)]
     known = [each for each in meanings if each is not None]
@@ -99,6 +105,11 @@ def _code(error: Exception) -> str:
     inner = body.get("error", body) if isinstance(body, dict) else None
     code = inner.get("code") or inner.get("type") if isinstance(inner, dict) else None
     return f" ({code})" if isinstance(code, str) and _CODE.fullmatch(code) else ""
+
+
+def _charged(meaning: AgentError) -> AgentError:
+    meaning.may_be_charged = True
+    return meaning
 
 
 def _with_wait(meaning: AgentError, error: Exception) -> AgentError:

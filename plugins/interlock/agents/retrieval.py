@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from interlock.agents.bm25 import Bm25, words
 from interlock.agents.rendering import Rendering
-from interlock.domain.agent import RetrievalAgent
+from interlock.domain.agent import NOT_OF_AN_ANSWER, RetrievalAgent
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract, explain
 from interlock.domain.work import Answer, Failure, Files, Usage, Work
@@ -65,7 +65,7 @@ class PassageAgent:
         self.digest = digest(
             {
                 "kind": self.kind,
-                "declaration": declaration.model_dump(mode="json", exclude={"description"}),
+                "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "documents": self._documents,
                 "recipe": RECIPE,
             }

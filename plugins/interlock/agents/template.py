@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.agents.rendering import Rendering
-from interlock.domain.agent import TemplateAgent
+from interlock.domain.agent import NOT_OF_AN_ANSWER, TemplateAgent
 from interlock.domain.canonical import digest
 from interlock.domain.contract import Contract
 from interlock.domain.work import Answer, Failure, Files, Usage, Work
@@ -51,7 +51,7 @@ class TemplateWriterAgent:
         self.digest = digest(
             {
                 "kind": self.kind,
-                "declaration": declaration.model_dump(mode="json", exclude={"description"}),
+                "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "texts": texts,
             }
         )

@@ -19,6 +19,10 @@ class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str = ""
+    fallback: str | None = None
+    """Agent that is asked about a case when this one does not deliver, after the runbook's repeats."""
+    cheaper: str | None = None
+    """Agent that is asked instead once a budget's soft limit is passed."""
 
 
 class ClassifierAgent(_Declared):
@@ -86,7 +90,9 @@ class ModelAgent(_Declared):
     """pydantic-ai model settings: ``temperature``, ``max_tokens`` …"""
     timeout_seconds: float = Field(default=60.0, gt=0)
     concurrency: int = Field(default=8, ge=1, le=512)
-    """Calls in flight at once."""
+    """Calls in flight at once, as far as the connection's limit in ``ecosystem.yaml`` lets them."""
+    urgency: Literal["now", "deferrable"] = "now"
+    """``deferrable``: a case waits for the ``off_peak`` hours of ``calendar.yaml``, unless it is due before."""
     confidence_field: str | None = None
     """
     Field of the contract that carries a *calibrated* confidence. Left out, as it should be for a text model: none.
@@ -110,6 +116,24 @@ def parse_agents(document: Any, *, where: str = "agents.yaml") -> dict[str, Agen
         return _declarations.validate_python(document or {})
     except ValidationError as error:
         raise ConfigurationError(f"{where} cannot be used: " + "; ".join(explain(error))) from None
+
+
+NOT_OF_AN_ANSWER = frozenset({"description", "fallback", "cheaper", "urgency", "concurrency", "timeout_seconds"})
+"""Fields of a declaration that change no answer: an agent's digest leaves them out."""
+
+
+def ladder_of(agents: dict[str, AgentDeclaration], name: str) -> list[str]:
+    """Return *name* and all agents that may be asked in its place, each once."""
+    found: list[str] = []
+    ahead: list[str | None] = [name]
+    while ahead:
+        following = ahead.pop(0)
+        if following is None or following in found:
+            continue
+        declared = pick_agent(agents, following)
+        found.append(following)
+        ahead += [declared.fallback, declared.cheaper]
+    return found
 
 
 def pick_agent(agents: dict[str, AgentDeclaration], name: str) -> AgentDeclaration:

@@ -118,6 +118,8 @@ class Calendar(BaseModel):
     time_zone: str = "UTC"
     hours: dict[Weekday, Spans] = Field(default_factory=lambda: dict(_ALWAYS))
     holidays: Annotated[dict[date, str | None], BeforeValidator(_parse_holidays)] = Field(default_factory=dict)
+    off_peak: dict[Weekday, Spans] = Field(default_factory=dict)
+    """Hours in which work that can wait is done; left out, it is done at once."""
     away: dict[str, tuple[Leave, ...]] = Field(default_factory=dict)
     """Person's id to the days on which they are on leave."""
 
@@ -148,7 +150,11 @@ class Calendar(BaseModel):
 
     def day_start(self, at: datetime) -> datetime:
         """Return the instant, in UTC, at which the local day of *at* began."""
-        return datetime.combine(self.day_of(at), time(), self.zone).astimezone(UTC)
+        return self.midnight(self.day_of(at))
+
+    def midnight(self, day: date) -> datetime:
+        """Return the instant, in UTC, at which a local day begins."""
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
 
     def is_away(self, person: str, at: datetime) -> bool:
         """Tell whether *person* is on leave."""
@@ -161,6 +167,15 @@ class Calendar(BaseModel):
     def next_open(self, at: datetime) -> datetime:
         """Return *at*, or the next instant at which people work."""
         return next(max(start, at) for start, end in self._from(at) if end > at)
+
+    def next_off_peak(self, at: datetime) -> datetime | None:
+        """Return *at*, or when the next of the ``off_peak`` hours begin; None when there are none."""
+        first = self.day_of(at)
+        for day in (first + timedelta(days=number) for number in range(8)):
+            for start, end in self.off_peak.get(WEEKDAYS[day.weekday()], ()):
+                if self._instant(day, end) > at:
+                    return max(self._instant(day, start), at)
+        return None
 
     def add(self, start: datetime, length: BusinessTime) -> datetime:
         """

@@ -43,7 +43,16 @@ _NEXT: dict[CaseState, frozenset[CaseState]] = {
         {CaseState.ROUTED, CaseState.WAITING, CaseState.AUTHORISED, CaseState.QUARANTINED, CaseState.DEAD}
     ),
     CaseState.WAITING: frozenset(
-        {CaseState.WAITING, CaseState.AUTHORISED, CaseState.REJECTED, CaseState.DEAD, CaseState.CLOSED}
+        {
+            CaseState.WAITING,
+            # What waited for a budget or for cheaper hours goes on where it stood.
+            CaseState.OPEN,
+            CaseState.ROUTED,
+            CaseState.AUTHORISED,
+            CaseState.REJECTED,
+            CaseState.DEAD,
+            CaseState.CLOSED,
+        }
     ),
     CaseState.AUTHORISED: frozenset({CaseState.AUTHORISED, CaseState.EXECUTED, CaseState.WAITING, CaseState.DEAD}),
     # Undone in the other system: a dead letter, which is closed or begins again.

@@ -14,8 +14,10 @@ from typing import Any
 from cel_expr_python import cel
 
 from interlock.domain.access import Access
+from interlock.domain.agent import ModelAgent
 from interlock.domain.approval import stage_problems
 from interlock.domain.autonomy import autonomy_problems
+from interlock.domain.budget import contradictions
 from interlock.domain.company import Company
 from interlock.domain.expression import Expression
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
@@ -43,6 +45,8 @@ def check_bundle(
             problems.append(f"gate {name!r}: in the hours of calendar.yaml, {early} on its ladder")
     problems += _answerable(bundle)
     problems += _usable(bundle, company.access)
+    problems += _affordable(bundle, company)
+    problems += [f"policy.yaml, fresh: there is no contract {n!r}" for n in policy.fresh if n not in bundle.contracts]
     of_case = case_types(bundle)
     conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]
     conditions += [(f"workflow.yaml, case_owner {rule.owner!r}", rule.when) for rule in settings.case_owner]
@@ -93,6 +97,29 @@ def _usable(bundle: Bundle, access: Access) -> list[str]:
         if lacking:
             problems.append(
                 f"agents.yaml: {name!r} may not use {', '.join(lacking)}: list it under uses in access.yaml"
+            )
+    return problems
+
+
+def _affordable(bundle: Bundle, company: Company) -> list[str]:
+    """Budgets that cannot hold, and agents that are asked in another's place and are not there."""
+    policy, agents = bundle.policy, bundle.agents
+    problems = [
+        f"policy.yaml: {budget} belongs into company/budgets.yaml"
+        for budget in policy.budgets
+        if budget.per in ("team", "company")
+    ]
+    budgets = [*policy.budgets, *(b for b in company.budgets.budgets if b.covers(bundle.workflow))]
+    problems += contradictions(budgets, where="budgets")
+    for name, declared in agents.items():
+        for key, other in (("fallback", declared.fallback), ("cheaper", declared.cheaper)):
+            if other is not None and other not in agents:
+                known = ", ".join(sorted(agents))
+                problems.append(f"agents.yaml: {key} of {name!r} is {other!r}, which is no agent (known: {known})")
+        if budgets and isinstance(declared, ModelAgent) and "max_tokens" not in declared.settings:
+            problems.append(
+                f"agents.yaml: {name!r} has no settings.max_tokens, so nobody knows what a call can cost at most, and "
+                f"it fits no budget ({budgets[0]})"
             )
     return problems
 

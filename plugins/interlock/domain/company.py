@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.domain.access import Access, parse_access
 from interlock.domain.approval import Approvals, parse_approvals
+from interlock.domain.budget import Budgets, parse_budgets
 from interlock.domain.connector import ConnectorDeclaration, parse_ecosystem
+from interlock.domain.limit import Limit, parse_limits
+from interlock.domain.price import Prices, parse_prices
 from interlock.domain.version import Bundle
 
 if TYPE_CHECKING:
@@ -52,6 +55,21 @@ class Company:
         return parse_ecosystem(self._document("ecosystem.yaml"), where="company/ecosystem.yaml")
 
     @cached_property
+    def limits(self) -> Mapping[str, Limit]:
+        """What the services behind connections take: ``limits`` of ``ecosystem.yaml``."""
+        return parse_limits(self._document("ecosystem.yaml"))
+
+    @cached_property
+    def prices(self) -> Prices:
+        """``prices.yaml``."""
+        return parse_prices(self._document("prices.yaml"))
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """``budgets.yaml``."""
+        return parse_budgets(self._document("budgets.yaml"))
+
+    @cached_property
     def calendar(self) -> Calendar:
         """``calendar.yaml``."""
         from interlock.domain.calendar import parse_calendar
@@ -64,10 +82,11 @@ class Company:
 
         :raises ConfigurationError: a file cannot be read at all.
         """
-        known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "prices.yaml"}
+        known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "prices.yaml", "budgets.yaml"}
         told = [
             f"{name!r} is no file of the company that Interlock knows (known: {', '.join(sorted(known))})"
             for name in sorted(set(self.bundle.files) - known)
         ]
-        _ = self.connectors, self.calendar
+        _ = self.connectors, self.calendar, self.limits
+        told += self.prices.problems() + self.budgets.problems()
         return told + self.access.problems() + self.approvals.problems(self.access.groups)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from interlock.domain.approval import Stage
 from interlock.domain.autonomy import Autonomy
+from interlock.domain.budget import Budget
 from interlock.domain.contract import explain
 from interlock.domain.duration import Duration
 from interlock.domain.ladder import Ladder
@@ -87,8 +88,19 @@ class Recovery(_Frozen):
     retries: int = Field(default=2, ge=0, le=20)
     backoff_seconds: float = Field(default=0.5, ge=0)
     """Pause before the first repeat; doubled each time, with jitter. ``Retry-After`` wins when it is longer."""
-    then: Literal["stop", "review"] = "stop"
-    """Where the case goes when the repeats are used up: dead letter, or people."""
+    fallback: bool = True
+    """After the repeats, ask the agent's ``fallback`` when it has one, before ``then``."""
+    then: Literal["stop", "review", "wait"] = "stop"
+    """Where the case goes when nobody answered: dead letter, people, or the ledger, for a later run to take up."""
+    tell: tuple[Literal["owner", "maintainer", "approver"], ...] = ("owner",)
+    """Who is told, once an incident. Nobody when it is empty."""
+
+
+USUAL: dict[str, Recovery] = {
+    "BudgetExhausted": Recovery(retries=0, then="wait"),
+    "StaleContext": Recovery(retries=0, fallback=False, then="review"),
+}
+"""What a runbook that does not name them says of failures that no repeat helps and that are nobody's fault."""
 
 
 class StopWhen(_Frozen):
@@ -163,6 +175,10 @@ class Policy(_Frozen):
     checks: tuple[Check, ...] = ()
     runbook: dict[str, Recovery] = Field(default_factory=dict)
     stop_when: StopWhen = StopWhen()
+    budgets: tuple[Budget, ...] = ()
+    """Per case, run and workflow; those of teams and the company stand in ``budgets.yaml``."""
+    fresh: dict[str, Duration] = Field(default_factory=dict)
+    """Contract to how old its handoff may be when a role reads it; the intake contract's name: the case itself."""
     exposure: Exposure = Exposure()
     sampling: tuple[Sampling, ...] = ()
     reviewed: Reviewed | None = None
@@ -171,10 +187,12 @@ class Policy(_Frozen):
     """Action, by the name of its connector, to whether it may go on without a vote. Left out: it may not."""
 
     def recovery(self, error: BaseException) -> Recovery:
-        """Return the runbook's entry for the class of *error*, its nearest base, or ``default``."""
+        """Return the runbook's entry for the class of *error* or its nearest base, what is usual, or ``default``."""
         for cls in type(error).__mro__:
             if cls.__name__ in self.runbook:
                 return self.runbook[cls.__name__]
+            if cls.__name__ in USUAL:
+                return USUAL[cls.__name__]
         return self.runbook.get("default", Recovery())
 
     def gate_for(self, route: str) -> str | None:

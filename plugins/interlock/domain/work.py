@@ -35,6 +35,54 @@ class Work:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A call of a model, before it is made."""
+
+    case_id: str
+    model: str
+    tokens: int
+    """The most that it can take, input and output together."""
+    most: Decimal | None
+    """The most that it can cost, in US dollars; None when that is not known: no price, or no ``max_tokens``."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a budget set aside for one call, in billionths of a US dollar."""
+
+    block: str
+    amount: int
+
+
+class Turnstile(Protocol):
+    """Lets calls of a model through when limits and budgets have room for them."""
+
+    async def enter(self, planned: Planned) -> Hold | None:
+        """
+        Wait for the call's turn.
+
+        :raises BudgetExhausted: no budget has room for it.
+        :raises CircuitOpen: the service counts as down.
+        """
+        ...
+
+    def leave(self, planned: Planned, error: InterlockError | None) -> None:
+        """Note how a call ended that was let through."""
+        ...
+
+
+class OpenTurnstile:
+    """Lets every call through at once."""
+
+    async def enter(self, planned: Planned) -> Hold | None:
+        """Return at once."""
+        return None
+
+    def leave(self, planned: Planned, error: InterlockError | None) -> None:
+        """Note nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage:
     """One call of an agent for one case: what it took."""
 
@@ -48,7 +96,12 @@ class Usage:
     cached_tokens: int = 0
     cost: Decimal | None = None
     """In US dollars; None when there is no price for the model."""
+    price: str | None = None
+    """Which price list, and of when."""
+    connection: str | None = None
     attempt: int = 1
+    hold: Hold | None = None
+    """What a budget had set aside for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +144,12 @@ class Agent(Protocol):
         """
         ...
 
-    def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure]:
-        """Yield one :class:`Answer` or :class:`Failure` per piece of *work*, in any order, as they become ready."""
+    def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure | None]:
+        """
+        Yield one :class:`Answer` or :class:`Failure` per piece of *work*, in any order, as they become ready.
+
+        Who waits long yields None now and then, so that what is there can be written.
+        """
         ...
 
 

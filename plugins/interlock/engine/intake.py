@@ -19,7 +19,7 @@ from interlock.domain.version import Intake
 from interlock.engine.bundle import check_contract
 from interlock.engine.session import Session
 from interlock.errors import ContractViolation, SourceError
-from interlock.ledger.case import NewCase, take_in, take_up_waiting
+from interlock.ledger.case import NewCase, take_in, take_up_waited, take_up_waiting
 from interlock.ledger.run import unfinished_runs
 
 GROUP = 500
@@ -41,6 +41,8 @@ def take_in_rows(
     check_contract(session.version.bundle, contract)
     settings = session.version.bundle.settings.intake
     task = session.place_after(None)["task"]
+    with session.write() as tx:
+        session.count("taken_up", take_up_waited(tx, session.run, tasks=session.run.wiring.tasks))
     duties = Duties(session.version.bundle, session.company.calendar)
     group: list[NewCase] = []
     left_out: set[str] = set()

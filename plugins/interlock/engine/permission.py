@@ -17,21 +17,21 @@ View = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """From a contract's name (``case`` for the intake's) and a payload to what of it may be seen."""
 
 
-def declared_agent(session: Session, role: str) -> AgentDeclaration:
+def declared_agent(session: Session, role: str, name: str | None = None) -> AgentDeclaration:
     """
-    Return the declaration of the task's agent, when it may use in *role* all that it works with.
+    Return the declaration of the task's agent, or of agent *name*, when it may use in *role* all that it works with.
 
     :raises UnknownName: the pinned version declares no such agent.
     :raises NotAuthorised: it may not use a connection or a tool, or its texts name a field that is withheld from it.
     """
-    name = session.task.agent or ""
+    name = name or session.task.agent or ""
     declaration = pick_agent(session.version.bundle.agents, name)
     who, access = f"{session.run.workflow}/{name}", session.company.access
     for kind, needed in needs(declaration):
         access.demand_use(kind, needed, agent=who, role=role)
         if kind == "connections":
             access.demand_connection(needed, user=f"agent {who!r}", environment=session.run.environment)
-    told = read_in_vain(declaration, session.version.bundle.files, _hidden(session, role))
+    told = read_in_vain(declaration, session.version.bundle.files, _hidden(session, role, name))
     if told:
         raise NotAuthorised(
             f"agent {who!r} may not see what it reads in role {role!r}: {', '.join(told)}. Take it out of its texts, "
@@ -40,9 +40,9 @@ def declared_agent(session: Session, role: str) -> AgentDeclaration:
     return declaration
 
 
-def view_of(session: Session, role: str) -> View:
-    """Return what leaves out of a payload the fields that the task's agent may not see."""
-    hidden = _hidden(session, role)
+def view_of(session: Session, role: str, name: str | None = None) -> View:
+    """Return what leaves out of a payload the fields that the task's agent, or agent *name*, may not see."""
+    hidden = _hidden(session, role, name or session.task.agent)
 
     def seen(contract: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         fields = hidden.get(contract)
@@ -70,9 +70,9 @@ def why_not_automatic(session: Session, action: str, draft_contract: str) -> str
     return why_a_vote(bundle.policy.autonomy, action, session.company.connectors.get(action), schema)
 
 
-def _hidden(session: Session, role: str) -> dict[str, dict[str, frozenset[str]]]:
+def _hidden(session: Session, role: str, name: str | None) -> dict[str, dict[str, frozenset[str]]]:
     bundle, uses = session.version.bundle, session.company.access.uses
-    who = f"{session.run.workflow}/{session.task.agent}" if session.task.agent else None
+    who = f"{session.run.workflow}/{name}" if name else None
     schemas = {name: contract["schema"] for name, contract in bundle.contracts.items()}
     schemas["case"] = schemas[bundle.policy.contract]
     hidden = {name: withheld(schema, uses, agent=who, role=role) for name, schema in schemas.items()}

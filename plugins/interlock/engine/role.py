@@ -3,8 +3,9 @@ Carrying a role out over all cases whose turn it is.
 
 Each case succeeds or fails by itself. Answers are checked against the contract and written in groups, the handoff and
 the case's move in one transaction, so a task that was killed finds its cases where they stand and takes up what is
-missing. What fails is repeated by the policy's runbook, then it is a dead letter; the task itself fails only for what a
-retry of the task can help, or when ``stop_when`` says that too many cases fail.
+missing. What fails is repeated by the policy's runbook, then another agent is asked, then the case goes where the
+runbook says; the task itself fails only for what a retry of the task can help, or when ``stop_when`` says that too many
+cases fail.
 """
 
 from __future__ import annotations
@@ -12,29 +13,38 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from interlock.domain.canonical import keyed_digest
 from interlock.domain.case import CaseState
-from interlock.domain.contract import Contract, check_payload, contract_digest
+from interlock.domain.contract import Contract, check_payload
+from interlock.domain.price import tell_dollars, to_nano
 from interlock.domain.work import Agent, Answer, Failure, Usage, Work
 from interlock.engine.bundle import check_contract
-from interlock.engine.permission import declared_agent, view_of
+from interlock.engine.carrier import Carrier, MakeAgent
+from interlock.engine.incident import report_failures, report_recovery
+from interlock.engine.purse import Purse
 from interlock.engine.session import Session
 from interlock.errors import (
     AgentTimeout,
     AgentUnavailable,
+    CircuitOpen,
     ConfigurationError,
     ContractViolation,
     InterlockError,
     LedgerError,
     MalformedOutput,
+    StaleContext,
     Stopped,
     SwitchedOff,
 )
+from interlock.ledger.budget import spent_on
 from interlock.ledger.case import CaseFile, cases_at, count_at, load_files, lock_cases, move
-from interlock.ledger.handoff import Made, Maker, handoffs_there, record_agent, write_handoffs, write_usage
+from interlock.ledger.handoff import Made, handoffs_there, write_handoffs, write_usage
+from interlock.ledger.switch import refuse_if_off
 from interlock.ledger.transaction import Row, Transaction
 
 GROUP = 2000
@@ -44,6 +54,8 @@ FLUSH_SECONDS = 1.0
 """Answers are written when so many are there or so much time has passed: what a crash can lose."""
 TELL_SECONDS = 5.0
 """How often the log tells of progress."""
+BREATH = 0.5
+"""Seconds of a pause after which what is there is written."""
 
 
 @dataclass(frozen=True)
@@ -62,110 +74,121 @@ class _Settled:
     """What became of a case and is not written yet."""
 
     file: CaseFile
-    input_digest: str
+    carrier: Carrier
+    """Who is asked about it, or was last."""
+    input_digest: str = ""
     answer: Answer | None = None
     there: Row | None = None
     """A handoff of an earlier attempt over the same input."""
     error: InterlockError | None = None
-    usage: list[Usage] = field(default_factory=list)
+    wait: tuple[str, datetime | None] | None = None
+    """For what it waits, and until when."""
+    usage: list[tuple[str, Usage]] = field(default_factory=list)
+    """What it took, with the agent's name."""
+    asked: set[str] = field(default_factory=set)
+    """Agents that were asked."""
 
 
-def run_role(session: Session, agent: Agent, role: Role) -> dict[str, int]:
+def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | None = None) -> dict[str, int]:
     """
     Let *agent* carry *role* out over all cases that stand at the task; return counts.
 
+    :param make: makes the agents that are asked in its place; left out, nobody is.
     :raises AgentUnavailable: the service is down: no case of a group got an answer. A retry of the task can help.
     :raises ConfigurationError: the agent cannot work at all.
     :raises NotAuthorised: it may not use what it works with.
     :raises Stopped: too many cases fail.
     :raises SwitchedOff: a person stopped the workflow or the agent. What was not written yet is asked again later.
     """
-    session.check_switches()
-    worker = _Worker(session, agent, role)
-    worker.prepare()
-    after = ""
-    while True:
-        with session.read() as connection:
-            rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
-            files = load_files(connection, rows, contracts=[c.__name__ for c in role.reads])
-        if not rows:
-            break
-        after = rows[-1]["id"]
-        session.check_switches()
-        worker.work(files)
+    worker = _Worker(session, agent, role, make)
+    worker.check_switches()
+    with session.ended_if_it_fails(), closing(worker):
+        worker.prepare()
+        after = ""
+        while True:
+            with session.read() as connection:
+                rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
+                files = load_files(connection, rows, contracts=[c.__name__ for c in role.reads])
+            if not rows:
+                break
+            after = rows[-1]["id"]
+            worker.check_switches()
+            worker.work(files)
+        worker.tell_recovery()
     return session.finish()
 
 
 class _Worker:
-    def __init__(self, session: Session, agent: Agent, role: Role) -> None:
-        self.session, self.agent, self.role = session, agent, role
+    def __init__(self, session: Session, agent: Agent, role: Role, make: MakeAgent | None) -> None:
+        self.session, self.role, self.make = session, role, make
         self.policy = session.version.bundle.policy
         for contract in (role.contract, *role.reads):
             check_contract(session.version.bundle, contract)
-        declared_agent(session, role.name)
-        self.view = view_of(session, role.name)
-        self.maker = Maker(
-            task=session.task.task_id,
-            agent=agent.name,
-            agent_digest=agent.digest,
-            contract=role.contract.contract_ref(),
-            contract_name=role.contract.__name__,
-            contract_digest=contract_digest(role.contract),
-        )
+        self.purse = Purse(session)
+        self.first = Carrier(session, agent, role.name, role.contract, self.purse)
+        self.carriers = {self.first.name: self.first}
+        self.gave_up: set[str] = set()
+        self.is_replaced = False
+        """The task's own agent is off, and another works in its place."""
+        self.spent = Decimal(0)
         self.started = self.told = time.monotonic()
         self.total = 0
 
     def prepare(self) -> None:
-        session = self.session
-        with session.read() as connection:
-            self.total = count_at(connection, session.run, session.task.task_id)
-        report = self.agent.prepare()
-        record_agent(
-            session.ledger,
-            session.run,
-            agent=self.agent.name,
-            kind=self.agent.kind,
-            agent_digest=self.agent.digest,
-            report=report,
-        )
-        if report.get("accuracy") is not None:
-            session.log.info(
-                "agent %r, out of fold: accuracy %.3f, calibration error %.3f, coverage by error %s",
-                self.agent.name,
-                report["accuracy"],
-                report.get("calibration_error", float("nan")),
-                report.get("coverage", {}),
-            )
+        with self.session.read() as connection:
+            self.total = count_at(connection, self.session.run, self.session.task.task_id)
+        self.first.prepare()
+
+    def check_switches(self) -> None:
+        """
+        Let the task go on.
+
+        :raises SwitchedOff: a person stopped its workflow, or its agent while the runbook names nobody in its place.
+        """
+        try:
+            self.session.check_switches()
+        except SwitchedOff as error:
+            if not self._replaces_who_is_off(self.first, error):
+                raise
+            self.is_replaced = True
+
+    def tell_recovery(self) -> None:
+        """Close the incidents of the agents that worked and gave up no case."""
+        worked = set(self.carriers) - self.gave_up
+        if self.session.counts.get("done") and worked:
+            report_recovery(self.session, worked)
+
+    def close(self) -> None:
+        """Give back what the task holds of limits and budgets."""
+        for carrier in self.carriers.values():
+            carrier.close()
+        self.purse.close()
 
     def work(self, files: Sequence[CaseFile]) -> None:
         """Settle every file of a group and write it."""
-        pending: dict[str, _Settled] = {}
-        works: dict[str, Work] = {}
         settled: list[_Settled] = []
+        pending: list[_Settled] = []
+        now = self.session.ledger.clock()
         for file in files:
-            payload = dict(self.view("case", file.payload))
-            handoffs = {name: dict(self.view(name, p)) for name, p in file.context.items()}
-            seen = {"case": payload, "handoffs": handoffs}
-            case = _Settled(file, keyed_digest(file.secret, seen))
-            problem = self._problem(file)
-            if problem is not None:
-                case.error = problem
-                settled.append(case)
-                continue
-            pending[file.id] = case
-            works[file.id] = Work(case_id=file.id, case=payload, handoffs=handoffs)
-        with self.session.read() as connection:
-            keys = {case_id: self.maker.key(case.input_digest) for case_id, case in pending.items()}
-            for case_id, there in handoffs_there(connection, self.maker, keys).items():
-                pending[case_id].there = there
-                settled.append(pending.pop(case_id))
+            taken = _Settled(file, self.first, error=self._problem(file, now))
+            until = self.first.waits_until(now, file.row["due_at"])
+            if taken.error is None and until is not None:
+                taken.wait = ("off_peak", until)
+            (pending if taken.error is None and taken.wait is None else settled).append(taken)
+        if self.purse.counts_cases:
+            with self.session.read() as connection:
+                self.purse.know(spent_on(connection, [file.id for file in files]))
         last_flush = time.monotonic()
         served = False
         down: list[_Settled] = []
+        left: list[_Settled] = []
         try:
-            for case in self._ask(pending, works):
-                served = served or not isinstance(case.error, (AgentUnavailable, AgentTimeout))
-                (down if isinstance(case.error, AgentUnavailable) and not served else settled).append(case)
+            for case in self._ask_all(pending):
+                if case is not None and isinstance(case.error, CircuitOpen):
+                    left.append(case)
+                elif case is not None:
+                    served = served or not isinstance(case.error, (AgentUnavailable, AgentTimeout))
+                    (down if isinstance(case.error, AgentUnavailable) and not served else settled).append(case)
                 if len(settled) >= FLUSH_CASES or time.monotonic() - last_flush > FLUSH_SECONDS:
                     writing, settled, last_flush = settled, [], time.monotonic()
                     self._write(writing)
@@ -175,13 +198,17 @@ class _Worker:
             self._write([case for case in settled if case.error is None])
             raise
         self._write(settled + (down if served else []))
+        if left or (down and not served):
+            self._keep_usage(left + ([] if served else down))
+        if left:
+            raise left[0].error or AgentUnavailable("")
         if down and not served:
             raise AgentUnavailable(
-                f"agent {self.agent.name!r} answered none of {len(down)} cases: {down[0].error}. "
+                f"agent {down[0].carrier.name!r} answered none of {len(down)} cases: {down[0].error}. "
                 "The cases stand where they were; the task can be tried again"
             )
 
-    def _problem(self, file: CaseFile) -> InterlockError | None:
+    def _problem(self, file: CaseFile, now: datetime) -> InterlockError | None:
         for contract in self.role.reads:
             payload = file.context.get(contract.__name__)
             if payload is None:
@@ -192,18 +219,101 @@ class _Worker:
                 check_payload(contract, payload)
             except ContractViolation as violation:
                 return violation
+        ages = {self.policy.contract: now - file.row["opened_at"]} | {n: now - at for n, at in file.made_at.items()}
+        for name, allowed in self.policy.fresh.items():
+            if ages.get(name, timedelta()) > allowed:
+                return StaleContext(f"{name} is {_days(ages[name])} old, and the policy lets it be {_days(allowed)}")
         return None
 
-    def _ask(self, pending: dict[str, _Settled], works: Mapping[str, Work]) -> Iterator[_Settled]:
-        """Ask the agent, and again by the runbook; yield each case once, when it is settled."""
+    def _ask_all(self, pending: list[_Settled]) -> Iterator[_Settled | None]:
+        """Ask about all cases, and others after the first agent; yield each case once, when it is settled."""
+        ahead: list[tuple[Carrier, list[_Settled]]] = [(self.first, pending)] if pending else []
+        while ahead:
+            carrier, cases = ahead.pop(0)
+            handed_on: dict[str, list[_Settled]] = {}
+            for case in self._ask_carrier(carrier, cases):
+                following = self._following(case) if case is not None and case.error is not None else None
+                if case is None or following is None:
+                    yield case
+                    continue
+                handed_on.setdefault(following, []).append(case)
+            for name, group in handed_on.items():
+                self.session.count("handed_on", len(group))
+                self.session.log.info("%d cases are handed on from %r to %r", len(group), carrier.name, name)
+                ahead.append((self._carrier(name), group))
+
+    def _following(self, case: _Settled) -> str | None:
+        """Return the agent that is asked about *case* next; None when it stays with its error."""
+        assert case.error is not None
+        name = case.carrier.next_agent(case.error)
+        return name if self.make is not None and name is not None and name not in case.asked else None
+
+    def _carrier(self, name: str) -> Carrier:
+        if name not in self.carriers:
+            assert self.make is not None
+            carrier = Carrier(self.session, self.make(name), self.role.name, self.role.contract, self.purse)
+            carrier.prepare()
+            self.carriers[name] = carrier
+        return self.carriers[name]
+
+    def _replaces_who_is_off(self, carrier: Carrier, error: SwitchedOff) -> bool:
+        """Tell whether only *carrier*'s agent is off, and the runbook says by name that another is asked instead."""
+        named = self.policy.runbook.get("SwitchedOff")
+        agent = ("agent", f"{self.session.run.workflow}/{carrier.name}")
+        if self.make is None or named is None or not named.fallback or carrier.declaration.fallback is None:
+            return False
+        others = [switch for switch in self.session.switches if switch != agent]
+        with self.session.read() as connection:
+            refuse_if_off(connection, self.session.run.environment, others, workflow=self.session.run.workflow)
+        return True
+
+    def _is_off(self, carrier: Carrier) -> SwitchedOff | None:
+        agent = ("agent", f"{self.session.run.workflow}/{carrier.name}")
+        try:
+            with self.session.read() as connection:
+                refuse_if_off(connection, self.session.run.environment, [agent], workflow=self.session.run.workflow)
+        except SwitchedOff as error:
+            return error
+        return None
+
+    def _ask_carrier(self, carrier: Carrier, cases: list[_Settled]) -> Iterator[_Settled | None]:
+        works: dict[str, Work] = {}
+        pending: dict[str, _Settled] = {}
+        off = self._is_off(carrier)
+        for case in cases:
+            case.carrier, case.error = carrier, off
+            case.asked.add(carrier.name)
+            works[case.file.id], case.input_digest = carrier.see(case.file)
+            pending[case.file.id] = case
+        with self.session.read() as connection:
+            keys = {case_id: carrier.maker.key(case.input_digest) for case_id, case in pending.items()}
+            for case_id, there in handoffs_there(connection, carrier.maker, keys).items():
+                case = pending.pop(case_id)
+                case.there, case.error = there, None
+                yield case
+        if off is not None:
+            if carrier.declaration.fallback is None:
+                raise off
+            yield from pending.values()
+            return
+        yield from self._ask(carrier, pending, works)
+
+    def _ask(
+        self, carrier: Carrier, pending: dict[str, _Settled], works: Mapping[str, Work]
+    ) -> Iterator[_Settled | None]:
+        """Ask an agent, and again by the runbook; yield each case once, when it is settled."""
         attempt = 0
         while pending:
             attempt += 1
             again: dict[str, _Settled] = {}
             pause = 0.0
-            for said in self.agent.answer([works[case_id] for case_id in pending], self.role.contract):
+            for said in carrier.ask([works[case_id] for case_id in pending]):
+                if said is None:
+                    carrier.keep()
+                    yield None
+                    continue
                 case = pending[said.case_id]
-                case.usage += [_with_attempt(used, attempt) for used in said.usage]
+                case.usage += [(carrier.name, replace(used, attempt=attempt)) for used in said.usage]
                 error = self._take(case, said)
                 if error is None:
                     yield case
@@ -211,7 +321,8 @@ class _Worker:
                 if isinstance(error, ConfigurationError):
                     raise error
                 recovery = self.policy.recovery(error)
-                if error.retryable and attempt <= recovery.retries:
+                repeats = error.retryable and attempt <= recovery.retries and not isinstance(error, CircuitOpen)
+                if repeats:
                     again[said.case_id] = case
                     wait = recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
                     pause = max(pause, wait, getattr(error, "retry_after_seconds", None) or 0.0)
@@ -220,7 +331,7 @@ class _Worker:
                 yield case
             unanswered = [case_id for case_id in pending if case_id not in again and not _is_settled(pending[case_id])]
             for case_id in unanswered:
-                pending[case_id].error = MalformedOutput(f"agent {self.agent.name!r} gave no answer for the case")
+                pending[case_id].error = MalformedOutput(f"agent {carrier.name!r} gave no answer for the case")
                 yield pending[case_id]
             pending = again
             if pending:
@@ -228,60 +339,74 @@ class _Worker:
                 self.session.log.info(
                     "%d cases are asked again in %.1f s (attempt %d)", len(pending), pause, attempt + 1
                 )
-                time.sleep(pause)
+                yield from self._rest(pause)
+
+    def _rest(self, seconds: float) -> Iterator[None]:
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            time.sleep(min(left, BREATH))
+            yield None
 
     def _take(self, case: _Settled, said: Answer | Failure) -> InterlockError | None:
+        agent = case.carrier.name
         if isinstance(said, Failure):
             return said.error
         try:
             payload = check_payload(self.role.contract, said.payload).model_dump(mode="json")
         except ContractViolation as violation:
-            return MalformedOutput(f"agent {self.agent.name!r}: {violation}")
+            return MalformedOutput(f"agent {agent!r}: {violation}")
         confidence = said.confidence
         if confidence is not None and not 0.0 <= confidence <= 1.0:
-            return MalformedOutput(f"agent {self.agent.name!r} gives a confidence of {confidence}; it must be 0 to 1")
+            return MalformedOutput(f"agent {agent!r} gives a confidence of {confidence}; it must be 0 to 1")
+        case.error = None
         case.answer = Answer(case_id=said.case_id, payload=payload, confidence=confidence, provenance=said.provenance)
         return None
 
     def _write(self, settled: Sequence[_Settled]) -> None:
         if not settled:
+            self._tell(())
             return
         try:
             self._write_all(settled)
         except SwitchedOff:  # its answers are not taken, but the calls were paid for
-            with self.session.write(settles=True) as tx:
-                self._write_usage(tx, settled)
+            self._keep_usage(settled)
             raise
+
+    def _keep_usage(self, cases: Sequence[_Settled]) -> None:
+        """Record what calls took for cases that stay where they are."""
+        with self.session.write(settles=True) as tx:
+            self._write_usage(tx, cases)
 
     def _write_all(self, settled: Sequence[_Settled]) -> None:
         session = self.session
-        with session.write() as tx:
+        with session.write(settles=self.is_replaced) as tx:
             unchanged = {row["id"]: row for row in lock_cases(tx, [case.file.row for case in settled])}
             here = [case for case in settled if case.file.id in unchanged]
             session.count("changed_meanwhile", len(settled) - len(here))
-            made = [
-                Made(
-                    file=case.file,
-                    input_digest=case.input_digest,
-                    payload=case.answer.payload,
-                    confidence=case.answer.confidence,
-                    provenance=case.answer.provenance,
-                )
-                for case in here
-                if case.answer is not None
-            ]
-            written = write_handoffs(tx, session.run, self.maker, made)
+            written: dict[str, Row] = {}
+            for carrier in {case.carrier.name: case.carrier for case in here if case.answer is not None}.values():
+                made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
+                written |= write_handoffs(tx, session.run, carrier.maker, made)
             self._write_usage(tx, settled)
-            moves = []
+            moves, given_up = [], []
             for case in here:
                 row = case.there or written.get(case.file.id)
                 moves.append((unchanged[case.file.id], self._move(case, row)))
+                if case.error is not None and row is None:
+                    given_up.append((case.carrier.name, case.error))
             move(tx, moves, kind=f"{self.role.name}.done")
+            if given_up:
+                report_failures(tx, session, given_up)
+                self.gave_up |= {agent for agent, _ in given_up}
         self._tell(here)
 
     def _write_usage(self, tx: Transaction, settled: Sequence[_Settled]) -> None:
-        calls = [(case.file.id, used) for case in settled for used in case.usage]
-        write_usage(tx, self.session.run, self.session.task.task_id, self.agent.name, calls)
+        calls = [(case.file.id, agent, used) for case in settled for agent, used in case.usage]
+        write_usage(tx, self.session.run, self.session.task.task_id, calls)
+        self.purse.settle(tx, [(case_id, used) for case_id, _, used in calls])
+        self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
+        for case in settled:
+            case.usage = []
 
     def _move(self, case: _Settled, handoff: Row | None) -> dict[str, Any]:
         row = case.file.row
@@ -296,10 +421,19 @@ class _Worker:
             if self.role.name == "drafting":
                 change["draft_id"] = handoff["id"]
             return change
+        if case.wait is not None:
+            self.session.count("waiting")
+            told, until = case.wait
+            return {"state": CaseState.WAITING, "wait_for": told, "wait_until": until, "reason": f"waits for {told}"}
         error = case.error
         assert error is not None
         reason = f"{type(error).__name__} at {self.session.task.task_id}: {error}"
-        if self.policy.recovery(error).then == "review" and self._branch_follows(row["route"]):
+        then = self.policy.recovery(error).then
+        if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
+            self.session.count("waiting")
+            until = getattr(error, "until", None)
+            return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
+        if then in ("review", "wait") and self._branch_follows(row["route"]):
             self.session.count("uncertain")
             return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
         self.session.count("failed")
@@ -312,11 +446,18 @@ class _Worker:
     def _tell(self, written: Sequence[_Settled]) -> None:
         counts, now = self.session.counts, time.monotonic()
         done, failed = counts.get("done", 0), counts.get("failed", 0)
-        if now - self.told >= TELL_SECONDS or done + failed >= self.total:
-            rate = (done + failed) / max(now - self.started, 1e-6)
-            left = max(self.total - done - failed, 0) / max(rate, 1e-6)
+        over = done + failed + counts.get("waiting", 0) + counts.get("uncertain", 0)
+        if now - self.told >= TELL_SECONDS or (written and over >= self.total):
+            rate = over / max(now - self.started, 1e-6)
+            left = max(self.total - over, 0) / max(rate, 1e-6)
             self.session.log.info(
-                "%d of %d done, %d failed, %.0f a second, about %.0f s left", done, self.total, failed, rate, left
+                "%d of %d done, %d failed, %.0f a second, %s, about %.0f s left",
+                done,
+                self.total,
+                failed,
+                rate,
+                self._money(),
+                left,
             )
             self.told = now
         stop = self.policy.stop_when
@@ -327,12 +468,24 @@ class _Worker:
                 f"lets pass ({stop.failed_share:.0%}). See: airflow interlock cases list --state dead"
             )
 
+    def _money(self) -> str:
+        spent = f"{tell_dollars(to_nano(self.spent))} spent"
+        return spent if self.purse.left is None else f"{spent}, {tell_dollars(self.purse.left)} left to reserve"
+
+
+def _made(case: _Settled, answer: Answer) -> Made:
+    return Made(
+        file=case.file,
+        input_digest=case.input_digest,
+        payload=answer.payload,
+        confidence=answer.confidence,
+        provenance=answer.provenance,
+    )
+
 
 def _is_settled(case: _Settled) -> bool:
     return case.answer is not None or case.error is not None
 
 
-def _with_attempt(used: Usage, attempt: int) -> Usage:
-    from dataclasses import replace
-
-    return replace(used, attempt=attempt)
+def _days(age: timedelta) -> str:
+    return f"{age / timedelta(days=1):.1f} days" if age >= timedelta(days=1) else f"{age / timedelta(hours=1):.1f} h"

@@ -17,7 +17,7 @@ from interlock.domain.company import Company
 from interlock.domain.version import WorkflowVersion
 from interlock.domain.wiring import WiredTask, Wiring
 from interlock.engine.bundle import PinnedFiles
-from interlock.errors import ConfigurationError, PolicyError
+from interlock.errors import ConfigurationError, LedgerError, PolicyError
 from interlock.ledger.book import Ledger
 from interlock.ledger.company import company_at
 from interlock.ledger.deployment import refuse_unless_deployed
@@ -127,6 +127,17 @@ class Session:
         if following.kind == "gate":
             return {"task": following.task_id, "state": CaseState.WAITING}
         return {"task": following.task_id}
+
+    @contextmanager
+    def ended_if_it_fails(self) -> Iterator[None]:
+        """Record that the attempt is over when it raises, so that one that died without a word is told apart."""
+        try:
+            yield
+        except LedgerError:
+            raise
+        except BaseException:
+            self.finish()
+            raise
 
     def finish(self) -> dict[str, int]:
         """Record what this attempt did and return it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -24,11 +25,13 @@ from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import move
 from interlock.ledger.company import company_in_force
 from interlock.ledger.gate import electorate_of, open_requests_of, stages_of, votes_on
+from interlock.ledger.incident import unanswered
 from interlock.ledger.notice import UPKEEP, claim_notices, list_notices, settle_notice, write_notice
-from interlock.ledger.schema import case, gate_request, notice
+from interlock.ledger.schema import case, gate_request, incident, notice
 from interlock.ledger.transaction import Row, Transaction
 from interlock.ledger.version import find_in_force, load_version
 
+A_WORKING_HOUR = BusinessTime(time=timedelta(hours=1))
 A_WORKING_DAY = BusinessTime(days=1)
 GROUP = 200
 """Requests of one transaction."""
@@ -66,6 +69,7 @@ def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | N
         _take_steps(ledger, company, group, versions, counts)
     _tell_lateness(ledger, company, counts)
     _escalate_lateness(ledger, company, counts)
+    _escalate_incidents(ledger, company, counts)
     if send is None:
         waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
         if waits:
@@ -259,6 +263,29 @@ def _escalate_lateness(ledger: Ledger, company: Company, counts: dict[str, int])
                 f"them. airflow interlock cases list --late --workflow {workflow}",
             )
             counts["overdue"] = counts.get("overdue", 0) + number
+
+
+def _escalate_incidents(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
+    """Tell those above the owner, once, of incidents that nobody acknowledged within a working hour."""
+    with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
+        tx.take_turns(f"upkeep:{ledger.environment}")
+        for row in unanswered(tx.connection, ledger.environment):
+            version = find_in_force(tx.connection, ledger.environment, row["workflow"], tx.at)
+            if version is None or company.calendar.add(row["opened_at"], A_WORKING_HOUR) > tx.at:
+                continue
+            owner = version.bundle.settings.owner
+            tx.update(incident, [{**row, "escalated_at": tx.at}], kind="incident.escalated")
+            write_notice(
+                tx,
+                environment=ledger.environment,
+                workflow=row["workflow"],
+                kind="incident",
+                recipients=[contact.email for contact in owner.escalation],
+                subject=f"{row['workflow']}: {row['kind']} at {row['subject']} is not acknowledged",
+                body=f"Since {row['opened_at']:%Y-%m-%d %H:%M} UTC nobody acknowledged it. {row['reason']}\n"
+                f"airflow interlock incidents acknowledge {row['id'][-8:]}",
+            )
+            counts["incidents_escalated"] = counts.get("incidents_escalated", 0) + 1
 
 
 def _answering(tx: Transaction, ledger: Ledger, workflow: str, owner: str) -> tuple[str, ...]:

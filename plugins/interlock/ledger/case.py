@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from interlock.domain.canonical import digest, keyed_digest
 from interlock.domain.case import ACTIVE, DONE, CaseState, check_move
@@ -51,6 +51,8 @@ class CaseFile:
     payload: Mapping[str, Any]
     context: Mapping[str, Mapping[str, Any]]
     """Payloads of its current handoffs, by contract name."""
+    made_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When those handoffs were made."""
 
     @property
     def id(self) -> str:
@@ -246,6 +248,7 @@ def load_files(
     secret_of: dict[str, bytes] = {}
     bodies: dict[tuple[str, str], Any] = {}
     handoffs: dict[str, tuple[str, str]] = {}
+    made_at: dict[str, datetime] = {}
     for group in in_groups(ids, 400):
         found = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
         secret_of |= {row.case_id: row.secret for row in found}
@@ -254,9 +257,12 @@ def load_files(
     ]
     for hgroup in in_groups(current, 400):
         for found_handoff in connection.execute(
-            select(handoff.c.id, handoff.c.case_id, handoff.c.payload_digest).where(handoff.c.id.in_(hgroup))
+            select(handoff.c.id, handoff.c.case_id, handoff.c.payload_digest, handoff.c.created_at).where(
+                handoff.c.id.in_(hgroup)
+            )
         ):
             handoffs[found_handoff.id] = (found_handoff.case_id, found_handoff.payload_digest)
+            made_at[found_handoff.id] = found_handoff.created_at
     needed = [(row["id"], row["payload_digest"]) for row in rows] + list(handoffs.values())
     for ngroup in in_groups(needed, 400):
         digests = {name for _, name in ngroup}
@@ -274,6 +280,7 @@ def load_files(
                 for name, handoff_id in row["context"].items()
                 if handoff_id in handoffs and handoffs[handoff_id] in bodies
             },
+            {name: made_at[handoff_id] for name, handoff_id in row["context"].items() if handoff_id in made_at},
         )
         for row in rows
     ]
@@ -335,7 +342,11 @@ def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str
             case.c.environment == run.environment,
             case.c.workflow == run.workflow,
             case.c.task.in_(list(tasks)),
-            case.c.state.in_([state.value for state in (*ACTIVE, CaseState.WAITING)]),
+            or_(
+                case.c.state.in_([state.value for state in ACTIVE]),
+                and_(case.c.state == CaseState.WAITING.value, case.c.wait_for.is_(None)),
+                _waited(tx.at),
+            ),
             case.c.run_id.is_distinct_from(run.id),
             over,
         )
@@ -343,6 +354,48 @@ def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str
         .with_for_update(of=case)
     )
     found = [as_dict(row) for row in rows]
-    move(tx, [(row, {"run_id": run.id}) for row in found], kind="case.taken_up")
+    move(tx, [(row, {"run_id": run.id, **_going_on(row)}) for row in found], kind="case.taken_up")
     tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
     return len(found)
+
+
+def take_up_waited(tx: Transaction, run: WorkflowRun, *, tasks: Iterable[str]) -> int:
+    """Move the cases into *run* whose time to wait for a budget or cheaper hours is over; return how many."""
+    rows = tx.connection.execute(
+        select(case)
+        .where(
+            case.c.environment == run.environment,
+            case.c.workflow == run.workflow,
+            case.c.task.in_(list(tasks)),
+            case.c.run_id.is_distinct_from(run.id),
+            _waited(tx.at),
+        )
+        .order_by(case.c.id)
+        .with_for_update()
+    )
+    found = [as_dict(row) for row in rows]
+    move(tx, [(row, {"run_id": run.id, **_going_on(row)}) for row in found], kind="case.taken_up")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
+    return len(found)
+
+
+def due_to_go_on(connection: Connection, environment: str, at: datetime) -> dict[str, int]:
+    """Return, by workflow, how many cases have waited long enough and can be taken up."""
+    query = select(case.c.workflow, func.count()).where(case.c.environment == environment, _waited(at))
+    return {row[0]: row[1] for row in connection.execute(query.group_by(case.c.workflow))}
+
+
+def _waited(at: datetime) -> ColumnElement[bool]:
+    return and_(
+        case.c.state == CaseState.WAITING.value,
+        case.c.wait_for.is_not(None),
+        or_(case.c.wait_until.is_(None), case.c.wait_until <= at),
+    )
+
+
+def _going_on(row: Row) -> dict[str, Any]:
+    """Return how a case that waited for no person is taken up: where it stood."""
+    if row["wait_for"] is None:
+        return {}
+    state = CaseState.ROUTED if row["route"] else CaseState.OPEN
+    return {"state": state, "wait_for": None, "wait_until": None, "reason": None}

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from interlock.domain.canonical import digest
+from interlock.domain.work import Usage
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import CaseFile, store_payload
 from interlock.ledger.run import WorkflowRun
@@ -84,8 +85,8 @@ def write_handoffs(tx: Transaction, run: WorkflowRun, maker: Maker, made: Sequen
     return {str(row["case_id"]): row for row in rows}
 
 
-def write_usage(tx: Transaction, run: WorkflowRun, task: str, agent: str, calls: Sequence[tuple[str, Any]]) -> None:
-    """Write what calls took, given as (case id, :class:`interlock.domain.work.Usage`)."""
+def write_usage(tx: Transaction, run: WorkflowRun, task: str, calls: Sequence[tuple[str, str, Usage]]) -> None:
+    """Write what calls took, given as (case id, agent, usage)."""
     rows = [
         {
             "id": new_id(),
@@ -102,8 +103,11 @@ def write_usage(tx: Transaction, run: WorkflowRun, task: str, agent: str, calls:
             "seconds": used.seconds,
             "outcome": used.outcome,
             "created_at": tx.at,
+            "kind": "model",
+            "connection": used.connection,
+            "price": used.price,
         }
-        for case_id, used in calls
+        for case_id, agent, used in calls
     ]
     tx.insert(usage, rows, kind="usage.recorded")
 

@@ -18,6 +18,7 @@ from interlock.domain.version import WorkflowVersion
 from interlock.domain.wiring import Wiring
 from interlock.errors import Superseded
 from interlock.ledger.book import Ledger, as_dict
+from interlock.ledger.budget import write_off
 from interlock.ledger.company import load_company
 from interlock.ledger.schema import case_run, task_attempt, workflow_run
 from interlock.ledger.transaction import Actor, Transaction, new_id
@@ -55,6 +56,8 @@ class Attempt:
     task: str
     number: int
     token: str
+    follows_a_death: bool = False
+    """The attempt before ended without a word: its process was killed, or a case ended it."""
 
 
 def find_run(ledger: Ledger, dag_id: str, run_id: str) -> WorkflowRun | None:
@@ -182,8 +185,14 @@ def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
                 }
             ],
         )
+        before = tx.connection.execute(
+            select(task_attempt.c.ended_at).where(
+                task_attempt.c.run_id == run.id, task_attempt.c.task == task, task_attempt.c.number == last
+            )
+        ).first()
+        write_off(tx, place=(run.id, task))
         tx.tell("task.began", f"task:{run.id}:{task}", {"attempt": number})
-    return Attempt(run.id, task, number, token)
+    return Attempt(run.id, task, number, token, before is not None and before.ended_at is None)
 
 
 def check_attempt(tx: Transaction, attempt: Attempt) -> None:

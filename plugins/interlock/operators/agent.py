@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from interlock.domain.contract import Contract
     from interlock.domain.wiring import TaskKind
+    from interlock.domain.work import Agent
     from interlock.engine.session import Session
 
 
@@ -45,16 +46,19 @@ class _AgentCarriedOperator(AgentRoleOperator):
         from interlock.hooks.model import resolve_model
         from interlock.hooks.setting import cache_path, name_finder
 
-        agent = load_agent(
-            self.agent,
-            declared_agent(session, self.role),
-            session.files,
-            cache=cache_path(),
-            resolve_model=resolve_model,
-            redaction=session.version.bundle.policy.redaction,
-            find_names=name_finder(),
-        )
-        return run_role(session, agent, Role(self.role, self.contract, self.reads))
+        def make(name: str) -> Agent:
+            return load_agent(
+                name,
+                declared_agent(session, self.role, name),
+                session.files,
+                cache=cache_path(),
+                resolve_model=resolve_model,
+                redaction=session.version.bundle.policy.redaction,
+                find_names=name_finder(),
+                prices=session.company.prices,
+            )
+
+        return run_role(session, make(self.agent), Role(self.role, self.contract, self.reads), make=make)
 
 
 class EnrichmentOperator(_AgentCarriedOperator):

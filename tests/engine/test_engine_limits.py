@@ -1,0 +1,227 @@
+"""What holds a role back, and who is asked instead: budgets, breaker, fallback, crashes, age, off-peak hours."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from interlock.agents.load import load_agent
+from interlock.domain.price import to_nano
+from interlock.engine.permission import declared_agent
+from interlock.engine.role import Role, run_role
+from interlock.errors import CircuitOpen, ConfigurationError, PolicyError
+from interlock.ledger.schema import budget_account, connection_state, incident, notice, permit, reservation, usage
+from servers.openai_like import OpenAILike, error, prose
+from workflows import ACCESS, AGENTS, ECOSYSTEM, POLICY, Workflow, rows
+
+PRICES = "models: [{model: gpt-4o-mini, from: 2020-01-01, input: 10, output: 100}]\n"
+LIMITS = "limits: {llm: {requests_per_minute: 60000, in_flight: 3, breaker: {failures: 3, cool_down: 0.2s, "
+MODEL = (
+    "judge: {kind: model, conn_id: llm, model: 'openai-chat:gpt-4o-mini', prompt: prompts/judge.md.j2, "
+    "settings: {max_tokens: 50}, timeout_seconds: 5, concurrency: 4MORE}"
+)
+
+
+class Desk:
+    """The tiny workflow with a model as its judge behind a loopback server."""
+
+    def __init__(
+        self,
+        folder: Any,
+        ledger: Any,
+        server: OpenAILike,
+        *,
+        budgets: str = "",
+        more: str = "",
+    ) -> None:
+        agents = AGENTS.replace('judge: {kind: function, function: "workflows:judge"}', MODEL.replace("MORE", more), 1)
+        policy = POLICY.replace("stop_when:", f"{budgets}\nstop_when:").replace(
+            "  default: {retries: 2", "  default: {retries: 0"
+        )
+        limits = LIMITS + "give_up_after: 0.5s}}}\n"
+        self.flow = Workflow(folder, ledger, agents=agents, policy=policy, ecosystem=ECOSYSTEM + limits, access=ACCESS)
+        self.flow.write("../company/prices.yaml", PRICES)
+        self.flow.write("prompts/judge.md.j2", "What is this about? {{ case.text }}")
+        self.flow.version = self.flow.publish()
+        self.server = server
+        self.model = "gpt-4o-mini"
+
+    def judge(self, run: str = "r1") -> dict[str, int]:
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        session = self.flow.session("judge", run=run)
+
+        def resolve(conn_id: str, model: str | None) -> Any:
+            return OpenAIChatModel(
+                "gpt-4o-mini", provider=OpenAIProvider(base_url=self.server.base_url, api_key="none")
+            )
+
+        def make(name: str) -> Any:
+            declared = declared_agent(session, "reasoning", name)
+            prices = session.company.prices
+            return load_agent(
+                name, declared, session.files, cache=self.flow.include, resolve_model=resolve, prices=prices
+            )
+
+        return run_role(session, make("judge"), Role("reasoning", self.flow.contract("Verdict")), make=make)
+
+    def states(self) -> Counter[str]:
+        return Counter(row["state"] for row in self.flow.cases().values())
+
+
+@pytest.fixture
+def server():
+    with OpenAILike({"kind": "refund"}) as one:
+        yield one
+
+
+def test_a_budget_holds_and_what_it_has_no_room_for_waits_and_is_taken_up(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: run, limit: 0.06}]")
+    desk.flow.intake(rows(*[f"message {number}" for number in range(30)]))
+
+    counts = desk.judge()
+
+    calls = desk.flow.table(usage)
+    assert 0 < counts["done"] == len(calls) == server.total < 30
+    assert counts["waiting"] == 30 - counts["done"]
+    assert desk.states() == {"open": counts["done"], "waiting": counts["waiting"]}
+    [account] = desk.flow.table(budget_account)
+    assert account["spent"] == sum(to_nano(call["cost"]) for call in calls) <= to_nano(Decimal("0.06"))
+    assert account["reserved"] == sum(row["amount"] for row in desk.flow.table(reservation)) == 0
+    assert {row["price"] for row in calls} == {"prices.yaml 2020-01-01"}
+    assert len(desk.flow.table(notice)) == len(desk.flow.table(incident)) == 1
+
+    desk.flow.intake([], run="r2")
+    assert desk.judge(run="r2")["done"] > 0
+
+
+def test_past_its_soft_limit_the_cheaper_agent_is_asked(tmp_path, ledger, server):
+    desk = Desk(
+        tmp_path,
+        ledger,
+        server,
+        budgets="budgets: [{per: run, limit: 0.5, soft: 0.3}]",
+        more=", cheaper: careful_judge",
+    )
+    desk.flow.intake(rows(*[f"sure=0.9 {number}" for number in range(60)]))
+
+    counts = desk.judge()
+
+    assert counts["done"] == 60
+    assert counts["handed_on"] == 60 - server.total > 0
+
+
+def test_a_case_has_a_budget_of_its_own(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: case, limit: 0.0105}]")
+    desk.flow.intake(rows("fine", "x" * 1000))
+
+    counts = desk.judge()
+
+    assert counts == {"done": 1, "uncertain": 1}
+    assert server.total == 1
+
+
+def test_a_model_whose_most_is_not_known_fits_no_budget(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: run, limit: 1}]")
+    agents = desk.flow.version.bundle.files["agents.yaml"]
+    desk.flow.write("agents.yaml", agents.replace("max_tokens: 50", "top_p: 1.0"))
+    with pytest.raises(PolicyError, match=r"'judge' has no settings.max_tokens"):
+        desk.flow.publish()
+
+    desk.flow.write("../company/prices.yaml", "models: []\n")
+    desk.flow.write("agents.yaml", agents.replace("openai-chat:gpt-4o-mini", "openai-chat:our-own"))
+    desk.flow.publish()
+    desk.flow.intake(rows("fine"))
+    desk.model = "our-own"
+    with pytest.raises(ConfigurationError, match=r"nobody knows what a call of model .* can cost at most"):
+        desk.judge()
+    assert server.total == 0
+
+
+def test_a_service_that_is_down_is_not_asked_on_and_its_incident_ends_with_the_first_answer(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server)
+    desk.flow.intake(rows(*[f"message {number}" for number in range(40)]))
+    server.script(*[error(503)] * 60)
+
+    with pytest.raises(CircuitOpen, match="is down since"):
+        desk.judge()
+
+    assert server.total < 20
+    assert desk.states()["open"] >= 20
+    opened = {row["kind"]: row for row in desk.flow.table(incident)}
+    assert opened["CircuitOpen"]["state"] == "open"
+    assert [row["subject"] for row in desk.flow.table(notice)].count("refunds: CircuitOpen at connection llm") == 1
+
+    server._steps.clear()
+    desk.judge()
+    assert desk.states()["open"] >= 20
+    assert next(r for r in desk.flow.table(incident) if r["kind"] == "CircuitOpen")["closed_by"] == "recovery"
+    assert [row["failures"] for row in desk.flow.table(connection_state)] == [0]
+    assert sum(row["granted"] for row in desk.flow.table(permit)) == 0
+
+
+def test_what_an_agent_does_not_deliver_its_fallback_does(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, more=", fallback: careful_judge")
+    desk.flow.intake(rows("sure=0.9 fine", "sure=0.9 prose"))
+    server.when("prose", prose("Certainly!"))
+
+    counts = desk.judge()
+
+    assert (counts["done"], counts["handed_on"]) == (2, 1)
+    assert desk.flow.table(incident) == []
+
+
+def test_the_calls_in_flight_stay_within_the_connections_limit(tmp_path, ledger, server):
+    server.before_answer = lambda body: time.sleep(0.02)
+    desk = Desk(tmp_path, ledger, server)
+    desk.flow.intake(rows(*[f"message {number}" for number in range(30)]))
+
+    assert desk.judge()["done"] == 30
+    assert 1 < server.max_in_flight <= 3
+
+
+def test_a_case_that_ends_its_process_is_found_and_given_up_and_all_others_are_answered(tmp_path, ledger):
+    access = ACCESS.replace("workflows.judge,", "workflows.judge, workflows.ends_its_process,")
+    agents = AGENTS.replace('workflows:judge"', 'workflows:ends_its_process"', 1)
+    flow = Workflow(tmp_path, ledger, agents=agents, access=access)
+    flow.version = flow.publish()
+    flow.intake(rows(*[f"message {number}" for number in range(20)], "boom"))
+    session = flow.session("judge")
+    session.attempt = replace(session.attempt, follows_a_death=True)
+    agent = load_agent("judge", session.version.bundle.agents["judge"], session.files, cache=flow.include)
+
+    counts = run_role(session, agent, Role("reasoning", flow.contract("Verdict")))
+
+    assert counts == {"done": 20, "failed": 1}
+    [dead] = [row for row in flow.cases().values() if row["state"] == "dead"]
+    assert "AgentCrashed" in dead["reason"] and "exit code 13" in dead["reason"]
+
+
+def test_what_is_too_old_is_not_worked_on(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, budgets="fresh: {Refund: 0.00001s}")
+    desk.flow.intake(rows("fine"))
+
+    assert desk.judge() == {"uncertain": 1}
+    assert server.total == 0
+
+
+def test_work_that_can_wait_waits_for_off_peak_hours(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, more=", urgency: deferrable")
+    days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    from datetime import UTC, datetime, timedelta
+
+    later = datetime.now(UTC) + timedelta(days=2)
+    desk.flow.write("../company/calendar.yaml", f"off_peak: {{{days[later.weekday()]}: '00:00-24:00'}}\n")
+    desk.flow.version = desk.flow.publish()
+    desk.flow.intake(rows("fine"))
+
+    assert desk.judge() == {"waiting": 1}
+    [row] = desk.flow.cases().values()
+    assert (row["state"], row["wait_for"], row["wait_until"].date()) == ("waiting", "off_peak", later.date())
+    desk.flow.intake([], run="r2")
+    assert desk.states() == {"waiting": 1}
