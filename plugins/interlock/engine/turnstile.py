@@ -189,10 +189,10 @@ class Throttle:
         self._slots = {}
 
     async def _may_probe(self, opened_at: datetime) -> bool:
-        self._waits_since = self._waits_since or time.monotonic()
+        self._waits_since = since = self._waits_since or time.monotonic()
         if self.waits and await asyncio.to_thread(self._claim_probe):
             return True
-        waited = time.monotonic() - self._waits_since
+        waited = time.monotonic() - since
         if not self.waits or waited > self.limit.breaker.give_up_after.total_seconds():
             raise CircuitOpen(
                 f"connection {self.name!r} is down since {opened_at:%H:%M:%S} UTC and is asked again once one call has "
