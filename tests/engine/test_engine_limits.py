@@ -42,7 +42,7 @@ class Desk:
         policy = POLICY.replace("stop_when:", f"{budgets}\nstop_when:").replace(
             "  default: {retries: 2", "  default: {retries: 0"
         )
-        limits = LIMITS + "give_up_after: 0.5s}}}\n"
+        limits = LIMITS + "give_up_after: 2s}}}\n"
         self.flow = Workflow(folder, ledger, agents=agents, policy=policy, ecosystem=ECOSYSTEM + limits, access=ACCESS)
         self.flow.write("../company/prices.yaml", PRICES)
         self.flow.write("prompts/judge.md.j2", "What is this about? {{ case.text }}")
@@ -57,9 +57,7 @@ class Desk:
         session = self.flow.session("judge", run=run)
 
         def resolve(conn_id: str, model: str | None) -> Any:
-            return OpenAIChatModel(
-                "gpt-4o-mini", provider=OpenAIProvider(base_url=self.server.base_url, api_key="none")
-            )
+            return OpenAIChatModel(self.model, provider=OpenAIProvider(base_url=self.server.base_url, api_key="none"))
 
         def make(name: str) -> Any:
             declared = declared_agent(session, "reasoning", name)
