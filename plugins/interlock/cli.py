@@ -70,6 +70,7 @@ def get_commands() -> list[CLICommand]:
                     name="incidents", help="What is going wrong, and who looks after it", subcommands=_incidents()
                 ),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
+                GroupCommand(name="outcomes", help="What the business got from cases", subcommands=_outcomes()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),
                 _command(
                     "resume",
@@ -278,6 +279,24 @@ def _incidents() -> tuple[ActionCommand, ...]:
         _command("list", "List the incidents that are not over", "incident.list_", (OF_WORKFLOW, closed, JSON)),
         _command("acknowledge", "Look after it, so that nobody else is told", "incident.acknowledge", (incident,)),
         _command("close", "Say that it is over", "incident.close", (incident,)),
+    )
+
+
+def _outcomes() -> tuple[ActionCommand, ...]:
+    column = Arg(
+        ("--column",),
+        help="FIELD=NAME, as often as needed: what the file calls key, outcome, happened_at or value",
+        action="append",
+        default=[],
+    )
+    return (
+        _command(
+            "record",
+            "Record the outcomes that a file tells of",
+            "outcome.record",
+            (WORKFLOW, Arg(("file",), help="CSV, JSON lines or Parquet"), column),
+        ),
+        _command("list", "List them, the last that happened first", "outcome.list_", (WORKFLOW, LIMIT, JSON)),
     )
 
 

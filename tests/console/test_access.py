@@ -38,6 +38,11 @@ BODIES = {
     "/api/delegations/{name}/end": {},
     "/api/incidents/{name}/acknowledge": {},
     "/api/incidents/{name}/close": {},
+    "/api/outcomes": {
+        "workflow": "refunds",
+        "source": "paid.csv",
+        "rows": [{"number": 2, "values": {"key": "R1", "outcome": "paid", "happened_at": "2026-01-01"}}],
+    },
     "/api/workflows/{workflow}/rollback": {"reason": "worse"},
     "/api/switches": {"kind": "workflow", "name": "refunds", "off": True, "reason": "stop"},
 }

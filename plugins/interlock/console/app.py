@@ -41,13 +41,14 @@ def create_app() -> FastAPI:
     from interlock.console.api import router as api
     from interlock.console.api_delegation import router as api_of_delegations
     from interlock.console.api_incident import router as api_of_incidents
+    from interlock.console.api_outcome import router as api_of_outcomes
     from interlock.console.api_version import router as api_of_versions
     from interlock.console.page import router as pages
 
     app = FastAPI(title="Interlock", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(api, prefix="/api", dependencies=[Depends(current_person)])
-    for router in (api_of_versions, api_of_delegations, api_of_incidents):
+    for router in (api_of_versions, api_of_delegations, api_of_incidents, api_of_outcomes):
         app.include_router(router, prefix="/api", dependencies=[Depends(current_person)])
     app.include_router(pages, dependencies=[Depends(current_person)])
     app.add_exception_handler(InterlockError, _tell)

@@ -17,6 +17,7 @@ _TOLD = {
     "case.taken_up": "taken up by a later run",
     "case.resubmitted": "resubmitted",
     "case.closed": "closed",
+    "case.completed": "closed by its outcome",
     "case.undone": "its effect was undone: nothing goes out again by itself",
     "case.overridden": "a person overrode the decision",
     "case.expired": "nobody decided in time: nothing is sent",

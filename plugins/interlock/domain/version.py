@@ -21,6 +21,7 @@ from interlock.domain.calendar import BusinessDuration
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
 from interlock.domain.expression import variable_types
+from interlock.domain.outcome import Outcomes
 from interlock.domain.policy import Policy, parse_policy
 from interlock.domain.routing import Router
 from interlock.errors import ConfigurationError, UnknownName
@@ -100,6 +101,10 @@ class Kpi(_Frozen):
     baseline: float
     unit: str = ""
     description: str = ""
+    at_least: float | None = None
+    """Below it, the owner is told."""
+    at_most: float | None = None
+    """Above it, the owner is told."""
 
 
 class Workflow(_Frozen):
@@ -114,6 +119,9 @@ class Workflow(_Frozen):
     intake: Intake
     contracts: tuple[str, ...]
     kpis: dict[str, Kpi] = Field(default_factory=dict)
+    """By name, of :data:`interlock.domain.kpi.KPIS`."""
+    outcomes: Outcomes | None = None
+    """Left out: none can be recorded."""
     service_levels: tuple[ServiceLevel, ...] = ()
     case_owner: tuple[OwnerRule, ...] = ()
     """Left out: the workflow's owner."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from interlock.domain.access import Access
 from interlock.domain.agent import AgentDeclaration, pick_agent
 from interlock.domain.autonomy import why_a_vote
 from interlock.domain.use import needs, read_in_vain, withheld
@@ -57,10 +58,14 @@ def demand_source(session: Session, conn_id: str | None) -> None:
 
     :raises NotAuthorised: the role ``intake`` may not use it, or not in this environment.
     """
+    demand_reading(session.company.access, conn_id, session.run.environment)
+
+
+def demand_reading(access: Access, conn_id: str | None, environment: str) -> None:
+    """Let a source of *environment* be read, as :func:`demand_source` does, outside of a run."""
     if conn_id is not None:
-        access = session.company.access
         access.demand_use("connections", conn_id, agent=None, role="intake")
-        access.demand_connection(conn_id, user="a source", environment=session.run.environment)
+        access.demand_connection(conn_id, user="a source", environment=environment)
 
 
 def why_not_automatic(session: Session, action: str, draft_contract: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
@@ -15,6 +16,7 @@ from interlock.ledger.schema import (
     effect,
     gate_request,
     handoff,
+    outcome,
     payload,
     usage,
     vote,
@@ -45,6 +47,7 @@ def show_case(ledger: Ledger, name: str) -> dict[str, Any]:
             "gate_requests": [_plain(g) for g in _of_case(connection, gate_request, row["id"], "opened_at")],
             "votes": [_plain(v) for v in _of_case(connection, vote, row["id"])],
             "effects": [_plain(e) for e in _of_case(connection, effect, row["id"], "intended_at")],
+            "outcomes": [_plain(o) for o in _of_case(connection, outcome, row["id"], "happened_at")],
             "usage": [_plain(u) for u in _of_case(connection, usage, row["id"])],
         }
         events = connection.execute(
@@ -65,6 +68,6 @@ def _of_case(connection: Connection, table: Table, case_id: str, order: str = "c
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value.isoformat() if hasattr(value, "isoformat") else str(value) if name == "cost" and value else value
+        name: value.isoformat() if hasattr(value, "isoformat") else str(value) if isinstance(value, Decimal) else value
         for name, value in row.items()
     }

@@ -3,7 +3,8 @@ The operators, imported lazily, so that a Dag that uses one does not pay for the
 
 ``IntakeOperator``, ``EnrichmentOperator``, ``ReasoningOperator``, ``DraftingOperator``, ``ValidationOperator``,
 ``ExecutionOperator`` and ``ReportingOperator`` carry the seven roles out, each an ``AgentRoleOperator``;
-``ConfidenceBranchOperator`` decides where cases go, and ``DataQualityOperator`` holds them against a suite.
+``ConfidenceBranchOperator`` decides where cases go, ``DataQualityOperator`` holds them against a suite, and
+``RecordOutcomeOperator`` keeps what came of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from interlock.operators.branch import ConfidenceBranchOperator
     from interlock.operators.execution import ExecutionOperator
     from interlock.operators.intake import IntakeOperator
+    from interlock.operators.outcome import RecordOutcomeOperator
     from interlock.operators.quality import DataQualityOperator
     from interlock.operators.reporting import ReportingOperator
     from interlock.operators.upkeep import UpkeepOperator
@@ -31,6 +33,7 @@ _WHERE = {
     "ExecutionOperator": "execution",
     "IntakeOperator": "intake",
     "ReasoningOperator": "agent",
+    "RecordOutcomeOperator": "outcome",
     "ReportingOperator": "reporting",
     "UpkeepOperator": "upkeep",
     "ValidationOperator": "validation",
@@ -45,6 +48,7 @@ __all__ = [
     "ExecutionOperator",
     "IntakeOperator",
     "ReasoningOperator",
+    "RecordOutcomeOperator",
     "ReportingOperator",
     "UpkeepOperator",
     "ValidationOperator",
