@@ -89,7 +89,8 @@ def test_usage_keeps_tokens_and_exact_money(flow: Workflow):
     cost = Decimal("0.000001234567890123")
     used = Usage(model="m", seconds=0.1, outcome="ok", input_tokens=2**40, cost=cost, attempt=2)
     with session.write() as tx:
-        write_usage(tx, session.run, "judge", "judge", [(one.file.id, used), (one.file.id, replace(used, cost=None))])
+        calls = [(one.file.id, "judge", used), (one.file.id, "judge", replace(used, cost=None))]
+        write_usage(tx, session.run, "judge", calls)
 
     assert {row["cost"] for row in flow.table(usage)} == {cost, None}
     assert {row["input_tokens"] for row in flow.table(usage)} == {2**40}
