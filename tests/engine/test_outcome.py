@@ -135,7 +135,7 @@ def test_columns_are_named_as_the_source_names_them(flow):
     assert record(flow.ledger, NAME, rows_, source="p.csv", actor=TASK, columns=columns)["recorded"] == 1
     with pytest.raises(SourceError, match=r"has no column 'outcome', 'happened_at'; it has: 'refund', 'what', 'on'"):
         record(flow.ledger, NAME, rows_, source="p.csv", actor=TASK, columns={"key": "refund"})
-    with pytest.raises(UnknownName, match="no column of an outcome 'keys'.*Did you mean 'key'"):
+    with pytest.raises(UnknownName, match=r"no column of an outcome 'keys'.*Did you mean 'key'"):
         record(flow.ledger, NAME, rows_, source="p.csv", actor=TASK, columns={"keys": "refund"})
 
 
