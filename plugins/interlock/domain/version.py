@@ -20,6 +20,7 @@ from interlock.domain.agent import AgentDeclaration, parse_agents
 from interlock.domain.calendar import BusinessDuration
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
+from interlock.domain.dataset import Dataset, parse_datasets
 from interlock.domain.expression import variable_types
 from interlock.domain.outcome import Outcomes
 from interlock.domain.policy import Policy, parse_policy
@@ -195,6 +196,13 @@ class Bundle:
     def agents(self) -> dict[str, AgentDeclaration]:
         """``agents.yaml``."""
         return parse_agents(self.document("agents.yaml"), where=f"{self.workflow}/agents.yaml")
+
+    @cached_property
+    def datasets(self) -> Mapping[str, Dataset]:
+        """``datasets.yaml``, where there is one."""
+        if "datasets.yaml" not in self.files:
+            return {}
+        return parse_datasets(self.document("datasets.yaml"), where=f"{self.workflow}/datasets.yaml")
 
     @cached_property
     def settings(self) -> Workflow:

@@ -142,6 +142,7 @@ workflow_run = Table(
     Column("is_resume", Boolean, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
+    Column("as_of", UtcDateTime),
     _revision(),
     UniqueConstraint("environment", "dag_id", "run_id"),
 )
@@ -525,6 +526,44 @@ quality_report = Table(
     Column("passed", Boolean, nullable=False),
     Column("results", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("reading_id", String(32)),
+)
+
+reading = Table(
+    "reading",
+    metadata,
+    _id(),
+    Column("run_id", ForeignKey("workflow_run.id"), nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("dataset", String(100), nullable=False),
+    Column("source", String(500), nullable=False),
+    Column("as_of", UtcDateTime, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reasons", Json, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("quarantined", Integer, nullable=False),
+    Column("columns", Json, nullable=False),
+    Column("newest_at", UtcDateTime),
+    Column("snapshot", String(64)),
+    Column("quarantine", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("run_id", "dataset"),
+    Index("ix_reading_dataset", "dataset", "created_at"),
+)
+
+fact = Table(
+    "fact",
+    metadata,
+    Column("run_id", ForeignKey("workflow_run.id"), primary_key=True),
+    Column("id", String(16), primary_key=True),
+    Column("task", String(250), nullable=False),
+    Column("dataset", String(100), nullable=False),
+    Column("indicator", String(100), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("period_start", UtcDateTime, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_fact_id", "id"),
 )
 
 kill_switch = Table(
@@ -614,6 +653,8 @@ STATE_TABLES: tuple[Table, ...] = (
     usage,
     agent_version,
     quality_report,
+    reading,
+    fact,
     label,
     anchor,
     kill_switch,

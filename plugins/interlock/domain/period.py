@@ -1,0 +1,106 @@
+"""
+Periods of reporting: which day, week, month or quarter a moment belongs to, in a time zone, and which came before.
+
+A period begins at midnight of its zone, so a day can have 23 or 25 hours; its ends are instants, and half open. Weeks
+begin on a day of one's choice, and are named by their first day, because the numbers of weeks differ by country.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+Grain = Literal["hour", "day", "week", "month", "quarter"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_DAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """A span of time with a name."""
+
+    start: datetime
+    end: datetime
+    """The first instant that is not in it."""
+    label: str
+
+    @property
+    def key(self) -> str:
+        """Its name in keys: the first day, or the first hour."""
+        return self.label.removeprefix("week of ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Periods:
+    """The periods of one calendar."""
+
+    grain: Grain
+    time_zone: str = "UTC"
+    week_starts: Weekday = "monday"
+
+    def containing(self, at: datetime) -> Period:
+        """Return the period that the instant *at* is in."""
+        local = at.astimezone(ZoneInfo(self.time_zone))
+        if self.grain == "hour":
+            begin = local.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            shown = begin.astimezone(ZoneInfo(self.time_zone))
+            return Period(start=begin, end=begin + timedelta(hours=1), label=f"{shown:%Y-%m-%d %H:00}")
+        first = self._first_day(local.date())
+        return self._of(first)
+
+    def last_full(self, as_of: datetime) -> Period:
+        """Return the last period that was over at the instant *as_of*."""
+        return self.before(self.containing(as_of))
+
+    def before(self, period: Period, count: int = 1) -> Period:
+        """Return the period *count* before *period*."""
+        for _ in range(count):
+            period = self.containing(period.start - timedelta(seconds=1))
+        return period
+
+    def after(self, period: Period) -> Period:
+        """Return the period after *period*."""
+        return self.containing(period.end)
+
+    def year_before(self, period: Period) -> Period:
+        """Return the same period a year before: for a week, the one 52 weeks before, so that weekdays match."""
+        if self.grain == "week":
+            local = period.start.astimezone(ZoneInfo(self.time_zone)).date()
+            return self._of(local - timedelta(weeks=52))
+        local_start = period.start.astimezone(ZoneInfo(self.time_zone))
+        year, day = local_start.year - 1, local_start.day
+        if (local_start.month, day) == (2, 29):
+            day = 28
+        return self.containing(local_start.replace(year=year, day=day))
+
+    def _first_day(self, day: date) -> date:
+        match self.grain:
+            case "week":
+                return day - timedelta(days=(day.weekday() - _DAYS.index(self.week_starts)) % 7)
+            case "month":
+                return day.replace(day=1)
+            case "quarter":
+                return day.replace(month=3 * ((day.month - 1) // 3) + 1, day=1)
+        return day
+
+    def _of(self, first: date) -> Period:
+        match self.grain:
+            case "week":
+                following, label = first + timedelta(days=7), f"week of {first}"
+            case "month":
+                following, label = _add_months(first, 1), f"{first:%Y-%m}"
+            case "quarter":
+                following, label = _add_months(first, 3), f"{first.year}-Q{(first.month + 2) // 3}"
+            case _:
+                following, label = first + timedelta(days=1), str(first)
+        return Period(start=self._midnight(first), end=self._midnight(following), label=label)
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), tzinfo=ZoneInfo(self.time_zone)).astimezone(UTC)
+
+
+def _add_months(first: date, months: int) -> date:
+    month = first.month - 1 + months
+    return date(first.year + month // 12, month % 12 + 1, 1)
