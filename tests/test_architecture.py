@@ -20,15 +20,16 @@ BELOW = {
     "agents": {"domain"},
     "connectors": {"domain"},
     "quality": {"domain"},
-    "engine": {"domain", "ledger", "agents", "connectors", "quality"},
+    "analysis": {"domain"},
+    "engine": {"domain", "ledger", "agents", "connectors", "quality", "analysis"},
     "hooks": {"domain", "ledger", "engine", "agents", "connectors"},
     "operators": {"domain", "ledger", "engine", "agents", "connectors", "hooks", "console"},
     "sensors": {"domain", "ledger", "engine", "agents", "connectors", "hooks", "console", "operators"},
 }
 """What of ours each layer may import, beside itself and ``errors``."""
 
-WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "connectors", "quality", "engine")
-HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx")
+WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "connectors", "quality", "analysis", "engine")
+HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx", "duckdb")
 
 
 def modules(layer: str) -> list[Path]:

@@ -59,6 +59,12 @@ def get_provider_info() -> dict[str, Any]:
                         "",
                         example="/var/cache/interlock",
                     ),
+                    "snapshot_path": _option(
+                        "Folder for snapshots of datasets, which all workers share, or an object storage path. "
+                        "Empty: ``interlock_snapshots`` in AIRFLOW_HOME.",
+                        "",
+                        example="s3://aws_default@company-data/interlock",
+                    ),
                     "notifiers": _option(
                         "How notices are sent: a JSON list of Airflow notifiers by dotted path, with their arguments. "
                         "Empty: notices wait in the ledger.",

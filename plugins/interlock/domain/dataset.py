@@ -116,9 +116,9 @@ class Dataset(_Frozen):
             for column in columns:
                 if column not in self.columns:
                     raise ValueError(f"{place} is {column!r}, which is none of its columns: {', '.join(self.columns)}")
-        for column in (self.time, self.known_at):
-            if column and self.columns[column] not in ("date", "datetime"):
-                raise ValueError(f"column {column!r} says when, and its type is {self.columns[column]}, not a date")
+        for when in (self.time, self.known_at):
+            if when and self.columns[when] not in ("date", "datetime"):
+                raise ValueError(f"column {when!r} says when, and its type is {self.columns[when]}, not a date")
         for column in self.columns:
             if column.startswith("_"):
                 raise ValueError(f"column {column!r} begins with '_', which is kept for Interlock's own columns")

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from interlock.errors import ConfigurationError
 
-TaskKind = Literal["intake", "quality", "role", "branch", "validation", "gate", "execution", "report"]
+TaskKind = Literal["intake", "quality", "role", "branch", "validation", "gate", "execution", "report", "data"]
+"""A ``data`` task works on datasets and facts; no case stands at it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class WiredTask:
     connector: str | None = None
     agent: str | None = None
     contract: str | None = None
+    dataset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Wiring:
 
     def takers(self, task_id: str) -> list[WiredTask]:
         """Return the tasks below *task_id* that can take a case over; a report only counts."""
-        return [t for name in self.tasks[task_id].downstream if (t := self.tasks[name]).kind != "report"]
+        return [t for name in self.tasks[task_id].downstream if (t := self.tasks[name]).kind not in ("report", "data")]
 
     def next_task(self, task_id: str, route: str | None) -> WiredTask | None:
         """

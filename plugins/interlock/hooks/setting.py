@@ -65,6 +65,21 @@ def cache_path() -> Path:
     return Path(given).expanduser() if given else home / "interlock_cache"
 
 
+def snapshot_path() -> Any:
+    """
+    Return the folder for snapshots of datasets; ``[interlock] snapshot_path``, or one in AIRFLOW_HOME.
+
+    An address such as ``s3://conn_id@bucket/folder`` is an object storage path of Airflow.
+    """
+    given = setting("snapshot_path", "")
+    if "://" in given:
+        from airflow.sdk import ObjectStoragePath
+
+        return ObjectStoragePath(given)
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return Path(given).expanduser() if given else home / "interlock_snapshots"
+
+
 def notifiers() -> list[dict[str, Any]]:
     """
     Return the notifiers of ``[interlock] notifiers``, a JSON list.

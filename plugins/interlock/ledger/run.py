@@ -41,6 +41,8 @@ class WorkflowRun:
     wiring: Wiring
     company: Company
     """The company's files as they were in force when the run began."""
+    as_of: datetime | None = None
+    """The instant that its datasets are read as of; None until the first is read."""
 
     @property
     def chain(self) -> str:
@@ -137,6 +139,17 @@ def end_run(tx: Transaction, run: WorkflowRun) -> None:
     )
     if row["ended_at"] is None:
         tx.update(workflow_run, [{**row, "ended_at": tx.at}], kind="run.ended")
+
+
+def pin_as_of(tx: Transaction, run: WorkflowRun, as_of: datetime) -> datetime:
+    """Let *run* read its datasets as of *as_of*, unless it has begun to read as of another instant; return which."""
+    row = as_dict(
+        tx.connection.execute(select(workflow_run).where(workflow_run.c.id == run.id).with_for_update()).one()
+    )
+    if row["as_of"] is None:
+        row = tx.update(workflow_run, [{**row, "as_of": as_of}], kind="run.reads_as_of")[0]
+    pinned: datetime = row["as_of"]
+    return pinned
 
 
 def triggered_by(connection: Connection, case_id: str) -> str | None:
@@ -242,4 +255,5 @@ def _run(connection: Connection, row: dict[str, Any]) -> WorkflowRun:
         version=load_version(connection, row["version_id"]),
         wiring=Wiring.from_json(row["wiring"]),
         company=load_company(connection, row["company_id"]),
+        as_of=row["as_of"],
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
@@ -104,6 +105,27 @@ def workflow_of(dag: DAG) -> str:
             f"Dag {dag.dag_id!r} has {told}; a Dag wires exactly one workflow, which its intake names"
         )
     return str(named.pop())
+
+
+def as_of_of(context: Context, asked: str | None) -> datetime | None:
+    """
+    Return the instant that a run's datasets are read as of, or None where the data themselves must say.
+
+    :param asked: what the operator was given.
+    :raises ConfigurationError: it is no instant.
+    """
+    from interlock.domain.outcome import read_instant
+
+    text = asked or (context.get("params") or {}).get("as_of")
+    if text:
+        try:
+            return read_instant(text)
+        except ValueError as error:
+            raise ConfigurationError(f"as_of: {error}") from None
+    run = context["dag_run"]
+    if getattr(run.run_type, "value", run.run_type) in ("scheduled", "backfill") and run.data_interval_end is not None:
+        return datetime.fromisoformat(run.data_interval_end.isoformat())
+    return None
 
 
 def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:

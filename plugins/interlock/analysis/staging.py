@@ -1,0 +1,313 @@
+"""
+Reading a dataset into a table: each value of its declared type, rows that cannot be taken put aside with their reason.
+
+All of it happens in a DuckDB file in a temporary folder, so memory stays flat however many rows there are. Values come
+as text and are cast with checks of our own, because a plain cast rounds ``12.7`` to an integer and takes ``NaN``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.domain.dataset import Dataset
+from interlock.domain.source import SourceRow
+from interlock.errors import SourceError
+
+if TYPE_CHECKING:
+    import duckdb
+
+BATCH = 20_000
+MEMORY = "1GB"
+"""What DuckDB may hold in memory; the rest is on disk."""
+
+_DECIMAL = "DECIMAL(18,4)"
+
+
+@dataclass
+class Staging:
+    """A dataset while it is read: table ``raw`` (texts), then ``rows`` (typed) and ``aside`` (with reasons)."""
+
+    dataset: Dataset
+    database: duckdb.DuckDBPyConnection
+    folder: Path
+    found: tuple[str, ...] = ()
+    """Columns that the source has, in its order."""
+
+    def add(self, rows: Iterable[SourceRow]) -> int:
+        """Take *rows* in as text; return how many. The first may say which columns there are."""
+        import pyarrow
+
+        columns, number, iterator = list(self.dataset.columns), 0, iter(rows)
+        found: dict[str, None] = dict.fromkeys(self.found)
+        while batch := list(islice(iterator, BATCH)):
+            for row in batch:
+                if row.values:
+                    found.update(dict.fromkeys(row.values))
+            data = {"_number": [row.number for row in batch], "_problem": [row.problem for row in batch]}
+            texts = {name: [_text((row.values or {}).get(name)) for row in batch] for name in columns}
+            kinds = {"_number": pyarrow.int64()}
+            arrow = pyarrow.table(
+                {
+                    name: pyarrow.array(values, kinds.get(name, pyarrow.string()))
+                    for name, values in (data | texts).items()
+                }
+            )
+            self.database.register("batch", arrow)
+            self.database.execute("INSERT INTO raw SELECT * FROM batch")
+            self.database.unregister("batch")
+            number += len(batch)
+        self.found = tuple(found)
+        return number
+
+    def add_parquet(self, path: Path) -> int:
+        """Take the rows of a Parquet file in; return how many."""
+        where = _quoted(str(path))
+        described = self.database.execute(f"DESCRIBE SELECT * FROM read_parquet({where})").fetchall()
+        self.found = tuple(str(row[0]) for row in described)
+        there = set(self.found)
+        picked = ", ".join(f"CAST({q(c)} AS VARCHAR)" if c in there else "NULL" for c in self.dataset.columns)
+        self.database.execute(f"INSERT INTO raw SELECT row_number() OVER (), NULL, {picked} FROM read_parquet({where})")
+        return int(self._one("SELECT count(*) FROM raw"))
+
+    @property
+    def missing(self) -> list[str]:
+        """Declared columns that the source has not."""
+        return [name for name in self.dataset.columns if name not in self.found]
+
+    @property
+    def undeclared(self) -> list[str]:
+        """Columns of the source that are not declared."""
+        return [name for name in self.found if name not in self.dataset.columns]
+
+    def type_rows(self) -> None:
+        """Make ``rows`` and ``aside`` from ``raw``: typed, with ``_at``, ``_known`` and a digest of each row."""
+        columns = self.dataset.columns
+        cast = ", ".join(f"{_cast(name, kind, self.dataset.time_zone)} AS {q(name)}" for name, kind in columns.items())
+        self.database.execute(f"CREATE TABLE typed AS SELECT _number, _problem, {cast} FROM raw")
+        wrong = ", ".join(
+            f"CASE WHEN raw.{q(name)} IS NOT NULL AND typed.{q(name)} IS NULL THEN '{name}: is no {kind}' END"
+            for name, kind in columns.items()
+        )
+        time = q(self.dataset.time)
+        self.database.execute(
+            "CREATE TABLE aside AS SELECT raw.*, list_filter(list_value(raw._problem, "
+            f"CASE WHEN raw._problem IS NULL AND raw.{time} IS NULL "
+            f"THEN '{self.dataset.time}: is empty, and it says when the row counts' END, {wrong}), "
+            "lambda reason: reason IS NOT NULL) AS _reasons FROM raw JOIN typed USING (_number)"
+        )
+        self.database.execute("DELETE FROM aside WHERE len(_reasons) = 0")
+        known = self.dataset.known_at or self.dataset.time
+        texts = ", ".join(f"coalesce(CAST({q(name)} AS VARCHAR), '\\x00')" for name in columns)
+        self.database.execute(
+            f"CREATE TABLE rows AS SELECT * EXCLUDE (_problem), {self._instant(self.dataset.time)} AS _at, "
+            f"{self._instant(known, ends=True)} AS _known, md5(concat_ws('\\x1f', {texts})) AS _digest "
+            "FROM typed WHERE _number NOT IN (SELECT _number FROM aside)"
+        )
+        self.database.execute("DROP TABLE typed")
+
+    def newest_known(self) -> datetime | None:
+        """Return since when the newest row is known."""
+        return _utc(self._one("SELECT max(_known) FROM rows"))
+
+    def newest_at(self) -> datetime | None:
+        """Return when the newest row counts."""
+        return _utc(self._one("SELECT max(_at) FROM rows"))
+
+    def read_as_of(self, as_of: datetime) -> int:
+        """
+        Leave out the rows that were not known at *as_of*, and all but one row of each key; return how many are left.
+
+        Where the dataset says since when a row is known, the last version of a key counts; otherwise the first row,
+        and the others are put aside.
+        """
+        self.database.execute("DELETE FROM rows WHERE _known > ? OR _known IS NULL", [as_of])
+        if self.dataset.key:
+            key = ", ".join(map(q, self.dataset.key))
+            if self.dataset.known_at:
+                self.database.execute(
+                    f"DELETE FROM rows WHERE _number IN (SELECT _number FROM rows QUALIFY "
+                    f"_known < max(_known) OVER (PARTITION BY {key}))"
+                )
+            self.put_aside(
+                f"SELECT _number, 'the same {', '.join(self.dataset.key)} as row ' || first FROM (SELECT _number, "
+                f"min(_number) OVER (PARTITION BY {key}) AS first FROM rows) WHERE _number > first"
+            )
+        return self.count()
+
+    def put_aside(self, query: str) -> int:
+        """Put aside the rows that *query* names: it gives ``_number`` and a reason. Return how many."""
+        self.database.execute(
+            f"CREATE OR REPLACE TEMP TABLE failing AS "
+            f"SELECT number, list(reason) AS reasons FROM ({query}) AS named(number, reason) GROUP BY number"
+        )
+        self.database.execute(
+            "INSERT INTO aside SELECT raw.*, failing.reasons FROM raw JOIN failing ON failing.number = raw._number "
+            "JOIN rows ON rows._number = raw._number"
+        )
+        self.database.execute("DELETE FROM rows WHERE _number IN (SELECT number FROM failing)")
+        return int(self._one("SELECT count(*) FROM failing"))
+
+    def put_aside_rows(self, reasons: Mapping[int, Sequence[str]]) -> int:
+        """Put aside rows by number, each with its reasons; return how many."""
+        import pyarrow
+
+        pairs = [(number, reason) for number, why in reasons.items() for reason in why]
+        self.database.register(
+            "named",
+            pyarrow.table(
+                {
+                    "number": pyarrow.array([number for number, _ in pairs], pyarrow.int64()),
+                    "reason": pyarrow.array([reason for _, reason in pairs], pyarrow.string()),
+                }
+            ),
+        )
+        put = self.put_aside("SELECT number, reason FROM named")
+        self.database.unregister("named")
+        return put
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        return int(self._one("SELECT count(*) FROM rows"))
+
+    def count_aside(self) -> int:
+        """Return how many rows were put aside."""
+        return int(self._one("SELECT count(*) FROM aside"))
+
+    def write_rows(self, path: Path) -> str:
+        """Write the rows to *path* as Parquet; return the file's SHA-256."""
+        self.database.execute(f"COPY (SELECT * FROM rows ORDER BY _number) TO {_quoted(str(path))} (FORMAT parquet)")
+        return _digest(path)
+
+    def write_aside(self, path: Path) -> str:
+        """Write the rows that were put aside, as texts and with their reasons; return the file's SHA-256."""
+        self.database.execute(
+            f"COPY (SELECT * EXCLUDE (_problem) FROM aside ORDER BY _number) TO {_quoted(str(path))} (FORMAT parquet)"
+        )
+        return _digest(path)
+
+    def aggregate(self, expression: str) -> Any:
+        """
+        Return the value of a SQL aggregate over the rows.
+
+        :raises SourceError: it cannot be computed.
+        """
+        import duckdb
+
+        try:
+            return self._one(f"SELECT {expression} FROM rows")
+        except duckdb.Error as error:
+            raise SourceError(f"{expression!r} cannot be computed: {first_line(error)}") from None
+
+    def frame(self, limit: int | None = None) -> Any:
+        """Return the rows as a pandas frame, in order, with ``_number``; *limit*: always the same sample of so many."""
+        picked = "rows" if limit is None else f"(SELECT * FROM rows ORDER BY md5(_number || '') LIMIT {limit})"
+        return self.database.execute(f"SELECT * EXCLUDE (_at, _known, _digest) FROM {picked} ORDER BY _number").df()
+
+    def _instant(self, column: str, *, ends: bool = False) -> str:
+        if self.dataset.columns[column] == "datetime":
+            return q(column)
+        day = f"({q(column)} + INTERVAL 1 DAY)" if ends else q(column)
+        return f"(CAST({day} AS TIMESTAMP) AT TIME ZONE '{self.dataset.time_zone}')"
+
+    def _one(self, query: str) -> Any:
+        rows = self.database.execute(query).fetchall()  # all: one that is left unread blocks the connection
+        return rows[0][0] if rows else None
+
+
+@contextmanager
+def staging(dataset: Dataset) -> Iterator[Staging]:
+    """Open the staging of a dataset; all of it is gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="interlock-dataset-") as folder:
+        database = open_duckdb(Path(folder) / "staging.db", Path(folder))
+        try:
+            columns = ", ".join(f"{q(name)} VARCHAR" for name in dataset.columns)
+            database.execute(f"CREATE TABLE raw (_number BIGINT, _problem VARCHAR, {columns})")
+            yield Staging(dataset, database, Path(folder))
+        finally:
+            database.close()
+
+
+def open_duckdb(path: Path | str, folder: Path) -> duckdb.DuckDBPyConnection:
+    """Return a database that loads nothing from the network and spills to *folder*."""
+    import duckdb
+
+    database = duckdb.connect(
+        str(path),
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "memory_limit": MEMORY,
+            "temp_directory": str(folder),
+            "threads": "2",
+        },
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    return database
+
+
+def first_line(error: BaseException) -> str:
+    """Return what a DuckDB error says, without its drawing of the place."""
+    return str(error).strip().split("\n")[0]
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    text = str(value).strip()
+    return text or None
+
+
+def q(name: str) -> str:
+    """Return *name* as SQL writes an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _cast(column: str, kind: str, zone: str) -> str:
+    name = q(column)
+    match kind:
+        case "string":
+            return name
+        case "integer":
+            return f"CASE WHEN regexp_full_match({name}, '[+-]?[0-9]+(\\.0+)?') THEN TRY_CAST({name} AS BIGINT) END"
+        case "number":
+            return f"CASE WHEN isfinite(TRY_CAST({name} AS DOUBLE)) THEN TRY_CAST({name} AS DOUBLE) END"
+        case "decimal":
+            return f"TRY_CAST({name} AS {_DECIMAL})"
+        case "boolean":
+            return (
+                f"CASE WHEN lower({name}) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true "
+                f"WHEN lower({name}) IN ('false', 'f', 'no', 'n', '0', '0.0') THEN false END"
+            )
+        case "date":
+            return f"CAST(TRY_CAST({name} AS TIMESTAMP) AS DATE)"
+    return (
+        f"CASE WHEN regexp_matches({name}, ':.*(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$') "
+        f"THEN TRY_CAST({name} AS TIMESTAMPTZ) ELSE TRY_CAST({name} AS TIMESTAMP) AT TIME ZONE '{zone}' END"
+    )
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
