@@ -14,20 +14,17 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any
 
-from interlock.domain.case import CaseState
 from interlock.domain.contract import Contract, check_payload
-from interlock.domain.price import tell_dollars, to_nano
-from interlock.domain.work import Agent, Answer, Failure, Usage, Work
+from interlock.domain.work import Agent, Answer, Failure, Work
 from interlock.engine.bundle import check_contract
 from interlock.engine.carrier import Carrier, MakeAgent
-from interlock.engine.incident import report_failures, report_recovery
+from interlock.engine.incident import report_recovery
 from interlock.engine.purse import Purse
 from interlock.engine.session import Session
+from interlock.engine.settlement import Settled, Settlement
 from interlock.errors import (
     AgentTimeout,
     AgentUnavailable,
@@ -42,18 +39,15 @@ from interlock.errors import (
     SwitchedOff,
 )
 from interlock.ledger.budget import spent_on
-from interlock.ledger.case import CaseFile, cases_at, count_at, load_files, lock_cases, move
-from interlock.ledger.handoff import Made, handoffs_there, write_handoffs, write_usage
+from interlock.ledger.case import CaseFile, cases_at, count_at, load_files
+from interlock.ledger.handoff import handoffs_there
 from interlock.ledger.switch import refuse_if_off
-from interlock.ledger.transaction import Row, Transaction
 
 GROUP = 2000
 """Cases that are handed to the agent at once: between two groups a slow model stands idle for up to one call."""
 FLUSH_CASES = 200
 FLUSH_SECONDS = 1.0
 """Answers are written when so many are there or so much time has passed: what a crash can lose."""
-TELL_SECONDS = 5.0
-"""How often the log tells of progress."""
 BREATH = 0.5
 """Seconds of a pause after which what is there is written."""
 
@@ -67,26 +61,6 @@ class Role:
     contract: type[Contract]
     reads: tuple[type[Contract], ...] = ()
     """Contracts of the earlier handoffs that it sees."""
-
-
-@dataclass
-class _Settled:
-    """What became of a case and is not written yet."""
-
-    file: CaseFile
-    carrier: Carrier
-    """Who is asked about it, or was last."""
-    input_digest: str = ""
-    answer: Answer | None = None
-    there: Row | None = None
-    """A handoff of an earlier attempt over the same input."""
-    error: InterlockError | None = None
-    wait: tuple[str, datetime | None] | None = None
-    """For what it waits, and until when."""
-    usage: list[tuple[str, Usage]] = field(default_factory=list)
-    """What it took, with the agent's name."""
-    asked: set[str] = field(default_factory=set)
-    """Agents that were asked."""
 
 
 def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | None = None) -> dict[str, int]:
@@ -127,16 +101,11 @@ class _Worker:
         self.purse = Purse(session)
         self.first = Carrier(session, agent, role.name, role.contract, self.purse)
         self.carriers = {self.first.name: self.first}
-        self.gave_up: set[str] = set()
-        self.is_replaced = False
-        """The task's own agent is off, and another works in its place."""
-        self.spent = Decimal(0)
-        self.started = self.told = time.monotonic()
-        self.total = 0
+        self.settlement = Settlement(session, role, self.purse)
 
     def prepare(self) -> None:
         with self.session.read() as connection:
-            self.total = count_at(connection, self.session.run, self.session.task.task_id)
+            self.settlement.total = count_at(connection, self.session.run, self.session.task.task_id)
         self.first.prepare()
 
     def check_switches(self) -> None:
@@ -150,11 +119,11 @@ class _Worker:
         except SwitchedOff as error:
             if not self._replaces_who_is_off(self.first, error):
                 raise
-            self.is_replaced = True
+            self.settlement.is_replaced = True
 
     def tell_recovery(self) -> None:
         """Close the incidents of the agents that worked and gave up no case."""
-        worked = set(self.carriers) - self.gave_up
+        worked = set(self.carriers) - self.settlement.gave_up
         if self.session.counts.get("done") and worked:
             report_recovery(self.session, worked)
 
@@ -166,11 +135,11 @@ class _Worker:
 
     def work(self, files: Sequence[CaseFile]) -> None:
         """Settle every file of a group and write it."""
-        settled: list[_Settled] = []
-        pending: list[_Settled] = []
+        settled: list[Settled] = []
+        pending: list[Settled] = []
         now = self.session.ledger.clock()
         for file in files:
-            taken = _Settled(file, self.first, error=self._problem(file, now))
+            taken = Settled(file, self.first, error=self._problem(file, now))
             until = self.first.waits_until(now, file.row["due_at"])
             if taken.error is None and until is not None:
                 taken.wait = ("off_peak", until)
@@ -180,8 +149,8 @@ class _Worker:
                 self.purse.know(spent_on(connection, [file.id for file in files]))
         last_flush = time.monotonic()
         served = False
-        down: list[_Settled] = []
-        left: list[_Settled] = []
+        down: list[Settled] = []
+        left: list[Settled] = []
         try:
             for case in self._ask_all(pending):
                 if case is not None and isinstance(case.error, CircuitOpen):
@@ -191,15 +160,15 @@ class _Worker:
                     (down if isinstance(case.error, AgentUnavailable) and not served else settled).append(case)
                 if len(settled) >= FLUSH_CASES or time.monotonic() - last_flush > FLUSH_SECONDS:
                     writing, settled, last_flush = settled, [], time.monotonic()
-                    self._write(writing)
+                    self.settlement.write(writing)
         except (LedgerError, Stopped, SwitchedOff):
             raise
         except BaseException:  # what was answered is paid for, whatever broke off: an agent, a timeout, a signal
-            self._write([case for case in settled if case.error is None])
+            self.settlement.write([case for case in settled if case.error is None])
             raise
-        self._write(settled + (down if served else []))
+        self.settlement.write(settled + (down if served else []))
         if left or (down and not served):
-            self._keep_usage(left + ([] if served else down))
+            self.settlement.keep_usage(left + ([] if served else down))
         if left:
             raise left[0].error or AgentUnavailable("")
         if down and not served:
@@ -225,12 +194,12 @@ class _Worker:
                 return StaleContext(f"{name} is {_days(ages[name])} old, and the policy lets it be {_days(allowed)}")
         return None
 
-    def _ask_all(self, pending: list[_Settled]) -> Iterator[_Settled | None]:
+    def _ask_all(self, pending: list[Settled]) -> Iterator[Settled | None]:
         """Ask about all cases, and others after the first agent; yield each case once, when it is settled."""
-        ahead: list[tuple[Carrier, list[_Settled]]] = [(self.first, pending)] if pending else []
+        ahead: list[tuple[Carrier, list[Settled]]] = [(self.first, pending)] if pending else []
         while ahead:
             carrier, cases = ahead.pop(0)
-            handed_on: dict[str, list[_Settled]] = {}
+            handed_on: dict[str, list[Settled]] = {}
             for case in self._ask_carrier(carrier, cases):
                 following = self._following(case) if case is not None and case.error is not None else None
                 if case is None or following is None:
@@ -242,7 +211,7 @@ class _Worker:
                 self.session.log.info("%d cases are handed on from %r to %r", len(group), carrier.name, name)
                 ahead.append((self._carrier(name), group))
 
-    def _following(self, case: _Settled) -> str | None:
+    def _following(self, case: Settled) -> str | None:
         """Return the agent that is asked about *case* next; None when it stays with its error."""
         assert case.error is not None
         name = case.carrier.next_agent(case.error)
@@ -276,9 +245,9 @@ class _Worker:
             return error
         return None
 
-    def _ask_carrier(self, carrier: Carrier, cases: list[_Settled]) -> Iterator[_Settled | None]:
+    def _ask_carrier(self, carrier: Carrier, cases: list[Settled]) -> Iterator[Settled | None]:
         works: dict[str, Work] = {}
-        pending: dict[str, _Settled] = {}
+        pending: dict[str, Settled] = {}
         off = self._is_off(carrier)
         for case in cases:
             case.carrier, case.error = carrier, off
@@ -299,13 +268,13 @@ class _Worker:
         yield from self._ask(carrier, pending, works)
 
     def _ask(
-        self, carrier: Carrier, pending: dict[str, _Settled], works: Mapping[str, Work]
-    ) -> Iterator[_Settled | None]:
+        self, carrier: Carrier, pending: dict[str, Settled], works: Mapping[str, Work]
+    ) -> Iterator[Settled | None]:
         """Ask an agent, and again by the runbook; yield each case once, when it is settled."""
         attempt = 0
         while pending:
             attempt += 1
-            again: dict[str, _Settled] = {}
+            again: dict[str, Settled] = {}
             pause = 0.0
             for said in carrier.ask([works[case_id] for case_id in pending]):
                 if said is None:
@@ -329,7 +298,7 @@ class _Worker:
                     continue
                 case.error = error
                 yield case
-            unanswered = [case_id for case_id in pending if case_id not in again and not _is_settled(pending[case_id])]
+            unanswered = [case_id for case_id in pending if case_id not in again and not pending[case_id].is_settled]
             for case_id in unanswered:
                 pending[case_id].error = MalformedOutput(f"agent {carrier.name!r} gave no answer for the case")
                 yield pending[case_id]
@@ -347,7 +316,7 @@ class _Worker:
             time.sleep(min(left, BREATH))
             yield None
 
-    def _take(self, case: _Settled, said: Answer | Failure) -> InterlockError | None:
+    def _take(self, case: Settled, said: Answer | Failure) -> InterlockError | None:
         agent = case.carrier.name
         if isinstance(said, Failure):
             return said.error
@@ -361,130 +330,6 @@ class _Worker:
         case.error = None
         case.answer = Answer(case_id=said.case_id, payload=payload, confidence=confidence, provenance=said.provenance)
         return None
-
-    def _write(self, settled: Sequence[_Settled]) -> None:
-        if not settled:
-            self._tell(())
-            return
-        try:
-            self._write_all(settled)
-        except SwitchedOff:  # its answers are not taken, but the calls were paid for
-            self._keep_usage(settled)
-            raise
-
-    def _keep_usage(self, cases: Sequence[_Settled]) -> None:
-        """Record what calls took for cases that stay where they are."""
-        with self.session.write(settles=True) as tx:
-            self._write_usage(tx, cases)
-
-    def _write_all(self, settled: Sequence[_Settled]) -> None:
-        session = self.session
-        with session.write(settles=self.is_replaced) as tx:
-            unchanged = {row["id"]: row for row in lock_cases(tx, [case.file.row for case in settled])}
-            here = [case for case in settled if case.file.id in unchanged]
-            session.count("changed_meanwhile", len(settled) - len(here))
-            written: dict[str, Row] = {}
-            for carrier in {case.carrier.name: case.carrier for case in here if case.answer is not None}.values():
-                made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
-                written |= write_handoffs(tx, session.run, carrier.maker, made)
-            self._write_usage(tx, settled)
-            moves, given_up = [], []
-            for case in here:
-                row = case.there or written.get(case.file.id)
-                moves.append((unchanged[case.file.id], self._move(case, row)))
-                if case.error is not None and row is None:
-                    given_up.append((case.carrier.name, case.error))
-            move(tx, moves, kind=f"{self.role.name}.done")
-            if given_up:
-                report_failures(tx, session, given_up)
-                self.gave_up |= {agent for agent, _ in given_up}
-        self._tell(here)
-
-    def _write_usage(self, tx: Transaction, settled: Sequence[_Settled]) -> None:
-        calls = [(case.file.id, agent, used) for case in settled for agent, used in case.usage]
-        write_usage(tx, self.session.run, self.session.task.task_id, calls)
-        self.purse.settle(tx, [(case_id, used) for case_id, _, used in calls])
-        self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
-        for case in settled:
-            case.usage = []
-
-    def _move(self, case: _Settled, handoff: Row | None) -> dict[str, Any]:
-        row = case.file.row
-        if handoff is not None:
-            self.session.count("done")
-            self.session.count("done_before", int(case.there is not None))
-            change: dict[str, Any] = {
-                "context": {**row["context"], self.role.contract.__name__: handoff["id"]},
-                "handoff_id": handoff["id"],
-                **self.session.place_after(row["route"]),
-            }
-            if self.role.name == "drafting":
-                change["draft_id"] = handoff["id"]
-            return change
-        if case.wait is not None:
-            self.session.count("waiting")
-            told, until = case.wait
-            return {"state": CaseState.WAITING, "wait_for": told, "wait_until": until, "reason": f"waits for {told}"}
-        error = case.error
-        assert error is not None
-        reason = f"{type(error).__name__} at {self.session.task.task_id}: {error}"
-        then = self.policy.recovery(error).then
-        if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
-            self.session.count("waiting")
-            until = getattr(error, "until", None)
-            return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
-        if then in ("review", "wait") and self._branch_follows(row["route"]):
-            self.session.count("uncertain")
-            return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
-        self.session.count("failed")
-        return {"state": CaseState.DEAD, "reason": reason}
-
-    def _branch_follows(self, route: str | None) -> bool:
-        following = self.session.run.wiring.next_task(self.session.task.task_id, route)
-        return following is not None and following.kind == "branch"
-
-    def _tell(self, written: Sequence[_Settled]) -> None:
-        counts, now = self.session.counts, time.monotonic()
-        done, failed = counts.get("done", 0), counts.get("failed", 0)
-        over = done + failed + counts.get("waiting", 0) + counts.get("uncertain", 0)
-        if now - self.told >= TELL_SECONDS or (written and over >= self.total):
-            rate = over / max(now - self.started, 1e-6)
-            left = max(self.total - over, 0) / max(rate, 1e-6)
-            self.session.log.info(
-                "%d of %d done, %d failed, %.0f a second, %s, about %.0f s left",
-                done,
-                self.total,
-                failed,
-                rate,
-                self._money(),
-                left,
-            )
-            self.told = now
-        stop = self.policy.stop_when
-        tried = done + failed
-        if written and tried >= stop.at_least and failed / tried > stop.failed_share:
-            raise Stopped(
-                f"{failed} of {tried} cases failed at {self.session.task.task_id!r}, more than the policy's stop_when "
-                f"lets pass ({stop.failed_share:.0%}). See: airflow interlock cases list --state dead"
-            )
-
-    def _money(self) -> str:
-        spent = f"{tell_dollars(to_nano(self.spent))} spent"
-        return spent if self.purse.left is None else f"{spent}, {tell_dollars(self.purse.left)} left to reserve"
-
-
-def _made(case: _Settled, answer: Answer) -> Made:
-    return Made(
-        file=case.file,
-        input_digest=case.input_digest,
-        payload=answer.payload,
-        confidence=answer.confidence,
-        provenance=answer.provenance,
-    )
-
-
-def _is_settled(case: _Settled) -> bool:
-    return case.answer is not None or case.error is not None
 
 
 def _days(age: timedelta) -> str:

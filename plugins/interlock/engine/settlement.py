@@ -1,0 +1,191 @@
+"""
+What became of the cases of a task, and writing it: the handoff, the usage and the case's move in one transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from interlock.domain.case import CaseState
+from interlock.domain.price import tell_dollars, to_nano
+from interlock.domain.work import Answer, Usage
+from interlock.engine.carrier import Carrier
+from interlock.engine.incident import report_failures
+from interlock.engine.purse import Purse
+from interlock.engine.session import Session
+from interlock.errors import InterlockError, Stopped, SwitchedOff
+from interlock.ledger.case import CaseFile, lock_cases, move
+from interlock.ledger.handoff import Made, write_handoffs, write_usage
+from interlock.ledger.transaction import Row, Transaction
+
+if TYPE_CHECKING:
+    from interlock.engine.role import Role
+
+TELL_SECONDS = 5.0
+"""How often the log tells of progress."""
+
+
+@dataclass
+class Settled:
+    """What became of a case and is not written yet."""
+
+    file: CaseFile
+    carrier: Carrier
+    """Who is asked about it, or was last."""
+    input_digest: str = ""
+    answer: Answer | None = None
+    there: Row | None = None
+    """A handoff of an earlier attempt over the same input."""
+    error: InterlockError | None = None
+    wait: tuple[str, datetime | None] | None = None
+    """For what it waits, and until when."""
+    usage: list[tuple[str, Usage]] = field(default_factory=list)
+    """What it took, with the agent's name."""
+    asked: set[str] = field(default_factory=set)
+    """Agents that were asked."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is an answer or an error."""
+        return self.answer is not None or self.error is not None
+
+
+class Settlement:
+    """Writes what became of the cases of one task, and keeps count."""
+
+    def __init__(self, session: Session, role: Role, purse: Purse) -> None:
+        self.session, self.role, self.purse = session, role, purse
+        self.policy = session.version.bundle.policy
+        self.is_replaced = False
+        """The task's own agent is off, and another works in its place."""
+        self.gave_up: set[str] = set()
+        """Agents that did not deliver for some case."""
+        self.total = 0
+        """Cases that stood at the task when it began."""
+        self.spent = Decimal(0)
+        self.started = self.told = time.monotonic()
+
+    def write(self, settled: Sequence[Settled]) -> None:
+        if not settled:
+            self._tell(())
+            return
+        try:
+            self._write_all(settled)
+        except SwitchedOff:  # its answers are not taken, but the calls were paid for
+            self.keep_usage(settled)
+            raise
+
+    def keep_usage(self, cases: Sequence[Settled]) -> None:
+        """Record what calls took for cases that stay where they are."""
+        with self.session.write(settles=True) as tx:
+            self._write_usage(tx, cases)
+
+    def _write_all(self, settled: Sequence[Settled]) -> None:
+        session = self.session
+        with session.write(settles=self.is_replaced) as tx:
+            unchanged = {row["id"]: row for row in lock_cases(tx, [case.file.row for case in settled])}
+            here = [case for case in settled if case.file.id in unchanged]
+            session.count("changed_meanwhile", len(settled) - len(here))
+            written: dict[str, Row] = {}
+            for carrier in {case.carrier.name: case.carrier for case in here if case.answer is not None}.values():
+                made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
+                written |= write_handoffs(tx, session.run, carrier.maker, made)
+            self._write_usage(tx, settled)
+            moves, given_up = [], []
+            for case in here:
+                row = case.there or written.get(case.file.id)
+                moves.append((unchanged[case.file.id], self._move(case, row)))
+                if case.error is not None and row is None:
+                    given_up.append((case.carrier.name, case.error))
+            move(tx, moves, kind=f"{self.role.name}.done")
+            if given_up:
+                report_failures(tx, session, given_up)
+                self.gave_up |= {agent for agent, _ in given_up}
+        self._tell(here)
+
+    def _write_usage(self, tx: Transaction, settled: Sequence[Settled]) -> None:
+        calls = [(case.file.id, agent, used) for case in settled for agent, used in case.usage]
+        write_usage(tx, self.session.run, self.session.task.task_id, calls)
+        self.purse.settle(tx, [(case_id, used) for case_id, _, used in calls])
+        self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
+        for case in settled:
+            case.usage = []
+
+    def _move(self, case: Settled, handoff: Row | None) -> dict[str, Any]:
+        row = case.file.row
+        if handoff is not None:
+            self.session.count("done")
+            self.session.count("done_before", int(case.there is not None))
+            change: dict[str, Any] = {
+                "context": {**row["context"], self.role.contract.__name__: handoff["id"]},
+                "handoff_id": handoff["id"],
+                **self.session.place_after(row["route"]),
+            }
+            if self.role.name == "drafting":
+                change["draft_id"] = handoff["id"]
+            return change
+        if case.wait is not None:
+            self.session.count("waiting")
+            told, until = case.wait
+            return {"state": CaseState.WAITING, "wait_for": told, "wait_until": until, "reason": f"waits for {told}"}
+        error = case.error
+        assert error is not None
+        reason = f"{type(error).__name__} at {self.session.task.task_id}: {error}"
+        then = self.policy.recovery(error).then
+        if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
+            self.session.count("waiting")
+            until = getattr(error, "until", None)
+            return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
+        if then in ("review", "wait") and self._branch_follows(row["route"]):
+            self.session.count("uncertain")
+            return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
+        self.session.count("failed")
+        return {"state": CaseState.DEAD, "reason": reason}
+
+    def _branch_follows(self, route: str | None) -> bool:
+        following = self.session.run.wiring.next_task(self.session.task.task_id, route)
+        return following is not None and following.kind == "branch"
+
+    def _tell(self, written: Sequence[Settled]) -> None:
+        counts, now = self.session.counts, time.monotonic()
+        done, failed = counts.get("done", 0), counts.get("failed", 0)
+        over = done + failed + counts.get("waiting", 0) + counts.get("uncertain", 0)
+        if now - self.told >= TELL_SECONDS or (written and over >= self.total):
+            rate = over / max(now - self.started, 1e-6)
+            left = max(self.total - over, 0) / max(rate, 1e-6)
+            self.session.log.info(
+                "%d of %d done, %d failed, %.0f a second, %s, about %.0f s left",
+                done,
+                self.total,
+                failed,
+                rate,
+                self._money(),
+                left,
+            )
+            self.told = now
+        stop = self.policy.stop_when
+        tried = done + failed
+        if written and tried >= stop.at_least and failed / tried > stop.failed_share:
+            raise Stopped(
+                f"{failed} of {tried} cases failed at {self.session.task.task_id!r}, more than the policy's stop_when "
+                f"lets pass ({stop.failed_share:.0%}). See: airflow interlock cases list --state dead"
+            )
+
+    def _money(self) -> str:
+        spent = f"{tell_dollars(to_nano(self.spent))} spent"
+        return spent if self.purse.left is None else f"{spent}, {tell_dollars(self.purse.left)} left to reserve"
+
+
+def _made(case: Settled, answer: Answer) -> Made:
+    return Made(
+        file=case.file,
+        input_digest=case.input_digest,
+        payload=answer.payload,
+        confidence=answer.confidence,
+        provenance=answer.provenance,
+    )
