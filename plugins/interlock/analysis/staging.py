@@ -29,6 +29,16 @@ MEMORY = "1GB"
 """What DuckDB may hold in memory; the rest is on disk."""
 
 _DECIMAL = "DECIMAL(18,4)"
+DUCKDB_TYPES = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "decimal": _DECIMAL,
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "datetime": "TIMESTAMPTZ",
+}
+"""What a column's declared type is in the table."""
 
 
 @dataclass

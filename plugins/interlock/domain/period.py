@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-Grain = Literal["hour", "day", "week", "month", "quarter"]
+Grain = Literal["5min", "10min", "15min", "30min", "hour", "day", "week", "month", "quarter"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_MINUTES = {"5min": 5, "10min": 10, "15min": 15, "30min": 30, "hour": 60}
 _DAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -43,10 +44,12 @@ class Periods:
     def containing(self, at: datetime) -> Period:
         """Return the period that the instant *at* is in."""
         local = at.astimezone(ZoneInfo(self.time_zone))
-        if self.grain == "hour":
-            begin = local.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        minutes = _MINUTES.get(self.grain)
+        if minutes is not None:
+            hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            begin = hour + timedelta(minutes=at.minute // minutes * minutes)
             shown = begin.astimezone(ZoneInfo(self.time_zone))
-            return Period(start=begin, end=begin + timedelta(hours=1), label=f"{shown:%Y-%m-%d %H:00}")
+            return Period(start=begin, end=begin + timedelta(minutes=minutes), label=f"{shown:%Y-%m-%d %H:%M}")
         first = self._first_day(local.date())
         return self._of(first)
 
@@ -54,11 +57,16 @@ class Periods:
         """Return the last period that was over at the instant *as_of*."""
         return self.before(self.containing(as_of))
 
-    def before(self, period: Period, count: int = 1) -> Period:
-        """Return the period *count* before *period*."""
-        for _ in range(count):
-            period = self.containing(period.start - timedelta(seconds=1))
-        return period
+    def before(self, period: Period) -> Period:
+        """Return the period before *period*."""
+        return self.containing(period.start - timedelta(seconds=1))
+
+    def up_to(self, period: Period, count: int) -> list[Period]:
+        """Return *count* periods in order, *period* the last."""
+        found = [period]
+        while len(found) < count:
+            found.append(self.before(found[-1]))
+        return found[::-1]
 
     def after(self, period: Period) -> Period:
         """Return the period after *period*."""

@@ -92,3 +92,12 @@ def reading_before(connection: Connection, run: WorkflowRun, dataset: str, as_of
         .limit(1)
     ).first()
     return None if row is None else as_dict(row)
+
+
+def inputs_of(connection: Connection, run_id: str, found: Fact) -> list[Fact]:
+    """Return the facts that *found* follows from, in the order in which it names them."""
+    rows = connection.execute(
+        select(fact.c.id, fact.c.body).where(fact.c.run_id == run_id, fact.c.id.in_(list(found.inputs)))
+    )
+    known = {row.id: Fact.model_validate(row.body) for row in rows}
+    return [known[fact_id] for fact_id in found.inputs]

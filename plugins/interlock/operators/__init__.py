@@ -3,8 +3,8 @@ The operators, imported lazily, so that a Dag that uses one does not pay for the
 
 ``IntakeOperator``, ``EnrichmentOperator``, ``ReasoningOperator``, ``DraftingOperator``, ``ValidationOperator``,
 ``ExecutionOperator`` and ``ReportingOperator`` carry the seven roles out, each an ``AgentRoleOperator``;
-``ConfidenceBranchOperator`` decides where cases go, ``DataQualityOperator`` holds them against a suite, and
-``RecordOutcomeOperator`` keeps what came of them.
+``ConfidenceBranchOperator`` decides where cases go, ``DataQualityOperator`` holds them, or a dataset, against a suite,
+``KpiOperator`` states facts about a dataset, and ``RecordOutcomeOperator`` keeps what came of cases.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interlock.operators.branch import ConfidenceBranchOperator
     from interlock.operators.execution import ExecutionOperator
     from interlock.operators.intake import IntakeOperator
+    from interlock.operators.kpi import KpiOperator
     from interlock.operators.outcome import RecordOutcomeOperator
     from interlock.operators.quality import DataQualityOperator
     from interlock.operators.reporting import ReportingOperator
@@ -32,6 +33,7 @@ _WHERE = {
     "EnrichmentOperator": "agent",
     "ExecutionOperator": "execution",
     "IntakeOperator": "intake",
+    "KpiOperator": "kpi",
     "ReasoningOperator": "agent",
     "RecordOutcomeOperator": "outcome",
     "ReportingOperator": "reporting",
@@ -47,6 +49,7 @@ __all__ = [
     "EnrichmentOperator",
     "ExecutionOperator",
     "IntakeOperator",
+    "KpiOperator",
     "ReasoningOperator",
     "RecordOutcomeOperator",
     "ReportingOperator",

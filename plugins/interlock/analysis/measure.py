@@ -1,0 +1,168 @@
+"""
+Measuring a snapshot: aggregates over conditions, by period and by segment, each with the rows that it rests on.
+
+The snapshot is loaded into a database of its own, which is then shut off: no expression reads a file or a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from interlock.analysis.staging import DUCKDB_TYPES, first_line, open_duckdb, q
+from interlock.domain.period import Period
+from interlock.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """An aggregate and the rows that it was taken over."""
+
+    value: Decimal | None
+    """None: there are no rows, or it is not a number (a division by zero)."""
+    rows: int
+    digest: str
+    """Over the rows, whatever their order: 128 bits in hexadecimal digits."""
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no value."""
+        if self.value is not None:
+            return ""
+        return "it is divided by zero, or has no value" if self.rows else "there are no rows"
+
+
+class Table:
+    """The rows of a snapshot."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
+
+    def measure(self, expression: str, where: str) -> Measured:
+        """
+        Return an aggregate over the rows that *where* picks.
+
+        :raises ConfigurationError: it cannot be computed: an unknown column, a wrong type.
+        """
+        rows = self._all(
+            f"SELECT ({expression}), count(*), bit_xor(md5_number(_digest)) FROM rows WHERE {where}", expression
+        )
+        value, count, digest = rows[0]
+        return Measured(value=to_decimal(value, expression), rows=count, digest=f"{digest or 0:032x}")
+
+    def by_period(self, expression: str, periods: Sequence[Period], where: str | None = None) -> list[Decimal | None]:
+        """Return the aggregate of each of *periods*, which follow each other."""
+        if not periods:
+            return []
+        bounds = ", ".join(f"({i}, {instant(p.start)}, {instant(p.end)})" for i, p in enumerate(periods))
+        found = dict(
+            self._all(
+                f"SELECT i, ({expression}) FROM (VALUES {bounds}) AS period(i, first, last) "
+                f"JOIN rows ON _at >= first AND _at < last WHERE {where or 'true'} GROUP BY i",
+                expression,
+            )
+        )
+        return [to_decimal(found.get(i), expression) for i in range(len(periods))]
+
+    def by_segment(self, expressions: Sequence[str], column: str, where: str) -> dict[str, list[Decimal | None]]:
+        """Return, for each value of *column* in the rows that *where* picks, each of the aggregates."""
+        picked = ", ".join(f"({expression})" for expression in expressions)
+        rows = self._all(
+            f"SELECT CAST({q(column)} AS VARCHAR) AS segment, {picked} FROM rows "
+            f"WHERE {where} AND {q(column)} IS NOT NULL GROUP BY segment ORDER BY segment",
+            picked,
+        )
+        return {row[0]: [to_decimal(v, e) for v, e in zip(row[1:], expressions, strict=True)] for row in rows}
+
+    def rows(self, where: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
+        """Return the first *limit* rows that *where* picks, with the row's number in its source first."""
+        picked = ", ".join(map(q, columns))
+        return self._all(f"SELECT _number, {picked} FROM rows WHERE {where} ORDER BY _number LIMIT {limit}", where)
+
+    def newest(self) -> datetime | None:
+        """Return when the newest row counts."""
+        found = self._all("SELECT max(_at) FROM rows", "max")[0][0]
+        return None if found is None else found.astimezone(UTC)
+
+    def _all(self, query: str, asked: str) -> list[Any]:
+        import duckdb
+
+        try:
+            return self._database.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise ConfigurationError(f"{asked!r} cannot be computed: {first_line(error)}") from None
+
+
+@contextmanager
+def open_table(snapshot: Path) -> Iterator[Table]:
+    """Open the rows of the Parquet file *snapshot*."""
+    with TemporaryDirectory(prefix="interlock-table-") as folder:
+        database = open_duckdb(Path(folder) / "table.db", Path(folder))
+        try:
+            database.execute("CREATE TABLE rows AS SELECT * FROM read_parquet(?)", [str(snapshot)])
+            _shut_off(database)
+            yield Table(database)
+        finally:
+            database.close()
+
+
+@contextmanager
+def empty_table(columns: Mapping[str, str]) -> Iterator[Table]:
+    """Open a table of *columns* without a row, to see whether expressions can be computed."""
+    with TemporaryDirectory(prefix="interlock-table-") as folder:
+        database = open_duckdb(":memory:", Path(folder))
+        try:
+            declared = ", ".join(f"{q(name)} {DUCKDB_TYPES[kind]}" for name, kind in columns.items())
+            database.execute(
+                f"CREATE TABLE rows ({declared}, _number BIGINT, _at TIMESTAMPTZ, _known TIMESTAMPTZ, _digest VARCHAR)"
+            )
+            _shut_off(database)
+            yield Table(database)
+        finally:
+            database.close()
+
+
+def _shut_off(database: duckdb.DuckDBPyConnection) -> None:
+    database.execute("SET threads = 1")  # sums of doubles depend on the order in which they are added
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+
+
+def instant(at: datetime) -> str:
+    """Return *at* as SQL writes it."""
+    return f"TIMESTAMPTZ '{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+
+
+def within(period: Period) -> str:
+    """Return the condition on the rows of *period*."""
+    return f"_at >= {instant(period.start)} AND _at < {instant(period.end)}"
+
+
+def of_segment(column: str, value: str) -> str:
+    """Return the condition on the rows whose *column* is *value*."""
+    return f"CAST({q(column)} AS VARCHAR) = '" + value.replace("'", "''") + "'"
+
+
+def to_decimal(value: Any, expression: str) -> Decimal | None:
+    """
+    Return a value of SQL as an exact number; None where it is none.
+
+    :raises ConfigurationError: it is a text or a date.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return Decimal(int(value))
+    if isinstance(value, (int, float, Decimal)):
+        found = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        return found if found.is_finite() else None
+    raise ConfigurationError(f"{expression!r} gives a {type(value).__name__}, and a number is asked for")

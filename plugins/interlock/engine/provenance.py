@@ -1,0 +1,88 @@
+"""
+Where a number comes from: its rows in the snapshot, and the number done again from them.
+
+A fact that rests on rows is measured once more under its own condition; one that follows from others is computed once
+more from their values as the ledger keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from interlock.domain.fact import Fact
+from interlock.domain.formula import compute
+from interlock.engine.snapshot import Snapshots
+from interlock.engine.stating import table_of
+from interlock.errors import SourceError
+from interlock.ledger.book import Ledger
+from interlock.ledger.fact import find_fact, inputs_of
+from interlock.ledger.transaction import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """All that is known of where a fact comes from."""
+
+    fact: Fact
+    run: Row
+    reading: Row
+    inputs: list[Fact]
+    """The facts that it follows from."""
+    columns: list[str]
+    """Of ``rows``: the row's number in its source, then the dataset's columns."""
+    rows: list[tuple[Any, ...]]
+    """The first of the rows that it rests on."""
+    again: Decimal | None
+    """The value, done again."""
+    is_confirmed: bool | None
+    """Whether it came out the same over the same rows; None: it cannot be done again here."""
+    problem: str = ""
+    """Why it cannot be done again, or what differs."""
+
+
+def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50) -> Provenance:
+    """
+    Return where fact *fact_id* comes from.
+
+    :param limit: how many of its rows are returned.
+    :raises UnknownName: there is no such fact.
+    """
+    with ledger.read() as connection:
+        fact, run, reading = find_fact(connection, ledger.environment, fact_id)
+        inputs = inputs_of(connection, run["id"], fact)
+    known: dict[str, Any] = {"fact": fact, "run": run, "reading": reading, "inputs": inputs}
+    known |= {"columns": [], "rows": [], "again": None, "is_confirmed": None}
+    if fact.withheld:
+        return Provenance(**known, problem=fact.withheld)
+    if fact.inputs:
+        again = compute(fact.expression, [one.value for one in inputs])
+        return Provenance(**known | {"again": again, "is_confirmed": again == fact.value})
+    if not fact.where:
+        return Provenance(**known, problem="it is written down, not measured")
+    try:
+        columns, rows = rows_of(snapshots, reading, fact, limit=limit)
+        with table_of(snapshots, reading) as table:
+            measured = table.measure(fact.expression, fact.where)
+    except SourceError as error:
+        return Provenance(**known, problem=str(error))
+    same = (measured.value, measured.rows, measured.digest) == (fact.value, fact.rows, fact.rows_digest)
+    problem = "" if same else f"now {measured.value} over {measured.rows} rows"
+    return Provenance(
+        **known | {"columns": columns, "rows": rows, "again": measured.value, "is_confirmed": same}, problem=problem
+    )
+
+
+def rows_of(
+    snapshots: Snapshots, reading: Row, fact: Fact, *, limit: int = 50
+) -> tuple[list[str], Sequence[tuple[Any, ...]]]:
+    """
+    Return the columns and the first *limit* of the rows that *fact* rests on: the row's number in its source first.
+
+    :raises SourceError: the snapshot is not kept any more.
+    """
+    columns = list(reading["columns"])
+    with table_of(snapshots, reading) as table:
+        return ["row", *columns], table.rows(fact.where or "false", columns, limit)
