@@ -38,7 +38,9 @@ def main(folder: Path, target: Path) -> None:
         .merge(prices, on=["product", "vendor_id"], how="left")
     )
     lines["ordered_on"], lines["due_on"], lines["received_on"] = (
-        day(lines["ordered"]), day(lines["due"]), day(lines["modified"])
+        day(lines["ordered"]),
+        day(lines["due"]),
+        day(lines["modified"]),
     )
     lines["status"] = lines["status"].astype(int).map(STATUS)
     lines["currency"] = "USD"
@@ -46,12 +48,23 @@ def main(folder: Path, target: Path) -> None:
         lines[column] = lines[column].astype(float).astype(int)
     lines = lines[lines["ordered_on"] <= END].sort_values("line", key=lambda column: column.astype(int))
     lines[
-        ["line", "po", "ordered_on", "vendor", "product", "status", "quantity", "price", "standard_price", "line_total",
-         "currency"]
+        [
+            "line",
+            "po",
+            "ordered_on",
+            "vendor",
+            "product",
+            "status",
+            "quantity",
+            "price",
+            "standard_price",
+            "line_total",
+            "currency",
+        ]
     ].to_csv(target / "orders.csv", index=False)
-    lines[
-        ["line", "po", "due_on", "received_on", "vendor", "product", "quantity", "received", "rejected"]
-    ].to_csv(target / "receipts.csv", index=False)
+    lines[["line", "po", "due_on", "received_on", "vendor", "product", "quantity", "received", "rejected"]].to_csv(
+        target / "receipts.csv", index=False
+    )
 
 
 if __name__ == "__main__":
