@@ -50,6 +50,8 @@ class Staging:
     folder: Path
     found: tuple[str, ...] = ()
     """Columns that the source has, in its order."""
+    later: int = 0
+    """Rows that became known after the instant of the reading, and are left out."""
 
     def add(self, rows: Iterable[SourceRow]) -> int:
         """Take *rows* in as text; return how many. The first may say which columns there are."""
@@ -78,14 +80,24 @@ class Staging:
         return number
 
     def add_parquet(self, path: Path) -> int:
-        """Take the rows of a Parquet file in; return how many."""
-        where = _quoted(str(path))
-        described = self.database.execute(f"DESCRIBE SELECT * FROM read_parquet({where})").fetchall()
-        self.found = tuple(str(row[0]) for row in described)
-        there = set(self.found)
-        picked = ", ".join(f"CAST({q(c)} AS VARCHAR)" if c in there else "NULL" for c in self.dataset.columns)
-        self.database.execute(f"INSERT INTO raw SELECT row_number() OVER (), NULL, {picked} FROM read_parquet({where})")
-        return int(self._one("SELECT count(*) FROM raw"))
+        """
+        Take the rows of a Parquet file in; return how many.
+
+        :raises SourceError: it is none, or not whole.
+        """
+        import duckdb
+
+        where = quoted(str(path))
+        try:
+            self.found = tuple(str(row[0]) for row in self.rows_of(f"DESCRIBE SELECT * FROM read_parquet({where})"))
+            picked = ", ".join(f"CAST({q(c)} AS VARCHAR)" if c in self.found else "NULL" for c in self.dataset.columns)
+            self.database.execute(
+                f"INSERT INTO raw SELECT row_number() OVER (), NULL, {picked} FROM read_parquet({where})"
+            )
+        except duckdb.Error as error:
+            told = first_line(error).replace(str(path), path.name)
+            raise SourceError(f"{path.name!r} cannot be read as Parquet: {told}. Was it written to its end?") from None
+        return self.number("SELECT count(*) FROM raw")
 
     @property
     def missing(self) -> list[str]:
@@ -108,12 +120,12 @@ class Staging:
         )
         time = q(self.dataset.time)
         self.database.execute(
-            "CREATE TABLE aside AS SELECT raw.*, list_filter(list_value(raw._problem, "
+            "CREATE TABLE aside AS SELECT * FROM (SELECT raw.*, list_filter(list_value(raw._problem, "
             f"CASE WHEN raw._problem IS NULL AND raw.{time} IS NULL "
             f"THEN '{self.dataset.time}: is empty, and it says when the row counts' END, {wrong}), "
-            "lambda reason: reason IS NOT NULL) AS _reasons FROM raw JOIN typed USING (_number)"
+            "lambda reason: reason IS NOT NULL) AS _reasons FROM raw JOIN typed USING (_number)) "
+            "WHERE len(_reasons) > 0"
         )
-        self.database.execute("DELETE FROM aside WHERE len(_reasons) = 0")
         known = self.dataset.known_at or self.dataset.time
         texts = ", ".join(f"coalesce(CAST({q(name)} AS VARCHAR), '\\x00')" for name in columns)
         self.database.execute(
@@ -122,6 +134,13 @@ class Staging:
             "FROM typed WHERE _number NOT IN (SELECT _number FROM aside)"
         )
         self.database.execute("DROP TABLE typed")
+
+    def put_future_aside(self, now: datetime) -> int:
+        """Put aside the rows that say to be known since later than *now*; return how many."""
+        known = self.dataset.known_at or self.dataset.time
+        return self.put_aside(
+            f"SELECT _number, '{known}: lies in the future' FROM rows WHERE {self._instant(known)} > $now", {"now": now}
+        )
 
     def newest_known(self) -> datetime | None:
         """Return since when the newest row is known."""
@@ -138,7 +157,9 @@ class Staging:
         Where the dataset says since when a row is known, the last version of a key counts; otherwise the first row,
         and the others are put aside.
         """
+        before = self.count()
         self.database.execute("DELETE FROM rows WHERE _known > ? OR _known IS NULL", [as_of])
+        self.later = before - self.count()
         if self.dataset.key:
             key = ", ".join(map(q, self.dataset.key))
             if self.dataset.known_at:
@@ -147,23 +168,26 @@ class Staging:
                     f"_known < max(_known) OVER (PARTITION BY {key}))"
                 )
             self.put_aside(
-                f"SELECT _number, 'the same {', '.join(self.dataset.key)} as row ' || first FROM (SELECT _number, "
-                f"min(_number) OVER (PARTITION BY {key}) AS first FROM rows) WHERE _number > first"
+                f"SELECT _number, 'the same {', '.join(self.dataset.key)} as row ' || first || "
+                "CASE WHEN _digest = kept THEN '' ELSE ', with other values' END FROM (SELECT _number, _digest, "
+                "min(_number) OVER same AS first, first(_digest) OVER same AS kept FROM rows "
+                f"WINDOW same AS (PARTITION BY {key} ORDER BY _number)) WHERE _number > first"
             )
         return self.count()
 
-    def put_aside(self, query: str) -> int:
+    def put_aside(self, query: str, values: Mapping[str, Any] | None = None) -> int:
         """Put aside the rows that *query* names: it gives ``_number`` and a reason. Return how many."""
         self.database.execute(
             f"CREATE OR REPLACE TEMP TABLE failing AS "
-            f"SELECT number, list(reason) AS reasons FROM ({query}) AS named(number, reason) GROUP BY number"
+            f"SELECT number, list(reason) AS reasons FROM ({query}) AS named(number, reason) GROUP BY number",
+            dict(values or {}),
         )
         self.database.execute(
             "INSERT INTO aside SELECT raw.*, failing.reasons FROM raw JOIN failing ON failing.number = raw._number "
             "JOIN rows ON rows._number = raw._number"
         )
         self.database.execute("DELETE FROM rows WHERE _number IN (SELECT number FROM failing)")
-        return int(self._one("SELECT count(*) FROM failing"))
+        return self.number("SELECT count(*) FROM failing")
 
     def put_aside_rows(self, reasons: Mapping[int, Sequence[str]]) -> int:
         """Put aside rows by number, each with its reasons; return how many."""
@@ -183,23 +207,31 @@ class Staging:
         self.database.unregister("named")
         return put
 
+    def rows_of(self, query: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows that a query of ours gives."""
+        return self.database.execute(query, dict(values or {})).fetchall()
+
+    def number(self, query: str) -> int:
+        """Return the count that a query of ours gives."""
+        return int(self._one(query))
+
     def count(self) -> int:
         """Return how many rows there are."""
-        return int(self._one("SELECT count(*) FROM rows"))
+        return self.number("SELECT count(*) FROM rows")
 
     def count_aside(self) -> int:
         """Return how many rows were put aside."""
-        return int(self._one("SELECT count(*) FROM aside"))
+        return self.number("SELECT count(*) FROM aside")
 
     def write_rows(self, path: Path) -> str:
         """Write the rows to *path* as Parquet; return the file's SHA-256."""
-        self.database.execute(f"COPY (SELECT * FROM rows ORDER BY _number) TO {_quoted(str(path))} (FORMAT parquet)")
+        self.database.execute(f"COPY (SELECT * FROM rows ORDER BY _number) TO {quoted(str(path))} (FORMAT parquet)")
         return _digest(path)
 
     def write_aside(self, path: Path) -> str:
         """Write the rows that were put aside, as texts and with their reasons; return the file's SHA-256."""
         self.database.execute(
-            f"COPY (SELECT * EXCLUDE (_problem) FROM aside ORDER BY _number) TO {_quoted(str(path))} (FORMAT parquet)"
+            f"COPY (SELECT * EXCLUDE (_problem) FROM aside ORDER BY _number) TO {quoted(str(path))} (FORMAT parquet)"
         )
         return _digest(path)
 
@@ -314,7 +346,8 @@ def _utc(value: datetime | None) -> datetime | None:
     return None if value is None else value.astimezone(UTC)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return *text* as SQL writes a text."""
     return "'" + text.replace("'", "''") + "'"
 
 

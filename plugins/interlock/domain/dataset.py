@@ -22,6 +22,8 @@ from interlock.errors import ConfigurationError, InterlockError, UnknownName
 ColumnType = Literal["string", "integer", "number", "decimal", "boolean", "date", "datetime"]
 """``decimal`` has 18 digits, 4 of them after the point, and is summed exactly; ``number`` is a double."""
 
+Severity = Literal["critical", "warning", "info"]
+
 IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]*$"
 
 
@@ -51,7 +53,7 @@ class Control(_Frozen):
     """SQL aggregate over the same rows that must give the same: ``sum(quantity * price)``."""
     tolerance: float = Field(default=0.0, ge=0)
     """The largest difference, in the unit of the total."""
-    severity: Literal["critical", "warning", "info"] = "critical"
+    severity: Severity = "critical"
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Control:
@@ -60,6 +62,31 @@ class Control(_Frozen):
         if self.source is not None and not self.column:
             raise ValueError("a 'source' needs the 'column' in which the control total stands")
         return self
+
+
+class Aside(_Frozen):
+    """How many rows may be put aside, as a share of all."""
+
+    max_share: float = Field(default=0.05, ge=0, le=1)
+    """More is critical: what is left is no longer the dataset."""
+    warn_share: float = Field(default=0.001, ge=0, le=1)
+    """More is a warning; any at all is noted."""
+
+
+BUILT_IN: dict[str, Severity] = {
+    "fresh": "critical",
+    "volume": "critical",
+    "change": "warning",
+    "period": "warning",
+    "key": "warning",
+    "future": "warning",
+    "times": "warning",
+    "encoding": "warning",
+    "ending": "warning",
+    "history": "warning",
+    "spread": "warning",
+}
+"""Checks that need no expectation, and what their failing means unless the dataset says otherwise."""
 
 
 class Dataset(_Frozen):
@@ -85,8 +112,13 @@ class Dataset(_Frozen):
     """How much older than the as-of time the newest row may be."""
     volume: Volume = Volume()
     controls: tuple[Control, ...] = ()
-    drift: Literal["critical", "warning", "info"] = "warning"
+    drift: Severity = "warning"
     """Severity of a column that the source has and the declaration has not. One that is missing is always critical."""
+    period: Literal["day", "week", "month", "quarter"] | None = None
+    """Each of these has rows. Left out: the shortest of day, week and month that nearly always had some."""
+    aside: Aside = Aside()
+    severities: dict[str, Severity] = Field(default_factory=dict)
+    """Of checks that need no expectation, in place of their own."""
     kept: Duration = timedelta(days=400)
     """How long the snapshots of readings are kept, to show the rows behind a number."""
 
@@ -108,6 +140,18 @@ class Dataset(_Frozen):
             except InterlockError as error:
                 raise ValueError(str(error)) from None
         return source
+
+    @field_validator("severities")
+    @classmethod
+    def _known_checks(cls, given: dict[str, Severity]) -> dict[str, Severity]:
+        for name in given:
+            if name not in BUILT_IN:
+                raise ValueError(f"{name!r} is no check of datasets; there are: {', '.join(BUILT_IN)}")
+        return given
+
+    def severity_of(self, check: str) -> Severity:
+        """Return what it means when the built-in *check* fails."""
+        return self.severities.get(check, BUILT_IN[check])
 
     @model_validator(mode="after")
     def _names_its_columns(self) -> Dataset:

@@ -36,6 +36,8 @@ class Expectation(BaseModel):
     severity: Severity = "critical"
     quarantine: bool = False
     """Put the failing rows aside and go on with the rest. Rows that ``mostly`` tolerates are put aside as well."""
+    caps_confidence: float | None = Field(default=None, ge=0, le=1)
+    """When a warning: nothing that rests on the batch is surer than this."""
     column: str | None = None
 
     @property
@@ -132,11 +134,23 @@ class ExpectationResult:
     observed: Mapping[str, int | float | str] = field(default_factory=dict)
     """Counts, percentages and statistics over many rows. Never a value of the data."""
     message: str = ""
+    caps_confidence: float | None = None
+    """What the confidence of all that rests on the batch is capped at, where it failed."""
+
+    @property
+    def failing(self) -> int:
+        """How many rows fail."""
+        return len(self.failing_rows) or int(self.observed.get("unexpected_count", 0))
 
     @property
     def stops_run(self) -> bool:
         """Whether the run must stop here."""
         return self.severity == "critical" and not self.success and not (self.quarantine and self.is_isolated)
+
+
+def sentence(result: ExpectationResult) -> str:
+    """Return a result as people read it."""
+    return f"{result.name}: {result.message}" if result.message else result.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +177,17 @@ class QualityResult:
         return tuple(result for result in self.results if not result.success and result.severity == "warning")
 
     @property
+    def notes(self) -> tuple[ExpectationResult, ...]:
+        """Failed expectations that neither stop the run nor warn: ``info``, or mended by quarantine."""
+        stopping = (*self.critical_failed, *self.warnings)
+        return tuple(result for result in self.results if not result.success and result not in stopping)
+
+    @property
+    def cap(self) -> float | None:
+        """The lowest cap on confidence among the warnings."""
+        return min((r.caps_confidence for r in self.warnings if r.caps_confidence is not None), default=None)
+
+    @property
     def quarantined_rows(self) -> dict[int, list[str]]:
         """Positions of the rows to put aside, in order, each with the names of the expectations that it fails."""
         rows: dict[int, list[str]] = {}
@@ -183,17 +208,21 @@ class QualityResult:
             "stopping": [result.name for result in self.critical_failed],
             "warnings": [result.name for result in self.warnings],
             "quarantined": len(self.quarantined_rows),
-            "results": [
-                {
-                    "name": result.name,
-                    "expectation": result.expectation,
-                    "severity": result.severity,
-                    "success": result.success,
-                    "quarantine": result.quarantine,
-                    "failing": len(result.failing_rows),
-                    "observed": dict(result.observed),
-                    "message": result.message,
-                }
-                for result in self.results
-            ],
+            "results": self.told(),
         }
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return what became of each expectation, in JSON types and without the positions of rows."""
+        return [
+            {
+                "name": result.name,
+                "expectation": result.expectation,
+                "severity": result.severity,
+                "success": result.success,
+                "quarantine": result.quarantine,
+                "failing": result.failing,
+                "observed": dict(result.observed),
+                "message": result.message,
+            }
+            for result in self.results
+        ]

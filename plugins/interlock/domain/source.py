@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
@@ -32,9 +32,13 @@ SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
 }
 
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "wasbs")
+"""Schemes of addresses that Airflow's object storage opens, where the provider is installed."""
+
 _FORMS = (
     "a path that ends in .csv, .tsv, .jsonl, .ndjson, .json or .parquet; 'sql://CONN_ID/SELECT …'; 'https://…'; "
-    "'conn://CONN_ID/path'; or a mapping (also as JSON text) with one of 'path', 'sql', 'url', 'http' or 'rows'"
+    "'conn://CONN_ID/path'; 's3://bucket/key.csv'; or a mapping (also as JSON text) with one of 'path', 'sql', 'url', "
+    "'http' or 'rows'"
 )
 
 
@@ -81,9 +85,29 @@ class _TextSpec(_Spec):
 
 
 class FileSource(_TextSpec):
-    """A file. A relative path is looked for in the project's root, then in the working directory."""
+    """
+    A file, or an object of a store. A relative path is looked for in the project's root, then in the working directory.
+    """
 
     path: str = Field(min_length=1)
+    """An object's is its address: ``s3://bucket/key.parquet``."""
+    conn_id: str | None = None
+    """Of an object. Left out: that of its address (``s3://CONN_ID@bucket/key``), or the store's default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_connection(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        scheme, separator, rest = str(given.get("path", "")).partition("://")
+        named, at, where = rest.partition("@")
+        if separator and at and "/" not in named:
+            if given.get("conn_id") not in (None, named):
+                raise ValueError(f"it names two connections, {named!r} and {given['conn_id']!r}")
+            return {**given, "conn_id": named, "path": f"{scheme}://{where}"}
+        if given.get("conn_id") and not separator:
+            raise ValueError("'conn_id' is for an object in a store, such as 's3://bucket/key.csv'")
+        return given
 
 
 class SqlSource(_Spec):
@@ -154,6 +178,8 @@ def parse_source(source: str | PurePath | Mapping[str, Any]) -> SourceSpec:
             return _from_mapping({"url": text})
         case "file":
             return _from_mapping({"path": urlsplit(text).path})
+        case _ if scheme.lower() in OBJECT_STORES:
+            return _from_mapping({"path": text})
     raise ConfigurationError(f"a source cannot start with {scheme + '://'!r}. Give {_FORMS}.")
 
 
@@ -197,6 +223,11 @@ def _check_address(spec: HttpSource) -> None:
             f"the address {describe(spec)!r} carries a login, which would be shown with the run. Make an Airflow "
             "connection of it and give 'conn://CONN_ID/path'."
         )
+
+
+def is_object(spec: FileSource) -> bool:
+    """Tell whether *spec* is an address in object storage."""
+    return "://" in spec.path
 
 
 def file_format(spec: FileSource) -> Format | None:

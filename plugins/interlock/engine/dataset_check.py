@@ -1,34 +1,85 @@
 """
 Holding a dataset against what it must be, while it is read: failing rows are put aside, the rest is judged by severity.
+
+Two results come of it: what is checked without an expectation, and the suite's. What the source lacks as a whole (its
+columns) makes the suite pointless, so it is not run then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
+from interlock.analysis.history import Before, compare
+from interlock.analysis.inspection import count_aside, inspect, reconcile, said
 from interlock.analysis.staging import Staging
-from interlock.domain.dataset import Dataset
-from interlock.domain.quality import parse_suite
-from interlock.engine.reading import Verdict
+from interlock.domain.dataset import Control, Dataset
+from interlock.domain.quality import ExpectationResult, QualityResult, Suite, parse_suite
+from interlock.engine.reading import Beside
 from interlock.engine.session import Session
+from interlock.errors import InterlockError, SourceError
 
 
-def check_dataset(session: Session, name: str, dataset: Dataset, staged: Staging, as_of: datetime) -> Verdict:
+def check_dataset(
+    session: Session, name: str, dataset: Dataset, staged: Staging, as_of: datetime, beside: Beside
+) -> list[QualityResult]:
     """Check *staged*, and put aside the rows whose expectations ask for it."""
-    verdict = Verdict()
+    suite = None
     if dataset.suite is not None:
-        _check_suite(session, dataset.suite, staged, verdict)
-    return verdict
+        suite = parse_suite(session.version.bundle.document(f"expectations/{dataset.suite}.yaml"))
+    return check_staged(name, staged, as_of, suite, beside)
 
 
-def _check_suite(session: Session, suite_name: str, staged: Staging, verdict: Verdict) -> None:
+def check_staged(
+    name: str, staged: Staging, as_of: datetime, suite: Suite | None, beside: Beside
+) -> list[QualityResult]:
+    """Check *staged* against its declaration, its past, its control totals and *suite*."""
+    found = inspect(staged, as_of)
+    results: list[QualityResult] = []
+    if suite is not None and not (staged.missing and staged.found):
+        results.append(_check_suite(suite, staged))
+    with _before(beside) as before:
+        found += compare(staged, as_of, before)
+    found += [_reconcile(staged, control, beside) for control in staged.dataset.controls]
+    found.append(count_aside(staged))
+    return [QualityResult(suite=f"dataset {name}", rows=staged.count(), results=tuple(found)), *results]
+
+
+def _check_suite(suite: Suite, staged: Staging) -> QualityResult:
     from interlock.quality.check import check_frame
 
-    suite = parse_suite(session.version.bundle.document(f"expectations/{suite_name}.yaml"))
     frame = staged.frame()
     numbers = frame.pop("_number").tolist()
     result = check_frame(suite, frame)
-    verdict.critical += [f"{found.name}: {found.message}" for found in result.critical_failed]
-    verdict.warnings += [f"{found.name}: {found.message}" for found in result.warnings]
-    aside = {numbers[row]: reasons for row, reasons in result.quarantined_rows.items()}
-    staged.put_aside_rows(aside)
+    staged.put_aside_rows({numbers[row]: reasons for row, reasons in result.quarantined_rows.items()})
+    return result
+
+
+@contextmanager
+def _before(beside: Beside) -> Iterator[Before | None]:
+    """Give the reading before, with its rows where they are still kept."""
+    row: Mapping[str, Any] | None = beside.before
+    if row is None:
+        yield None
+        return
+    try:
+        with beside.snapshots.open(row["snapshot"]) as snapshot:
+            yield Before(row["as_of"], row["row_count"], row["columns"], snapshot)
+    except SourceError:
+        yield Before(row["as_of"], row["row_count"], row["columns"], None)
+
+
+def _reconcile(staged: Staging, control: Control, beside: Beside) -> ExpectationResult:
+    total = None
+    if control.source is not None:
+        try:
+            first = next(iter(beside.rows_of(control.source)), None)
+            total = (first.values or {}).get(control.column or "") if first is not None else None
+        except InterlockError as error:
+            if error.retryable:
+                raise
+            name = f"control {control.name}"
+            return said(staged.dataset, "control", str(error), severity=control.severity, name=name)
+    return reconcile(staged, control, total)

@@ -4,6 +4,7 @@ Holding the run's cases against a suite before anything rests on them: failing r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from interlock.domain.case import CaseState
@@ -12,7 +13,7 @@ from interlock.engine.session import Session
 from interlock.errors import Stopped
 from interlock.ledger.case import cases_at, load_files, lock_cases, move
 from interlock.ledger.schema import quality_report
-from interlock.ledger.transaction import Row, new_id
+from interlock.ledger.transaction import Row, Transaction, new_id
 
 
 def check_cases(session: Session, suite_name: str) -> dict[str, int]:
@@ -27,7 +28,8 @@ def check_cases(session: Session, suite_name: str) -> dict[str, int]:
     rows, payloads = _load(session)
     result = check_frame(suite, _frame(payloads))
     session.log.info("%s", result.summary())
-    _record(session, result)
+    with session.write() as tx:
+        record_results(tx, session, [result])
     if result.critical_failed:
         names = "; ".join(f"{r.name}: {r.message}" for r in result.critical_failed)
         raise Stopped(
@@ -83,33 +85,26 @@ def _frame(payloads: list[dict[str, Any]]) -> Any:
     return pandas.DataFrame(payloads)
 
 
-def _record(session: Session, result: QualityResult) -> None:
-    with session.write() as tx:
-        tx.insert(
-            quality_report,
-            [
-                {
-                    "id": new_id(),
-                    "run_id": session.run.id,
-                    "task": session.task.task_id,
-                    "suite": result.suite,
-                    "row_count": result.rows,
-                    "passed": result.passed,
-                    "results": [
-                        {
-                            "name": r.name,
-                            "expectation": r.expectation,
-                            "severity": r.severity,
-                            "success": r.success,
-                            "failing": len(r.failing_rows),
-                            "observed": dict(r.observed),
-                            "message": r.message,
-                        }
-                        for r in result.results
-                    ],
-                    "created_at": tx.at,
-                }
-            ],
-            kind="quality.checked",
-            facts=lambda row: {"suite": row["suite"], "passed": row["passed"]},
-        )
+def record_results(
+    tx: Transaction, session: Session, results: Sequence[QualityResult], *, reading_id: str | None = None
+) -> None:
+    """Write what checks found, without a value of the data."""
+    tx.insert(
+        quality_report,
+        [
+            {
+                "id": new_id(),
+                "run_id": session.run.id,
+                "task": session.task.task_id,
+                "suite": result.suite,
+                "row_count": result.rows,
+                "passed": result.passed,
+                "results": result.told(),
+                "created_at": tx.at,
+                "reading_id": reading_id,
+            }
+            for result in results
+        ],
+        kind="quality.checked",
+        facts=lambda row: {"suite": row["suite"], "passed": row["passed"]},
+    )

@@ -7,43 +7,58 @@ reading. What is not fit stops the run when the dataset is required, and else wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from interlock.analysis.inspection import said
 from interlock.analysis.staging import Staging, staging
 from interlock.domain.dataset import Dataset, is_own_ledger, pick_dataset
-from interlock.domain.source import FileSource, describe, file_format, parse_source
+from interlock.domain.quality import QualityResult, sentence
+from interlock.domain.source import SourceRow, describe, parse_source
+from interlock.engine.dataset_source import Reach, take_in
 from interlock.engine.permission import demand_source
+from interlock.engine.quality import record_results
 from interlock.engine.session import Session
 from interlock.engine.snapshot import Snapshots
 from interlock.engine.source import read_rows
-from interlock.engine.source_file import find_file
 from interlock.errors import SourceError, Stopped
-from interlock.ledger.fact import readings_of
+from interlock.ledger.fact import reading_before, readings_of
 from interlock.ledger.run import pin_as_of
 from interlock.ledger.schema import reading
 from interlock.ledger.transaction import Row, new_id
 
 
-@dataclass
-class Verdict:
-    """What was found on a dataset: reasons by severity, in words."""
+@dataclass(frozen=True)
+class Beside:
+    """What a check may look at beside the rows."""
 
-    critical: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def state(self) -> str:
-        """``fit``, ``warned`` or ``withheld``."""
-        return "withheld" if self.critical else "warned" if self.warnings else "fit"
+    rows_of: Callable[[Any], Iterator[SourceRow]]
+    """Reads another source."""
+    before: Row | None
+    """The reading before."""
+    snapshots: Snapshots
 
 
-Check = Callable[[Session, str, Dataset, Staging, datetime], Verdict]
-"""Holds a staged dataset against what it must be, and puts failing rows aside."""
+Check = Callable[[Session, str, Dataset, Staging, datetime, Beside], list[QualityResult]]
+"""Holds a staged dataset against what it must be, and puts failing rows aside. First comes the declaration's result."""
+
+
+def judge(checked: Sequence[QualityResult]) -> dict[str, Any]:
+    """
+    Return the ``state`` that results leave a reading in, and its ``reasons`` by severity.
+
+    ``caps`` among the reasons is the lowest cap on confidence that a warning brings, where one does.
+    """
+    critical = [sentence(found) for result in checked for found in result.critical_failed]
+    warning = [sentence(found) for result in checked for found in result.warnings]
+    info = [sentence(found) for result in checked for found in result.notes]
+    reasons: dict[str, Any] = {"critical": critical, "warning": warning, "info": info}
+    if caps := [result.cap for result in checked if result.cap is not None]:
+        reasons["caps"] = min(caps)
+    return {"state": "withheld" if critical else "warned" if warning else "fit", "reasons": reasons}
 
 
 def read_dataset(
@@ -55,6 +70,7 @@ def read_dataset(
     check: Check,
     as_of: datetime | None = None,
     source: Any = None,
+    storage: Callable[[str, str | None], Any] | None = None,
 ) -> Row:
     """
     Read dataset *name* for the run, and return the row of the reading.
@@ -62,13 +78,15 @@ def read_dataset(
     :param connection: gives the Airflow connection of an id.
     :param as_of: the instant to read as of, unless the run has one already; None: when the newest row became known.
     :param source: read in place of the declared source.
+    :param storage: gives the path-like object of an address in object storage.
     :raises Stopped: the dataset is required and not fit. The reading and its reasons are kept.
     """
     dataset = pick_dataset(session.version.bundle.datasets, name)
     with session.read() as opened:
         there = readings_of(opened, session.run.id).get(name)
     if there is None:
-        there = _read(session, name, dataset, source or dataset.source, connection, snapshots, check, as_of)
+        reach = Reach(connection=connection, base=session.include.parent, storage=storage, ledger=session.ledger)
+        there = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of)
     session.log.info(
         "dataset %r as of %s: %d rows, %d put aside, %s",
         *(name, there["as_of"].isoformat(), there["row_count"], there["quarantined"], there["state"]),
@@ -86,53 +104,42 @@ def _read(
     name: str,
     dataset: Dataset,
     source: Any,
-    connection: Callable[[str], Any],
+    reach: Reach,
     snapshots: Snapshots,
     check: Check,
     as_of: datetime | None,
 ) -> Row:
+    def rows_of(other: Any) -> Iterator[SourceRow]:
+        spec = parse_source(other)
+        demand_source(session, getattr(spec, "conn_id", None))
+        return read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage)
+
     with staging(dataset) as staged:
-        verdict, told = Verdict(), str(source)
+        results, told = [], str(source)
         try:
-            told = _take_in(session, staged, source, connection)
+            if not is_own_ledger(source):
+                spec = parse_source(source)
+                demand_source(session, getattr(spec, "conn_id", None))
+                told = describe(spec)
+            results += take_in(staged, source, reach)
         except SourceError as error:
             if error.retryable:
                 raise
-            verdict.critical.append(str(error))
+            results.append(said(dataset, "source", str(error)))
         staged.type_rows()
-        if staged.missing and staged.found:
-            there = ", ".join(map(repr, staged.undeclared)) or "none"
-            verdict.critical.append(
-                f"columns {', '.join(map(repr, staged.missing))} are missing; undeclared ones that are there: {there}"
-            )
+        staged.put_future_aside(session.ledger.clock())
         wanted = session.run.as_of or as_of or staged.newest_known()
         if wanted is None:
-            verdict.critical.append("there is no row with a time, so there is no instant to read as of")
+            results.append(said(dataset, "source", "there is no row with a time, so there is no instant to read as of"))
             wanted = session.ledger.clock()
         with session.write() as tx:
             pinned = pin_as_of(tx, session.run, wanted)
         staged.read_as_of(pinned)
-        if not verdict.critical:
-            found = check(session, name, dataset, staged, pinned)
-            verdict = Verdict(found.critical, found.warnings, found.notes)
-        return _keep(session, name, told, staged, verdict, pinned, snapshots)
-
-
-def _take_in(session: Session, staged: Staging, source: Any, connection: Callable[[str], Any]) -> str:
-    """Read the source into *staged*, and return what the ledger calls it."""
-    base = session.include.parent
-    if is_own_ledger(source):
-        from interlock.engine.own_data import own_rows
-
-        staged.add(own_rows(session.ledger, str(source)))
-        return str(source)
-    spec = parse_source(source)
-    demand_source(session, getattr(spec, "conn_id", None))
-    if isinstance(spec, FileSource) and file_format(spec) == "parquet" and not spec.path.endswith(".gz"):
-        staged.add_parquet(find_file(spec.path, base))
-    else:
-        staged.add(read_rows(spec, connection=connection, base=base))
-    return describe(spec)
+        with session.read() as opened:
+            beside = Beside(rows_of, reading_before(opened, session.run, name, pinned), snapshots)
+        checked = check(session, name, dataset, staged, pinned, beside)
+        declared = replace(checked[0], results=(*results, *checked[0].results))
+        return _keep(session, name, told, staged, [declared, *checked[1:]], pinned, snapshots)
 
 
 def _keep(
@@ -140,7 +147,7 @@ def _keep(
     name: str,
     source: str,
     staged: Staging,
-    verdict: Verdict,
+    checked: Sequence[QualityResult],
     as_of: datetime,
     snapshots: Snapshots,
 ) -> Row:
@@ -157,8 +164,7 @@ def _keep(
         "dataset": name,
         "source": source[:500],
         "as_of": as_of,
-        "state": verdict.state,
-        "reasons": {"critical": verdict.critical, "warning": verdict.warnings, "info": verdict.notes},
+        **judge(checked),
         "row_count": staged.count(),
         "quarantined": staged.count_aside(),
         "columns": dict(staged.dataset.columns),
@@ -168,6 +174,7 @@ def _keep(
     with session.write() as tx:
         row["created_at"] = tx.at
         tx.insert(reading, [row], kind="dataset.read", facts=lambda r: {"dataset": name, "state": r["state"]})
+        record_results(tx, session, checked, reading_id=row["id"])
     session.count("rows", row["row_count"])
     session.count("quarantined", row["quarantined"])
     return row

@@ -21,6 +21,7 @@ def read_rows(
     *,
     connection: Callable[[str], Any],
     base: Path | None = None,
+    storage: Callable[[str, str | None], Any] | None = None,
     http_timeout_seconds: float = 30.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[SourceRow]:
@@ -29,6 +30,7 @@ def read_rows(
 
     :param connection: returns the Airflow connection of an id, or anything with its attributes.
     :param base: folder that a relative path is looked for in, before the working directory.
+    :param storage: returns the path-like object of an address in object storage and the id of its connection.
     :param http_timeout_seconds: for each connect and each read, not for the whole.
     :param sleep: waits between attempts at a service that cannot answer now.
     :raises SourceError: the source cannot be read. ``retryable`` is set on it when it may be readable later.
@@ -37,7 +39,7 @@ def read_rows(
         case FileSource():
             from interlock.engine.source_file import read_file
 
-            yield from read_file(spec, base)
+            yield from read_file(spec, base, storage=storage)
         case SqlSource():
             from interlock.engine.source_sql import read_sql
 

@@ -125,7 +125,8 @@ def _wrong_byte(raw: bytes, error: UnicodeDecodeError, offset: int, number: int,
 
 def _read_csv(stream: IO[bytes], delimiter: str, encoding: str, label: str) -> Iterator[SourceRow]:
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD_CHARACTERS))
-    reader = csv.reader(decoded_lines(stream, encoding, label), delimiter=delimiter, strict=True)
+    lines = _Lines(decoded_lines(stream, encoding, label))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = _read_header(reader, delimiter, label)
     while True:
         first = reader.line_num + 1
@@ -134,10 +135,14 @@ def _read_csv(stream: IO[bytes], delimiter: str, encoding: str, label: str) -> I
         except StopIteration:
             return
         except csv.Error as error:
+            if lines.is_cut and reader.line_num <= first:
+                raise SourceError(_cut(label, first, "a quote is open")) from None
             yield from _swallowed(first, max(first, reader.line_num), error)
             continue
         if not fields:
             continue
+        if len(fields) < len(header) and lines.is_cut:
+            raise SourceError(_cut(label, first, f"{len(fields)} of {len(header)} fields"))
         if len(fields) != len(header):
             wrong = f"has {len(fields)} field{'' if len(fields) == 1 else 's'} where the header has {len(header)}"
             yield SourceRow(number=first, values=None, problem=wrong)
@@ -145,6 +150,23 @@ def _read_csv(stream: IO[bytes], delimiter: str, encoding: str, label: str) -> I
             yield SourceRow(number=first, values=None, problem="every field is empty")
         else:
             yield row_of(first, {name: value or None for name, value in zip(header, fields, strict=True)})
+
+
+class _Lines:
+    """Lines, and whether the one that was given last has no end: it is the last one, and may be cut."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.is_cut = False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.is_cut = not line.endswith(("\n", "\r"))
+            yield line
+
+
+def _cut(label: str, line: int, what: str) -> str:
+    return f"{label} ends in the middle of line {line}: {what}, and no line end. Was it written to its end?"
 
 
 def _read_header(reader: Any, delimiter: str, label: str) -> list[str]:
@@ -223,12 +245,15 @@ _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constan
 
 
 def _read_json_lines(stream: IO[bytes], encoding: str, label: str) -> Iterator[SourceRow]:
-    for number, line in enumerate(decoded_lines(stream, encoding, label), start=1):
+    lines = _Lines(decoded_lines(stream, encoding, label))
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             yield row_of(number, _decode(line))
         except (ValueError, RecursionError) as error:
+            if lines.is_cut:
+                raise SourceError(_cut(label, number, "no whole object")) from None
             yield SourceRow(number=number, values=None, problem=f"is not JSON: {error}")
 
 

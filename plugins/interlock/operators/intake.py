@@ -24,7 +24,7 @@ class IntakeOperator(AgentRoleOperator):
     it stands.
 
     :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
-    :param source: a file (CSV, JSON lines, Parquet), a query through a connection, or an HTTP address; templated. See
+    :param source: a file or an object of a store, a query through a connection, or an HTTP address; templated. See
         :mod:`interlock.domain.source` for the forms. A relative path starts at the project's root.
     :param contract: what a row must satisfy; columns that it does not name are left out.
     """
@@ -52,11 +52,12 @@ class IntakeOperator(AgentRoleOperator):
         from interlock.engine.intake import take_in_rows, take_up
         from interlock.engine.permission import demand_source
         from interlock.engine.source import read_rows
+        from interlock.hooks.storage import object_path
         from interlock.operators.runtime import find_source_connection
 
         if session.run.is_resume:
             return take_up(session)
         spec = parse_source(self.source)
         demand_source(session, getattr(spec, "conn_id", None))
-        rows = read_rows(spec, connection=find_source_connection, base=session.include.parent)
+        rows = read_rows(spec, connection=find_source_connection, base=session.include.parent, storage=object_path)
         return take_in_rows(session, rows, contract=self.contract, source=describe(spec))

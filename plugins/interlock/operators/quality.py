@@ -75,6 +75,7 @@ class DataQualityOperator(InterlockOperator):
         from interlock.engine.reading import read_dataset
         from interlock.engine.snapshot import Snapshots
         from interlock.hooks.setting import snapshot_path
+        from interlock.hooks.storage import object_path
         from interlock.operators.runtime import as_of_of, find_source_connection
 
         read = read_dataset(
@@ -85,6 +86,7 @@ class DataQualityOperator(InterlockOperator):
             check=check_dataset,
             as_of=as_of_of(context, self.as_of),
             source=self.source or None,
+            storage=object_path,
         )
         session.finish()
         return {"as_of": read["as_of"].isoformat(), "rows": read["row_count"], "quarantined": read["quarantined"]}

@@ -117,6 +117,7 @@ def _read(item: Expectation, found: Mapping[str, Any], frame: pandas.DataFrame) 
         severity=item.severity,
         success=success,
         quarantine=item.quarantine,
+        caps_confidence=item.caps_confidence,
         is_isolated=bool(rows) and len(rows) == detail.get("unexpected_count"),
         failing_rows=rows,
         observed=observed,
@@ -138,6 +139,7 @@ def _result(item: Expectation, *, success: bool, message: str) -> ExpectationRes
         severity=item.severity,
         success=success,
         quarantine=item.quarantine,
+        caps_confidence=item.caps_confidence,
         message=message,
     )
 
