@@ -19,6 +19,7 @@ Everything that Interlock raises on purpose.
     │   ├── AgentTimeout          no answer in time                             (retryable)
     │   ├── MalformedOutput       an answer that is not what was asked          (retryable)
     │   ├── AgentCrashed          it ended its process at this case
+    │   ├── Overrun               it took more tokens than the call allowed; its answer is kept
     │   └── AgentRefused          the model declined, or a content filter did
     ├── ConnectorError            the other system did not take the effect
     │   ├── ConnectorUnavailable  whether it took it is unknown: look before a repeat  (retryable)
@@ -142,6 +143,14 @@ class AgentCrashed(AgentError):
     """The agent ended its process at this case, each time that it was asked for the case alone."""
 
 
+class Overrun(AgentError):
+    """
+    The service took more tokens than the call allowed, so it cost more than was set aside.
+
+    Nothing raises it: the answer is paid for and kept. It is what the incident is called, and its runbook entry.
+    """
+
+
 class ConnectorError(InterlockError):
     """The other system did not take the effect."""
 
@@ -193,7 +202,15 @@ class Tampered(LedgerError):
 
 
 class SwitchedOff(InterlockError):
-    """A person stopped this workflow, agent or connector. Nothing goes on until a person switches it on again."""
+    """
+    A person stopped this workflow, agent or connector. Nothing goes on until a person switches it on again.
+
+    *kind* and *name* are those of the switch.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", name: str = "") -> None:
+        self.kind, self.name = kind, name
+        super().__init__(message)
 
 
 class NotDeployed(InterlockError):

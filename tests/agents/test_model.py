@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -29,6 +30,7 @@ from interlock.errors import (
 from pydantic import Field
 from servers.openai_like import (
     CLOSE,
+    DRIBBLE,
     HANG,
     OpenAILike,
     broken_json,
@@ -434,3 +436,25 @@ def test_preparing_finds_the_model_before_any_case_is_taken_up(server):
 
 def test_no_work_is_no_thread_and_no_result(server):
     assert list(an_agent(server.base_url).answer([], Label)) == []
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_timed_out_as_a_whole(server):
+    """Each of its bytes comes in time; the answer as a whole would take a minute."""
+    server.script(DRIBBLE)
+    started = time.monotonic()
+
+    failure = the_failure(an_agent(server.base_url, timeout_seconds=0.3), AgentTimeout)
+
+    assert time.monotonic() - started < 5
+    assert [used.outcome for used in failure.usage] == ["AgentTimeout"]
+
+
+def test_more_tokens_than_allowed_are_an_answer_and_an_overrun(server):
+    server.script(ok(GOOD, output_tokens=100), ok(GOOD, output_tokens=50))
+    agent = an_agent(server.base_url, settings={"max_tokens": 50})
+
+    over, within = the_only_result(agent), the_only_result(agent)
+
+    assert isinstance(over, Answer)
+    assert "answered 100 tokens where max_tokens allows 50" in str(over.usage[0].overrun)
+    assert within.usage[0].overrun is None

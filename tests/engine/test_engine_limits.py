@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from interlock.agents.load import load_agent
 from interlock.domain.price import to_nano
+from interlock.domain.source import SourceRow
+from interlock.engine.intake import take_in_rows
 from interlock.engine.permission import declared_agent
 from interlock.engine.role import Role, run_role
-from interlock.errors import CircuitOpen, ConfigurationError, PolicyError
+from interlock.errors import AgentUnavailable, CircuitOpen, ConfigurationError, PolicyError
 from interlock.ledger.schema import budget_account, connection_state, incident, notice, permit, reservation, usage
-from servers.openai_like import OpenAILike, error, prose
+from servers.openai_like import OpenAILike, error, ok, prose
 from workflows import ACCESS, AGENTS, ECOSYSTEM, POLICY, Workflow, rows
 
 PRICES = "models: [{model: gpt-4o-mini, from: 2020-01-01, input: 10, output: 100}]\n"
@@ -162,6 +165,69 @@ def test_a_service_that_is_down_is_not_asked_on_and_its_incident_ends_with_the_f
     assert next(r for r in desk.flow.table(incident) if r["kind"] == "CircuitOpen")["closed_by"] == "recovery"
     assert [row["failures"] for row in desk.flow.table(connection_state)] == [0]
     assert sum(row["granted"] for row in desk.flow.table(permit)) == 0
+
+
+def test_a_service_that_is_down_for_a_few_cases_is_told_of_once_and_its_recovery_is_recorded(tmp_path, ledger, server):
+    """So few cases open no breaker, and the task fails without one of them moved."""
+    desk = Desk(tmp_path, ledger, server)
+    desk.flow.intake(rows("one"))
+    server.script(*[error(503)] * 2)
+
+    for _ in range(2):
+        with pytest.raises(AgentUnavailable, match="answered none of 1 cases"):
+            desk.judge()
+
+    [opened] = desk.flow.table(incident)
+    assert (opened["kind"], opened["subject"], opened["state"]) == ("AgentUnavailable", "judge", "open")
+    assert len(desk.flow.table(notice)) == 1
+
+    assert desk.judge()["done"] == 1
+    [closed] = desk.flow.table(incident)
+    assert closed["closed_by"] == "recovery"
+    assert closed["closed_at"] > closed["opened_at"]
+
+
+def test_a_model_that_answers_twice_as_much_as_allowed_is_an_incident_and_passes_a_budget_by_that_call(
+    tmp_path, ledger, server
+):
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: run, limit: 0.03}]")
+    desk.flow.write("../company/prices.yaml", PRICES.replace("output: 100", "output: 400"))
+    desk.flow.version = desk.flow.publish()
+    desk.flow.intake(rows("fine", "too much"))
+    server.answer = ok({"kind": "refund"}, output_tokens=100)
+
+    counts = desk.judge()
+
+    assert counts == {"done": 1, "waiting": 1}
+    [call] = desk.flow.table(usage)
+    assert (call["outcome"], call["output_tokens"]) == ("ok", 100)
+    [account] = desk.flow.table(budget_account)
+    assert account["spent"] == to_nano(call["cost"]) == to_nano(Decimal("0.041"))
+    opened = {row["kind"]: row for row in desk.flow.table(incident)}
+    assert set(opened) == {"Overrun", "BudgetExhausted"}
+    assert "max_tokens allows 50" in opened["Overrun"]["reason"]
+
+    server.answer = ok({"kind": "refund"})
+    desk.flow.intake([], run="r2")
+    assert desk.judge(run="r2") == {"done": 1}
+    assert {row["closed_by"] for row in desk.flow.table(incident)} == {"recovery"}
+
+
+def test_what_is_too_old_is_an_incident_of_the_task_until_nothing_is(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, budgets="fresh: {Refund: 1h}")
+    session = desk.flow.session("intake")
+    before = ledger.clock() - timedelta(hours=2)
+    session.ledger = replace(ledger, clock=lambda: before)
+    take_in_rows(session, rows("old"), contract=desk.flow.contract("Refund"), source="inbox.csv")
+    desk.flow.intake([SourceRow(number=2, values={"refund_id": "R2", "text": "new"})])
+
+    assert desk.judge() == {"done": 1, "uncertain": 1}
+    [opened] = desk.flow.table(incident)
+    assert (opened["kind"], opened["subject"], opened["state"]) == ("StaleContext", "judge", "open")
+
+    desk.flow.intake([SourceRow(number=3, values={"refund_id": "R3", "text": "new"})])
+    assert desk.judge() == {"done": 1}
+    assert [row["closed_by"] for row in desk.flow.table(incident)] == ["recovery"]
 
 
 def test_what_an_agent_does_not_deliver_its_fallback_does(tmp_path, ledger, server):

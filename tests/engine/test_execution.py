@@ -16,7 +16,7 @@ from interlock.errors import ConfigurationError, ConnectorUnavailable, Supersede
 from interlock.ledger.authorisation import authorise, withdraw
 from interlock.ledger.book import Ledger
 from interlock.ledger.case import move
-from interlock.ledger.schema import authorisation, effect
+from interlock.ledger.schema import authorisation, effect, incident, notice
 from interlock.ledger.verify import verify
 from servers.effect_target import CLOSE_BEFORE, FAIL_AFTER, FAIL_BEFORE, LOSE_ANSWER, EffectTarget, refuse
 from workflows import POLICY, Clock, Workflow, rows
@@ -176,6 +176,39 @@ def test_a_target_that_is_down_fails_the_task_and_a_retry_sends_once(tmp_path: P
     assert flow.execute(connector=http(careless)) == {"sent": 2}
     assert len(careless.stored) == len(set(careless.keys())) == 2, "the one whose answer was lost was found"
     assert {row["attempts"] for row in flow.table(effect)} == {2}
+
+
+def test_a_connector_that_is_down_is_told_of_once_and_its_recovery_is_recorded(tmp_path: Path, sqlite_ledger, careless):
+    flow = at_send(tmp_path, sqlite_ledger, policy=NO_REPEATS)
+    careless.script(*[FAIL_AFTER] * 2, *[CLOSE_BEFORE] * 2)
+
+    with pytest.raises(ConnectorUnavailable):
+        flow.execute(connector=http(careless))
+    careless.look_status = 503
+    with pytest.raises(ConnectorUnavailable):
+        flow.execute(connector=http(careless))
+
+    [opened] = flow.table(incident)
+    assert (opened["kind"], opened["subject"]) == ("ConnectorUnavailable", "connector payout")
+    assert (opened["state"], opened["cases"]) == ("open", 4)
+    [told] = flow.table(notice)
+    assert told["recipients"] == ["ann@example.com"]
+
+    careless.look_status = None
+    assert flow.execute(connector=http(careless)) == {"sent": 2}
+    [closed] = flow.table(incident)
+    assert closed["closed_by"] == "recovery"
+    assert len(careless.stored) == 2
+
+
+def test_whom_the_runbook_tells_of_a_refused_effect_is_told_and_nobody_else(tmp_path: Path, sqlite_ledger, target):
+    told = POLICY.replace("runbook:", "runbook:\n  EffectRefused: {retries: 0, tell: [maintainer]}")
+    flow = at_send(tmp_path, sqlite_ledger, policy=told)
+    target.script(refuse(422))
+
+    assert flow.execute(connector=http(target)) == {"sent": 1, "failed": 1}
+    assert [row["kind"] for row in flow.table(incident)] == ["EffectRefused"]
+    assert [row["recipients"] for row in flow.table(notice)] == [["ben@example.com"]]
 
 
 def test_an_effect_that_stays_unknown_beside_others_is_a_dead_letter_that_says_so(tmp_path: Path, sqlite_ledger):

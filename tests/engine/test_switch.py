@@ -19,7 +19,7 @@ from interlock.engine.role import FLUSH_CASES
 from interlock.engine.switch import switches, throw
 from interlock.errors import InputError, SwitchedOff, UnknownName
 from interlock.ledger.book import Ledger
-from interlock.ledger.schema import effect, handoff, kill_switch, usage, vote, workflow_run
+from interlock.ledger.schema import effect, handoff, incident, kill_switch, notice, usage, vote, workflow_run
 from interlock.ledger.verify import verify
 from workflows import NAME, ScriptedAgent, Workflow, rows, verdict
 
@@ -303,3 +303,21 @@ def test_on_needs_that_it_is_off_and_both_need_a_reason(flow: Workflow):
         on(flow)
     with pytest.raises(InputError, match="needs a reason"):
         off(flow, reason=" ")
+
+
+def test_a_task_that_a_switch_stops_is_an_incident_until_it_works_again(flow: Workflow):
+    flow.intake(rows("sure=0.9 one", "sure=0.9 two"))
+    off(flow, AGENT)
+
+    for _ in range(2):
+        with pytest.raises(SwitchedOff):
+            flow.role("judge")
+
+    [opened] = flow.table(incident)
+    assert (opened["kind"], opened["subject"]) == ("SwitchedOff", f"agent {NAME}/judge")
+    assert (opened["state"], opened["cases"], len(flow.table(notice))) == ("open", 4, 1)
+    assert "it writes nonsense" in opened["reason"]
+
+    on(flow, AGENT)
+    assert flow.role("judge") == {"done": 2}
+    assert [row["closed_by"] for row in flow.table(incident)] == ["recovery"]

@@ -38,6 +38,8 @@ class Step:
     hangs: bool = False
     closes: bool = False
     """The line goes down in the middle of the answer."""
+    pause: float = 0.0
+    """Seconds before each byte of the answer's body."""
     input_tokens: int = 100
     output_tokens: int = 20
     cached_tokens: int = 0
@@ -82,6 +84,8 @@ def not_json(body: bytes = b"<html>It works!</html>") -> Step:
 
 HANG = Step(hangs=True)
 CLOSE = Step(closes=True)
+DRIBBLE = Step(pause=0.2)
+"""A byte now and then: a client that times each read alone would wait for minutes."""
 
 
 class OpenAILike:
@@ -181,14 +185,22 @@ def _handler(server: OpenAILike) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
             else:
                 said = step.body if step.body is not None else _completion(step, body)
-                self._send(step.status, said, step.headers)
+                self._send(step.status, said, step.headers, step.pause)
 
-        def _send(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        def _send(self, status: int, body: Any, headers: Mapping[str, str], pause: float = 0.0) -> None:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(raw)))
+            if pause:
+                self.end_headers()
+                for position in range(len(raw)):
+                    if server._released.wait(pause):
+                        break
+                    self.wfile.write(raw[position : position + 1])
+                self.close_connection = True
+                return
             self._headers_buffer.append(b"\r\n" + raw)  # type: ignore[attr-defined]  # one packet: no wait for an ACK
             self.flush_headers()
 

@@ -35,6 +35,7 @@ from interlock.errors import (
     InputError,
     InterlockError,
     MalformedOutput,
+    Overrun,
 )
 
 if TYPE_CHECKING:
@@ -306,8 +307,17 @@ class _Asked:
             price=price,
             connection=self._agent.declaration.conn_id,
             hold=hold,
+            overrun=self._overrun(tokens["output_tokens"], cost, planned),
             **tokens,
         )
+
+    def _overrun(self, output_tokens: int, cost: Decimal | None, planned: Planned) -> Overrun | None:
+        allowed = self._agent.declaration.settings.get("max_tokens")
+        if allowed is not None and output_tokens > allowed:
+            return Overrun(f"{self._called} answered {output_tokens} tokens where max_tokens allows {allowed}")
+        if cost is not None and planned.most is not None and cost > planned.most:
+            return Overrun(f"a call of {self._called} cost {cost} USD, and by its text at most {planned.most} USD")
+        return None
 
 
 def without_retries(model: Model) -> Model:

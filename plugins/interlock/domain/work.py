@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from interlock.domain.contract import Contract
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, Overrun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,8 @@ class Usage:
     attempt: int = 1
     hold: Hold | None = None
     """What a budget had set aside for it."""
+    overrun: Overrun | None = None
+    """It took more than it was allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from typing import Any
 from interlock.domain.case import CaseState
 from interlock.domain.connector import Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.gate import draft_of
+from interlock.engine.incident import report_failures, report_recovery, stop_reported
 from interlock.engine.permission import why_not_automatic
 from interlock.engine.session import Session
 from interlock.errors import (
@@ -46,6 +47,11 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
     :raises NotAuthorised: the policy says that the connector is never to be used.
     :raises SwitchedOff: a person stopped the workflow or the connector. It is asked before every effect.
     """
+    with stop_reported(session):
+        return _execute(session, connector)
+
+
+def _execute(session: Session, connector: Connector) -> dict[str, int]:
     session.check_switches()
     action = session.task.connector or ""
     if session.version.bundle.policy.autonomy.get(action) == "never":
@@ -66,6 +72,7 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
             {file.id: (file, *draft_of(file, drafts)) for file in files},
             needs_vote={case_id for case_id, name in contracts.items() if why_not_automatic(session, action, name)},
         )
+    executor.tell_recovery()
     return session.finish()
 
 
@@ -76,6 +83,12 @@ class _Executor:
         self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 4))
         self.after = ""
         self.leased_seconds = 0.0
+        self.gave_up = False
+
+    def tell_recovery(self) -> None:
+        """Close the connector's incidents when effects were taken and none failed."""
+        if self.session.counts.get("sent") and not self.gave_up:
+            report_recovery(self.session, [self._subject])
 
     def wait_for_leases(self) -> bool:
         """
@@ -147,6 +160,8 @@ class _Executor:
             give_back(tx, unsent + down)
             refused = [(one, error) for one, error in failed if isinstance(error, EffectRefused)]
             give_back(tx, [one for one, _ in refused], state="refused")
+            report_failures(tx, session, [(self._subject, error) for _, error in failed])
+        self.gave_up = self.gave_up or bool(failed)
         if unsent:
             self.after = ""
         if off is None and down and not done and len(down) == len(claims):
@@ -198,6 +213,10 @@ class _Executor:
     def _key(self, file: CaseFile, payload_digest: str) -> str:
         run = self.session.run
         return effect_key(run.environment, run.workflow, file.row["business_key"], self.action, payload_digest)
+
+    @property
+    def _subject(self) -> str:
+        return f"connector {self.connector.name}"
 
     def _refusal(self) -> str:
         return (

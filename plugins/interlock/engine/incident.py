@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from interlock.engine.session import Session
-from interlock.errors import CircuitOpen, InterlockError, StaleContext
+from interlock.errors import CircuitOpen, InterlockError, SwitchedOff
+from interlock.ledger.case import count_at
 from interlock.ledger.incident import recover, report_incident
 from interlock.ledger.transaction import Transaction
 
@@ -37,32 +39,53 @@ def connection_trouble(session: Session, connection: str) -> Callable[[Transacti
 
 
 def report_failures(tx: Transaction, session: Session, failed: Iterable[tuple[str, InterlockError]]) -> None:
-    """Report the cases of a group that were given up, as (agent, error): one incident for each class and agent."""
+    """Report what went wrong with cases of a group, as (subject, error): one incident for each class and subject."""
     settings, policy = session.version.bundle.settings, session.version.bundle.policy
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], InterlockError] = {}
-    for agent, error in failed:
-        if isinstance(error, StaleContext):
-            agent = session.task.task_id
-        key = (type(error).__name__, agent)
+    for subject, error in failed:
+        key = (type(error).__name__, subject)
         counts[key] += 1
         first.setdefault(key, error)
-    for (kind, agent), number in sorted(counts.items()):
-        error = first[(kind, agent)]
+    for (kind, subject), number in sorted(counts.items()):
+        error = first[(kind, subject)]
         report_incident(
             tx,
             environment=session.run.environment,
             settings=settings,
             kind=kind,
-            subject=agent,
+            subject=subject,
             reason=str(error),
             cases=number,
             tell=policy.recovery(error).tell,
         )
 
 
-def report_recovery(session: Session, agents: Iterable[str]) -> None:
-    """Close the incidents of *agents*: each of them got through its cases without giving one up."""
+@contextmanager
+def stop_reported(session: Session) -> Iterator[None]:
+    """Report that the task stops because a person switched something off that it needs."""
+    try:
+        yield
+    except SwitchedOff as error:
+        with session.write(settles=True) as tx:
+            report_incident(
+                tx,
+                environment=session.run.environment,
+                settings=session.version.bundle.settings,
+                kind="SwitchedOff",
+                subject=f"{error.kind} {error.name}",
+                reason=str(error),
+                cases=count_at(tx.connection, session.run, session.task.task_id),
+                tell=session.version.bundle.policy.recovery(error).tell,
+            )
+        raise
+
+
+def report_recovery(session: Session, subjects: Iterable[str]) -> None:
+    """Close the incidents of *subjects*, each of which worked and gave up no case, and that the task was stopped."""
+    place = {"environment": session.run.environment, "workflow": session.run.workflow}
     with session.write(settles=True) as tx:
-        for agent in sorted(agents):
-            recover(tx, environment=session.run.environment, workflow=session.run.workflow, subject=agent)
+        for subject in sorted(set(subjects)):
+            recover(tx, **place, subject=subject)
+        for kind, name in session.switches:
+            recover(tx, **place, subject=f"{kind} {name}", kinds=["SwitchedOff"])

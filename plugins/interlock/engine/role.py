@@ -21,7 +21,7 @@ from interlock.domain.contract import Contract, check_payload
 from interlock.domain.work import Agent, Answer, Failure, Work
 from interlock.engine.bundle import check_contract
 from interlock.engine.carrier import Carrier, MakeAgent
-from interlock.engine.incident import report_recovery
+from interlock.engine.incident import report_recovery, stop_reported
 from interlock.engine.purse import Purse
 from interlock.engine.session import Session
 from interlock.engine.settlement import Settled, Settlement
@@ -75,8 +75,8 @@ def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | No
     :raises SwitchedOff: a person stopped the workflow or the agent. What was not written yet is asked again later.
     """
     worker = _Worker(session, agent, role, make)
-    worker.check_switches()
-    with session.ended_if_it_fails(), closing(worker):
+    with session.ended_if_it_fails(), stop_reported(session), closing(worker):
+        worker.check_switches()
         worker.prepare()
         after = ""
         while True:
@@ -123,9 +123,9 @@ class _Worker:
 
     def tell_recovery(self) -> None:
         """Close the incidents of the agents that worked and gave up no case."""
-        worked = set(self.carriers) - self.settlement.gave_up
-        if self.session.counts.get("done") and worked:
-            report_recovery(self.session, worked)
+        settlement = self.settlement
+        if settlement.delivered:
+            report_recovery(self.session, {*settlement.delivered, self.session.task.task_id} - settlement.in_trouble)
 
     def close(self) -> None:
         """Give back what the task holds of limits and budgets."""
@@ -168,7 +168,7 @@ class _Worker:
             raise
         self.settlement.write(settled + (down if served else []))
         if left or (down and not served):
-            self.settlement.keep_usage(left + ([] if served else down))
+            self.settlement.keep_usage(left + ([] if served else down), failed=[] if served else down)
         if left:
             raise left[0].error or AgentUnavailable("")
         if down and not served:

@@ -18,7 +18,7 @@ from interlock.engine.carrier import Carrier
 from interlock.engine.incident import report_failures
 from interlock.engine.purse import Purse
 from interlock.engine.session import Session
-from interlock.errors import InterlockError, Stopped, SwitchedOff
+from interlock.errors import InterlockError, StaleContext, Stopped, SwitchedOff
 from interlock.ledger.case import CaseFile, lock_cases, move
 from interlock.ledger.handoff import Made, write_handoffs, write_usage
 from interlock.ledger.transaction import Row, Transaction
@@ -63,8 +63,10 @@ class Settlement:
         self.policy = session.version.bundle.policy
         self.is_replaced = False
         """The task's own agent is off, and another works in its place."""
-        self.gave_up: set[str] = set()
-        """Agents that did not deliver for some case."""
+        self.delivered: set[str] = set()
+        """Agents whose answers were taken."""
+        self.in_trouble: set[str] = set()
+        """Agents that an incident was reported of, and the task when it gave up cases that no agent saw."""
         self.total = 0
         """Cases that stood at the task when it began."""
         self.spent = Decimal(0)
@@ -80,10 +82,11 @@ class Settlement:
             self.keep_usage(settled)
             raise
 
-    def keep_usage(self, cases: Sequence[Settled]) -> None:
-        """Record what calls took for cases that stay where they are."""
+    def keep_usage(self, cases: Sequence[Settled], *, failed: Sequence[Settled] = ()) -> None:
+        """Record what calls took for cases that stay where they are, and what went wrong with *failed* of them."""
         with self.session.write(settles=True) as tx:
             self._write_usage(tx, cases)
+            self._report(tx, [(_subject(case), case.error) for case in failed if case.error is not None])
 
     def _write_all(self, settled: Sequence[Settled]) -> None:
         session = self.session
@@ -101,17 +104,22 @@ class Settlement:
                 row = case.there or written.get(case.file.id)
                 moves.append((unchanged[case.file.id], self._move(case, row)))
                 if case.error is not None and row is None:
-                    given_up.append((case.carrier.name, case.error))
+                    given_up.append((_subject(case), case.error))
             move(tx, moves, kind=f"{self.role.name}.done")
-            if given_up:
-                report_failures(tx, session, given_up)
-                self.gave_up |= {agent for agent, _ in given_up}
+            self._report(tx, given_up)
+            self.delivered |= {case.carrier.name for case in here if case.file.id in written}
         self._tell(here)
+
+    def _report(self, tx: Transaction, failed: Sequence[tuple[str, InterlockError]]) -> None:
+        """Open an incident for each class and subject of *failed*, or count them into the one that is open."""
+        report_failures(tx, self.session, failed)
+        self.in_trouble |= {subject for subject, _ in failed}
 
     def _write_usage(self, tx: Transaction, settled: Sequence[Settled]) -> None:
         calls = [(case.file.id, agent, used) for case in settled for agent, used in case.usage]
         write_usage(tx, self.session.run, self.session.task.task_id, calls)
         self.purse.settle(tx, [(case_id, used) for case_id, _, used in calls])
+        self._report(tx, [(agent, used.overrun) for _, agent, used in calls if used.overrun is not None])
         self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
         for case in settled:
             case.usage = []
@@ -179,6 +187,11 @@ class Settlement:
     def _money(self) -> str:
         spent = f"{tell_dollars(to_nano(self.spent))} spent"
         return spent if self.purse.left is None else f"{spent}, {tell_dollars(self.purse.left)} left to reserve"
+
+
+def _subject(case: Settled) -> str:
+    """What failed: the agent, or the task when no agent was asked because the input was too old."""
+    return case.carrier.session.task.task_id if isinstance(case.error, StaleContext) else case.carrier.name
 
 
 def _made(case: Settled, answer: Answer) -> Made:

@@ -85,7 +85,9 @@ def refuse_if_off(connection: Connection, environment: str, switches: Sequence[S
             f"{off['kind']} {off['name']!r} was switched off by {off['off_by']} at "
             f"{off['off_at'].isoformat(timespec='seconds')}: {off['off_reason']!r}. The cases stand where they are. "
             f"To go on: airflow interlock switch on {off['kind']} {off['name']} --reason …, then: "
-            f"airflow interlock resume {workflow}"
+            f"airflow interlock resume {workflow}",
+            kind=off["kind"],
+            name=off["name"],
         )
 
 
