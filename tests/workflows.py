@@ -37,8 +37,9 @@ from interlock.engine.role import Role, run_role
 from interlock.engine.session import Session, open_session
 from interlock.engine.validation import validate_cases
 from interlock.ledger.book import Ledger, as_dict
+from interlock.ledger.charge import LOCAL, MODEL
 from interlock.ledger.deployment import deployment_of, set_deployment
-from interlock.ledger.schema import case
+from interlock.ledger.schema import case, usage
 from interlock.ledger.transaction import Actor
 from interlock.ledger.version import publish
 from sqlalchemy import select
@@ -371,6 +372,10 @@ class Workflow:
     def states(self) -> dict[str, str]:
         """Return the state of each case by business key."""
         return {key: row["state"] for key, row in self.cases().items()}
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return what calls of agents took."""
+        return [row for row in self.table(usage) if row["kind"] in (MODEL, LOCAL)]
 
     def table(self, table: Any) -> list[dict[str, Any]]:
         """Return all rows of a table."""

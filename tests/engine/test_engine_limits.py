@@ -87,7 +87,7 @@ def test_a_budget_holds_and_what_it_has_no_room_for_waits_and_is_taken_up(tmp_pa
 
     counts = desk.judge()
 
-    calls = desk.flow.table(usage)
+    calls = desk.flow.calls()
     assert 0 < counts["done"] == len(calls) == server.total < 30
     assert counts["waiting"] == 30 - counts["done"]
     assert desk.states() == {"open": counts["done"], "waiting": counts["waiting"]}

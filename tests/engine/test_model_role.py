@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from interlock.agents.load import load_agent
 from interlock.errors import AgentUnavailable, ConfigurationError
-from interlock.ledger.schema import handoff, usage
+from interlock.ledger.schema import handoff
 from servers.openai_like import CLOSE, HANG, OpenAILike, error, ok, prose, rate_limited, refusal
 from workflows import AGENTS, POLICY, Workflow, rows
 
@@ -85,7 +85,7 @@ def test_each_call_is_recorded_with_its_tokens_price_and_outcome(served):
 
     judge(workflow, server)
 
-    calls = workflow.table(usage)
+    calls = workflow.calls()
     assert Counter(call["outcome"] for call in calls) == {"ok": 1, "MalformedOutput": 2}
     assert {call["input_tokens"] for call in calls} == {100}
     assert all(call["cost"] > Decimal(0) for call in calls)
@@ -111,7 +111,7 @@ def test_a_service_that_is_down_leaves_the_cases_where_they_are_and_a_retry_pays
     assert {row["task"] for row in workflow.cases().values()} == {"judge"}
 
     assert judge(workflow, server)["done"] == 3
-    assert Counter(call["outcome"] for call in workflow.table(usage))["ok"] == 3
+    assert Counter(call["outcome"] for call in workflow.calls())["ok"] == 3
 
 
 def test_a_key_that_is_not_accepted_stops_the_task_and_keeps_the_answers_that_are_paid(served):

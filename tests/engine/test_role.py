@@ -19,7 +19,7 @@ from interlock.errors import (
 )
 from interlock.ledger.book import Ledger
 from interlock.ledger.case import move
-from interlock.ledger.schema import handoff, usage
+from interlock.ledger.schema import handoff
 from interlock.ledger.verify import verify
 from workflows import CONTRACTS, ScriptedAgent, Workflow, rows, verdict
 
@@ -139,7 +139,7 @@ def test_an_answer_that_breaks_its_contract_is_asked_again_and_then_a_dead_lette
     assert "MalformedOutput at judge" in row["reason"]
     assert "kind: Field required" in row["reason"]
     assert "secret" not in row["reason"], "reasons hold no values"
-    assert sorted((u["case_id"] == bad, u["attempt"]) for u in flow.table(usage)) == [(False, 1), (True, 1), (True, 2)]
+    assert sorted((u["case_id"] == bad, u["attempt"]) for u in flow.calls()) == [(False, 1), (True, 1), (True, 2)]
 
 
 def test_an_answer_that_is_good_at_the_second_time_counts(flow: Workflow):

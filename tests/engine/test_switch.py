@@ -19,7 +19,7 @@ from interlock.engine.role import FLUSH_CASES
 from interlock.engine.switch import switches, throw
 from interlock.errors import InputError, SwitchedOff, UnknownName
 from interlock.ledger.book import Ledger
-from interlock.ledger.schema import effect, handoff, incident, kill_switch, notice, usage, vote, workflow_run
+from interlock.ledger.schema import effect, handoff, incident, kill_switch, notice, vote, workflow_run
 from interlock.ledger.verify import verify
 from workflows import NAME, ScriptedAgent, Workflow, rows, verdict
 
@@ -107,7 +107,7 @@ def test_the_calls_whose_answers_are_not_taken_are_still_paid_for(flow: Workflow
     with pytest.raises(SwitchedOff):
         flow.role("judge", agent=ScriptedAgent(say))
 
-    assert [row["input_tokens"] for row in flow.table(usage)] == [7, 7]
+    assert [row["input_tokens"] for row in flow.calls()] == [7, 7]
     assert flow.table(handoff) == []
 
 

@@ -18,7 +18,7 @@ from interlock.ledger.handoff import (
     write_handoffs,
     write_usage,
 )
-from interlock.ledger.schema import payload, usage
+from interlock.ledger.schema import payload
 from interlock.ledger.verify import verify
 from workflows import Workflow, rows
 
@@ -92,8 +92,8 @@ def test_usage_keeps_tokens_and_exact_money(flow: Workflow):
         calls = [(one.file.id, "judge", used), (one.file.id, "judge", replace(used, cost=None))]
         write_usage(tx, session.run, "judge", calls)
 
-    assert {row["cost"] for row in flow.table(usage)} == {cost, None}
-    assert {row["input_tokens"] for row in flow.table(usage)} == {2**40}
+    assert {row["cost"] for row in flow.calls()} == {cost, None}
+    assert {row["input_tokens"] for row in flow.calls()} == {2**40}
     assert verify(flow.ledger).problems == []
 
 

@@ -187,7 +187,14 @@ def a_summary(**changes):
         "waiting": [{"task": "sign_off", "route": "review", "cases": 15, "people": ["alice", "bob"]}],
         "reasons": {"rule 'legal wording'": 4},
         "quality": [{"suite": "tickets", "passed": True, "row_count": 60}],
-        "cost": {"calls": 3, "input_tokens": 10, "output_tokens": 5, "usd": "0.12", "unpriced_calls": 1},
+        "cost": {
+            "calls": 3,
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "usd": "0.62",
+            "by_kind": {"local": "0", "model": "0.12", "people": "0.5"},
+            "unpriced_calls": 1,
+        },
         "stages": [{"task": "intake", "attempts": 2, "seconds": 0.4, "counts": {"taken": 60}}],
         "unplaced": [],
     } | changes
@@ -200,7 +207,8 @@ def test_the_summary_says_what_went_where_and_who_is_waited_for():
     assert "41 of 60 (68.3%); of 40 with a known answer 39 are right (97.5%)" in text
     assert "15 at sign_off (route review) for alice, bob" in text
     assert "4 × rule 'legal wording'" in text
-    assert "0.12 USD for 3 calls, 1 without a price, 15 tokens" in text
+    spent = "0.62 USD: 0.12 USD models, 0.50 USD people's time; 3 calls of models, 1 without a price, 15 tokens"
+    assert spent in text
     assert "0.4 s, 2 attempts   60 taken" in text
     assert "no place" not in text
 
@@ -211,7 +219,14 @@ def test_the_summary_leaves_out_what_there_is_not():
             automatic_labelled=0,
             automatic_accuracy=None,
             waiting=[],
-            cost={"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": "0", "unpriced_calls": 0},
+            cost={
+                "calls": 0,
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "usd": "0",
+                "by_kind": {"local": "0", "machine": "0.000000000"},
+                "unpriced_calls": 0,
+            },
         )
     )
 

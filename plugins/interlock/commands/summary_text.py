@@ -7,8 +7,19 @@ What a run does not have is left out, not printed as zero: no line about accurac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from interlock.domain.price import tell_dollars, to_nano
+
+SPENT_ON = {
+    "model": "models",
+    "local": "local agents",
+    "machine": "machine time",
+    "people": "people's time",
+    "connector": "connectors",
+}
+"""Kind of usage to what people call it."""
 _COLUMN = 13
 _NAMED = 5
 """Of cases that stand nowhere, so many are named: one is enough to look into."""
@@ -72,11 +83,19 @@ def _quality(entry: Mapping[str, Any]) -> str:
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
-    if not cost["calls"]:
-        return ""
-    unpriced = f", {cost['unpriced_calls']} without a price" if cost["unpriced_calls"] else ""
-    tokens = cost["input_tokens"] + cost["output_tokens"]
-    return f"{cost['usd']} USD for {cost['calls']} calls{unpriced}, {tokens} tokens"
+    kinds = {kind: Decimal(usd) for kind, usd in cost.get("by_kind", {}).items()}
+    told = [f"{_usd(usd)} {SPENT_ON[kind]}" for kind, usd in kinds.items() if usd]
+    text = f"{_usd(Decimal(cost['usd']))}: {', '.join(told)}" if len(told) > 1 else ", ".join(told)
+    if cost["calls"]:
+        unpriced = f", {cost['unpriced_calls']} without a price" if cost["unpriced_calls"] else ""
+        tokens = cost["input_tokens"] + cost["output_tokens"]
+        calls = f"{cost['calls']} calls of models{unpriced}, {tokens} tokens"
+        text = f"{text}; {calls}" if text else calls
+    return text
+
+
+def _usd(amount: Decimal) -> str:
+    return tell_dollars(to_nano(amount))
 
 
 def _stage(entry: Mapping[str, Any]) -> str:

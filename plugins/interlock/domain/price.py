@@ -57,6 +57,17 @@ class Machine(_Frozen):
 
     per_hour: Decimal = Field(default=Decimal(0), ge=0)
 
+    def cost(self, seconds: float) -> Decimal:
+        """Return the US dollars of so much time."""
+        return _in_nano(self.per_hour * Decimal(str(seconds)) / 3600)
+
+
+class ConnectorPrice(_Frozen):
+    """What another system costs."""
+
+    per_call: Decimal = Field(default=Decimal(0), ge=0)
+    """Counted for each request, a look and one that failed included."""
+
 
 class People(_Frozen):
     """What a person's time costs."""
@@ -68,7 +79,7 @@ class People(_Frozen):
     @property
     def per_vote(self) -> Decimal:
         """US dollars of one vote."""
-        return self.per_hour * self.minutes_per_vote / 60
+        return _in_nano(self.per_hour * self.minutes_per_vote / 60)
 
 
 class Prices(_Frozen):
@@ -77,6 +88,8 @@ class Prices(_Frozen):
     models: tuple[ModelPrice, ...] = ()
     machine: Machine = Machine()
     people: People = People()
+    connectors: dict[str, ConnectorPrice] = Field(default_factory=dict)
+    """By the connector's name in ``ecosystem.yaml``; one that is left out costs nothing."""
 
     def of(self, names: Iterable[str], day: date) -> ModelPrice | None:
         """Return the price that holds on *day* for a model that goes by any of *names*; None when none is written."""
@@ -106,6 +119,11 @@ def parse_prices(document: Any, *, where: str = "company/prices.yaml") -> Prices
         return Prices.model_validate(document or {})
     except ValidationError as error:
         raise ConfigurationError(f"{where} cannot be used: {'; '.join(explain(error))}") from None
+
+
+def _in_nano(dollars: Decimal) -> Decimal:
+    """Return *dollars* to the billionth: hours times rates seldom end, and what is written must add up."""
+    return dollars.quantize(1 / NANO)
 
 
 def to_nano(dollars: Decimal) -> int:

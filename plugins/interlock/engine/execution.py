@@ -18,6 +18,7 @@ from interlock.domain.case import CaseState
 from interlock.domain.connector import Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.gate import draft_of
 from interlock.engine.incident import report_failures, report_recovery, stop_reported
+from interlock.engine.metered import MeteredConnector
 from interlock.engine.permission import why_not_automatic
 from interlock.engine.session import Session
 from interlock.errors import (
@@ -29,6 +30,7 @@ from interlock.errors import (
     SwitchedOff,
 )
 from interlock.ledger.case import CaseFile, cases_at, load_files, move
+from interlock.ledger.charge import charge_calls
 from interlock.ledger.effect import Claim, claim, commit, give_back
 from interlock.ledger.handoff import load_handoffs
 
@@ -78,8 +80,9 @@ def _execute(session: Session, connector: Connector) -> dict[str, int]:
 
 class _Executor:
     def __init__(self, session: Session, connector: Connector) -> None:
-        self.session, self.connector = session, connector
-        self.action = session.task.connector or ""
+        self.session, self.action = session, session.task.connector or ""
+        declared = session.company.connectors.get(self.action)
+        self.connector = MeteredConnector(connector, conn_id=declared.conn_id if declared else None)
         self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 4))
         self.after = ""
         self.leased_seconds = 0.0
@@ -154,6 +157,8 @@ class _Executor:
         finally:
             with session.write(settles=True) as tx:
                 commit(tx, done, next_task=None)
+                calls = self.connector.take({one.row["key"]: one.file.id for one in claims})
+                charge_calls(tx, session.run.place(session.task.task_id), calls, company=session.company)
         session.count("sent", len(done))
         down = [one for one, error in failed if isinstance(error, ConnectorUnavailable)]
         with session.write(settles=True) as tx:

@@ -141,7 +141,7 @@ class Session:
 
     def finish(self) -> dict[str, int]:
         """Record what this attempt did and return it."""
-        end_attempt(self.ledger, self.attempt, dict(self.counts))
+        end_attempt(self.ledger, self.run, self.attempt, dict(self.counts))
         return dict(self.counts)
 
 

@@ -7,20 +7,23 @@ leaves the effect ``undoing``; the next attempt looks at the target before it as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 
 from interlock.domain.case import CaseState
+from interlock.domain.company import Company
 from interlock.domain.connector import Connector, ConnectorDeclaration, EffectRequest, pick_connector
 from interlock.engine.act import on_case
 from interlock.engine.gate import draft_of
+from interlock.engine.metered import MeteredConnector
 from interlock.errors import ConnectorUnavailable, EffectRefused, InputError
 from interlock.ledger.authorisation import withdraw
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.case import load_files, move
+from interlock.ledger.charge import Call, Place, charge_calls
 from interlock.ledger.company import company_in_force
 from interlock.ledger.handoff import load_handoffs
 from interlock.ledger.schema import effect
@@ -76,20 +79,22 @@ def undo(
         payload=payload,
         environment=ledger.environment,
     )
+    calls: list[Call] = []
     try:
-        connector = open_connector(held["action"], declaration)
+        connector = MeteredConnector(open_connector(held["action"], declaration), conn_id=declaration.conn_id)
         try:
             if not asked_before or connector.look(request) is not None:
                 connector.undo(request)
         finally:
+            calls = connector.take({held["key"]: row["id"]})
             connector.close()
     except ConnectorUnavailable:
-        _settle(ledger, name, person, held, state="undoing")
+        _settle(ledger, name, person, held, calls, company, state="undoing")
         raise
     except Exception:  # it did not take place: refused, or the connection cannot be used
-        _settle(ledger, name, person, held, state="committed")
+        _settle(ledger, name, person, held, calls, company, state="committed")
         raise
-    return _settle(ledger, name, person, held, state="undone", reason=reason)
+    return _settle(ledger, name, person, held, calls, company, state="undone", reason=reason)
 
 
 def _sent(tx: Transaction, row: Row) -> Row:
@@ -106,8 +111,19 @@ def _sent(tx: Transaction, row: Row) -> Row:
     return as_dict(found)
 
 
-def _settle(ledger: Ledger, name: str, person: str, held: Row, *, state: str, reason: str = "") -> dict[str, Any]:
+def _settle(
+    ledger: Ledger,
+    name: str,
+    person: str,
+    held: Row,
+    calls: Sequence[Call],
+    company: Company,
+    *,
+    state: str,
+    reason: str = "",
+) -> dict[str, Any]:
     with on_case(ledger, name, person) as (tx, row):
+        charge_calls(tx, Place(held["run_id"], held["task"], held["action"]), calls, company=company)
         tx.update(
             effect,
             [{**held, "state": state, "lease_until": tx.at}],

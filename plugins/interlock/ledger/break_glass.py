@@ -15,6 +15,8 @@ from interlock.domain.access import Access
 from interlock.domain.gate import GateState
 from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.book import Ledger, as_dict
+from interlock.ledger.charge import charge_vote
+from interlock.ledger.company import company_of
 from interlock.ledger.gate import Answer, carry_out, electorate_of, lock_request, votes_on
 from interlock.ledger.schema import case, gate_request, vote
 from interlock.ledger.transaction import Row, Transaction, new_id
@@ -50,6 +52,7 @@ def break_glass(tx: Transaction, request_id: str, given: Answer, *, access: Acce
         )
     ballot = _ballot(tx, request, given, BREAK_GLASS)
     tx.insert(vote, [ballot], kind="gate.glass_broken", facts=lambda r: {"way": r["way"], "gate": request["gate"]})
+    charge_vote(tx, request, company=company_of(tx, row["environment"]))
     carry_out(tx, row, request, GateState.APPROVED, given.reason, next_task)
     return request
 
@@ -61,7 +64,7 @@ def confirm(tx: Transaction, request_id: str, given: Answer, *, access: Access) 
     :raises InputError: there is nothing to review, it shows something else, or a no has no reason.
     :raises NotAuthorised: the person may not vote there, or broke the glass.
     """
-    _, request = lock_request(tx, request_id)
+    row, request = lock_request(tx, request_id)
     cast = votes_on(tx.connection, request_id)
     broke = next((ballot for ballot in cast if ballot["way"] == BREAK_GLASS), None)
     if broke is None or any(ballot["way"] == LATER_REVIEW for ballot in cast):
@@ -83,6 +86,7 @@ def confirm(tx: Transaction, request_id: str, given: Answer, *, access: Access) 
         kind="gate.glass_reviewed",
         facts=lambda r: {"answer": r["answer"], "way": r["way"]},
     )
+    charge_vote(tx, request, company=company_of(tx, row["environment"]))
 
 
 def unreviewed(ledger: Ledger) -> list[Row]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from interlock.domain.company import COMPANY, Company
 from interlock.domain.version import WorkflowVersion
 from interlock.ledger.book import Ledger
+from interlock.ledger.transaction import Transaction
 from interlock.ledger.version import find_in_force, load_version
 
 
@@ -19,6 +20,11 @@ def company_in_force(ledger: Ledger) -> Company:
 def company_at(connection: Connection, ledger: Ledger) -> Company:
     """Return the company's files that are in force now, within a transaction."""
     return as_company(find_in_force(connection, ledger.environment, COMPANY, ledger.clock()))
+
+
+def company_of(tx: Transaction, environment: str) -> Company:
+    """Return the company's files that are in force in *environment* at the instant of *tx*."""
+    return as_company(find_in_force(tx.connection, environment, COMPANY, tx.at))
 
 
 def load_company(connection: Connection, version_id: str | None) -> Company:

@@ -23,6 +23,8 @@ from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.authorisation import authorise
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import move
+from interlock.ledger.charge import charge_vote
+from interlock.ledger.company import company_of
 from interlock.ledger.delegation import stand_ins
 from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import case, gate_listing, gate_request, vote
@@ -183,6 +185,7 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     }
     facts = {"answer": given.answer, "way": given.way, "order": before.order, "on_behalf_of": giver}
     tx.insert(vote, [ballot], kind="gate.vote", facts=lambda r: facts)
+    charge_vote(tx, request, company=company_of(tx, row["environment"]))
     after = electorate.progress([*earlier, ballot])
     if after.state is not GateState.OPEN:
         carry_out(tx, row, request, after.state, given.reason, next_task)

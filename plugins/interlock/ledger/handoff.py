@@ -17,6 +17,7 @@ from interlock.domain.canonical import digest
 from interlock.domain.work import Usage
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import CaseFile, store_payload
+from interlock.ledger.charge import LOCAL, MODEL
 from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import agent_version, handoff, usage
 from interlock.ledger.transaction import Actor, Row, Transaction, new_id
@@ -103,7 +104,7 @@ def write_usage(tx: Transaction, run: WorkflowRun, task: str, calls: Sequence[tu
             "seconds": used.seconds,
             "outcome": used.outcome,
             "created_at": tx.at,
-            "kind": "model",
+            "kind": MODEL if used.connection else LOCAL,
             "connection": used.connection,
             "price": used.price,
         }

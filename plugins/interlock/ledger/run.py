@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from interlock.domain.company import Company
 from interlock.domain.version import WorkflowVersion
@@ -19,6 +19,7 @@ from interlock.domain.wiring import Wiring
 from interlock.errors import Superseded
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.budget import write_off
+from interlock.ledger.charge import Place, charge_lost_time, charge_time
 from interlock.ledger.company import load_company
 from interlock.ledger.schema import case_run, task_attempt, workflow_run
 from interlock.ledger.transaction import Actor, Transaction, new_id
@@ -48,6 +49,11 @@ class WorkflowRun:
     def chain(self) -> str:
         """The chain that the run's events are on."""
         return f"run:{self.id}"
+
+    def place(self, task: str) -> Place:
+        """Where costs of *task* stand."""
+        wired = self.wiring.tasks.get(task)
+        return Place(self.id, task, (wired.agent or wired.connector or "") if wired is not None else "")
 
 
 @dataclass(frozen=True)
@@ -199,10 +205,12 @@ def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
             ],
         )
         before = tx.connection.execute(
-            select(task_attempt.c.ended_at).where(
+            select(task_attempt.c.started_at, task_attempt.c.ended_at).where(
                 task_attempt.c.run_id == run.id, task_attempt.c.task == task, task_attempt.c.number == last
             )
         ).first()
+        if before is not None and before.ended_at is None:
+            charge_lost_time(tx, run.place(task), number=number - 1, since=before.started_at, company=run.company)
         write_off(tx, place=(run.id, task))
         tx.tell("task.began", f"task:{run.id}:{task}", {"attempt": number})
     return Attempt(run.id, task, number, token, before is not None and before.ended_at is None)
@@ -227,18 +235,25 @@ def check_attempt(tx: Transaction, attempt: Attempt) -> None:
         )
 
 
-def end_attempt(ledger: Ledger, attempt: Attempt, counts: dict[str, Any]) -> None:
-    """Record what *attempt* did: *counts* by what happened to the cases."""
+def end_attempt(ledger: Ledger, run: WorkflowRun, attempt: Attempt, counts: dict[str, Any]) -> None:
+    """Record what *attempt* of *run* did: *counts* by what happened to the cases, and the time that it took."""
+    mine = and_(
+        task_attempt.c.run_id == attempt.run_id,
+        task_attempt.c.task == attempt.task,
+        task_attempt.c.number == attempt.number,
+    )
     with ledger.write(actor=Actor("task", attempt.task), chain=f"run:{attempt.run_id}") as tx:
-        tx.connection.execute(
-            update(task_attempt)
-            .where(
-                task_attempt.c.run_id == attempt.run_id,
-                task_attempt.c.task == attempt.task,
-                task_attempt.c.number == attempt.number,
-            )
-            .values(ended_at=tx.at, counts=counts)
+        began, ended = tx.connection.execute(
+            select(task_attempt.c.started_at, task_attempt.c.ended_at).where(mine).with_for_update()
+        ).one()
+        followed = select(task_attempt.c.number).where(
+            task_attempt.c.run_id == attempt.run_id,
+            task_attempt.c.task == attempt.task,
+            task_attempt.c.number > attempt.number,
         )
+        if ended is None and tx.connection.execute(followed.limit(1)).first() is None:
+            charge_time(tx, run.place(attempt.task), number=attempt.number, since=began, company=run.company)
+        tx.connection.execute(update(task_attempt).where(mine).values(ended_at=tx.at, counts=counts))
         tx.tell("task.ended", f"task:{attempt.run_id}:{attempt.task}", {"attempt": attempt.number, "counts": counts})
 
 

@@ -7,6 +7,7 @@ Accuracy counts only cases whose source said the right answer; agents never saw 
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -15,6 +16,7 @@ from interlock.domain.case import ACTIVE, CaseState
 from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import load_files
+from interlock.ledger.charge import MODEL
 from interlock.ledger.run import WorkflowRun, load_run
 from interlock.ledger.schema import (
     authorisation,
@@ -178,16 +180,20 @@ def _quality(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
 
 
 def _cost(connection: Connection, run: WorkflowRun) -> dict[str, Any]:
-    rows = connection.execute(
-        select(usage.c.cost, usage.c.input_tokens, usage.c.output_tokens).where(usage.c.run_id == run.id)
-    ).all()
-    priced = [row.cost for row in rows if row.cost is not None]
+    columns = (usage.c.kind, usage.c.cost, usage.c.input_tokens, usage.c.output_tokens)
+    rows = connection.execute(select(*columns).where(usage.c.run_id == run.id)).all()
+    by_kind: dict[str, Decimal] = {}
+    for row in rows:
+        if row.cost is not None:
+            by_kind[row.kind or MODEL] = by_kind.get(row.kind or MODEL, Decimal(0)) + row.cost
+    models = [row for row in rows if (row.kind or MODEL) == MODEL]
     return {
-        "calls": len(rows),
-        "input_tokens": sum(row.input_tokens for row in rows),
-        "output_tokens": sum(row.output_tokens for row in rows),
-        "usd": str(sum(priced)) if priced else "0",
-        "unpriced_calls": len(rows) - len(priced),
+        "calls": len(models),
+        "input_tokens": sum(row.input_tokens for row in models),
+        "output_tokens": sum(row.output_tokens for row in models),
+        "usd": format(sum(by_kind.values(), Decimal(0)), "f"),
+        "by_kind": {kind: format(cost, "f") for kind, cost in sorted(by_kind.items())},
+        "unpriced_calls": sum(row.cost is None for row in models),
     }
 
 
