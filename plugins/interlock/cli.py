@@ -21,6 +21,7 @@ SET = Arg(
 )
 JSON = Arg(("--json",), help="Print JSON", action="store_true")
 LIMIT = Arg(("--limit",), help="At most so many (default 100)", type=int, default=100)
+PERIOD = Arg(("--period",), help="day, month (default), all, 7d, 2026-11 or 2026-11-23", default="month")
 OF_WORKFLOW = Arg(("--workflow",), help="Only of this workflow")
 INCLUDE = Arg(("--include",), help="Folder of the workflows; left out: [interlock] include_path")
 DAG = Arg(("--dag",), help="Dag that the policy is held against; left out: the one named like the workflow")
@@ -83,6 +84,10 @@ def get_commands() -> list[CLICommand]:
                     "What a run came to",
                     "run.summary",
                     (Arg(("run",), help="Run id; left out: the newest run", nargs="?"), OF_WORKFLOW, JSON),
+                ),
+                _command("kpi", "What a workflow achieves, and did before", "value.kpi", (WORKFLOW, PERIOD, JSON)),
+                _command(
+                    "cost", "What a workflow costs, and what for each outcome", "value.cost", (WORKFLOW, PERIOD, JSON)
                 ),
                 _command(
                     "override",

@@ -17,7 +17,7 @@ from interlock.engine.intake import take_in_rows
 from interlock.engine.permission import declared_agent
 from interlock.engine.role import Role, run_role
 from interlock.errors import AgentUnavailable, CircuitOpen, ConfigurationError, PolicyError
-from interlock.ledger.schema import budget_account, connection_state, incident, notice, permit, reservation, usage
+from interlock.ledger.schema import budget_account, connection_state, incident, notice, permit, reservation
 from servers.openai_like import OpenAILike, error, ok, prose
 from workflows import ACCESS, AGENTS, ECOSYSTEM, POLICY, Workflow, rows
 
@@ -199,7 +199,7 @@ def test_a_model_that_answers_twice_as_much_as_allowed_is_an_incident_and_passes
     counts = desk.judge()
 
     assert counts == {"done": 1, "waiting": 1}
-    [call] = desk.flow.table(usage)
+    [call] = desk.flow.calls()
     assert (call["outcome"], call["output_tokens"]) == ("ok", 100)
     [account] = desk.flow.table(budget_account)
     assert account["spent"] == to_nano(call["cost"]) == to_nano(Decimal("0.041"))

@@ -10,16 +10,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from interlock.domain.cost import KINDS
 from interlock.domain.price import tell_dollars, to_nano
 
-SPENT_ON = {
-    "model": "models",
-    "local": "local agents",
-    "machine": "machine time",
-    "people": "people's time",
-    "connector": "connectors",
-}
-"""Kind of usage to what people call it."""
 _COLUMN = 13
 _NAMED = 5
 """Of cases that stand nowhere, so many are named: one is enough to look into."""
@@ -84,7 +77,7 @@ def _quality(entry: Mapping[str, Any]) -> str:
 
 def _cost(cost: Mapping[str, Any]) -> str:
     kinds = {kind: Decimal(usd) for kind, usd in cost.get("by_kind", {}).items()}
-    told = [f"{_usd(usd)} {SPENT_ON[kind]}" for kind, usd in kinds.items() if usd]
+    told = [f"{_usd(usd)} {KINDS[kind]}" for kind, usd in kinds.items() if usd]
     text = f"{_usd(Decimal(cost['usd']))}: {', '.join(told)}" if len(told) > 1 else ", ".join(told)
     if cost["calls"]:
         unpriced = f", {cost['unpriced_calls']} without a price" if cost["unpriced_calls"] else ""

@@ -20,6 +20,7 @@ from interlock.domain.autonomy import autonomy_problems
 from interlock.domain.budget import contradictions
 from interlock.domain.company import Company
 from interlock.domain.expression import Expression
+from interlock.domain.kpi import kpi_problems
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
 from interlock.domain.use import is_allowed, needs, read_in_vain, withheld
 from interlock.domain.version import Bundle
@@ -46,6 +47,7 @@ def check_bundle(
     problems += _answerable(bundle)
     problems += _usable(bundle, company.access)
     problems += _affordable(bundle, company)
+    problems += kpi_problems(settings.kpis)
     problems += [f"policy.yaml, fresh: there is no contract {n!r}" for n in policy.fresh if n not in bundle.contracts]
     of_case = case_types(bundle)
     conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,7 @@ from interlock.domain.expression import variable_types
 from interlock.domain.outcome import Outcomes
 from interlock.domain.policy import Policy, parse_policy
 from interlock.domain.routing import Router
+from interlock.domain.timeframe import Every
 from interlock.errors import ConfigurationError, UnknownName
 
 
@@ -99,13 +101,16 @@ class Intake(_Frozen):
 class Kpi(_Frozen):
     """A figure of the workflow and what it was before."""
 
-    baseline: float
+    baseline: Decimal
     unit: str = ""
+    """Left out, or the one that the figure is defined in."""
     description: str = ""
-    at_least: float | None = None
+    at_least: Decimal | None = None
     """Below it, the owner is told."""
-    at_most: float | None = None
+    at_most: Decimal | None = None
     """Above it, the owner is told."""
+    every: Every = "month"
+    """The period that it is looked at for, and in which the owner is told once."""
 
 
 class Workflow(_Frozen):
