@@ -46,6 +46,7 @@ AGENTS = (
     agent.RetrievalAgent,
     agent.TemplateAgent,
     agent.FunctionAgent,
+    agent.ReportAgent,
     agent.ModelAgent,
 )
 CONNECTORS = (connector.OutboxConnector, connector.HttpConnector)

@@ -16,6 +16,7 @@ from interlock.domain.agent import (
     ClassifierAgent,
     FunctionAgent,
     ModelAgent,
+    ReportAgent,
     RetrievalAgent,
     TemplateAgent,
 )
@@ -67,6 +68,10 @@ def load_agent(
             from interlock.agents.function import PythonFunctionAgent
 
             return PythonFunctionAgent(name, declaration)
+        case ReportAgent():
+            from interlock.agents.report import ReportWriterAgent
+
+            return ReportWriterAgent(name, declaration, files)
         case ModelAgent():
             if resolve_model is None:
                 raise ConfigurationError(

@@ -75,6 +75,14 @@ class FunctionAgent(_Declared):
     """Raise it when the function's answers change: the code itself is not digested."""
 
 
+class ReportAgent(_Declared):
+    """Writes a review from the facts of its case: every number that it writes is a fact's, which it names."""
+
+    kind: Literal["report"]
+    template: str
+    """File with the headings and sentences (YAML), relative to the workflow's folder: ``prompts/review.yaml``."""
+
+
 class ModelAgent(_Declared):
     """Any model that pydantic-ai speaks to, by an Airflow connection, with structured output under the contract."""
 
@@ -100,7 +108,8 @@ class ModelAgent(_Declared):
 
 
 AgentDeclaration = Annotated[
-    ClassifierAgent | RetrievalAgent | TemplateAgent | FunctionAgent | ModelAgent, Field(discriminator="kind")
+    ClassifierAgent | RetrievalAgent | TemplateAgent | FunctionAgent | ReportAgent | ModelAgent,
+    Field(discriminator="kind"),
 ]
 
 _declarations: TypeAdapter[dict[str, AgentDeclaration]] = TypeAdapter(dict[str, AgentDeclaration])

@@ -155,8 +155,16 @@ def check_policy(
     :param wiring: the Dag; left out, routes are not held against tasks.
     """
     conditions = [(f"rule {r.name!r}", r.when) for r in policy.rules]
-    conditions += [(f"check {c.name!r}", c.that) for c in policy.checks]
+    conditions += [(f"check {c.name!r}", c.that) for c in policy.checks if c.that is not None]
     problems = _uncompiled(conditions, types)
+    for check in policy.checks:
+        if check.numbers is not None and f"{check.numbers}.sections" not in types:
+            reviews = ", ".join(sorted(n.partition(".")[0] for n in types if n.endswith(".sections"))) or "none"
+            problems.append(
+                f"check {check.name!r}: {check.numbers!r} is no contract with sections (there is: {reviews})"
+            )
+        elif check.numbers is not None and "case.facts" not in types:
+            problems.append(f"check {check.name!r}: the case has no facts that numbers could be held against")
     exposure = policy.exposure
     for name, text, gives in (
         ("amount", exposure.amount, cel.Type.DOUBLE),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal, InvalidOperation, localcontext
 
 from interlock.errors import ConfigurationError
 
@@ -35,7 +35,7 @@ def compute(formula: str, values: Sequence[Decimal | None]) -> Decimal | None:
     with localcontext(prec=50):
         try:
             return _value(ast.parse(formula, mode="eval").body, names).quantize(PLACES).normalize() + 0
-        except ZeroDivisionError:
+        except (ZeroDivisionError, InvalidOperation):  # the latter is what 0 by 0 is
             return None
         except (SyntaxError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{formula!r} is no arithmetic over {', '.join(names)}: {error}") from None

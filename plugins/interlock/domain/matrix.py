@@ -13,7 +13,7 @@ def matrix_text(policy: Policy, *, title: str) -> str:
     lines += [_threshold(policy), ""]
     lines += ["AUTOMATIC: goes on without people", *_rules(policy, ["auto"]), ""]
     lines += ["ESCALATION: people must sign off", *_rules(policy, ["review", *own])]
-    lines += [f"  check fails: {check.name}  ({check.that})" for check in policy.checks if check.on_failure == "review"]
+    lines += [f"  check fails: {check.name}  ({check.asks})" for check in policy.checks if check.on_failure == "review"]
     for name, gate in policy.gates.items():
         lines.append(
             f"  gate {name!r}: routes {', '.join(gate.routes)}; {gate.votes} of group {gate.voters!r}; "
@@ -22,7 +22,7 @@ def matrix_text(policy: Policy, *, title: str) -> str:
     lines += ["", "FALLBACK: another agent looks", *_rules(policy, ["fallback"]), ""]
     lines += ["RETRY: inside the task, with a growing pause, then as said", *_runbook(policy), ""]
     lines += ["HARD STOP: a dead letter, nothing is sent", *_rules(policy, ["stop"])]
-    lines += [f"  check fails: {check.name}  ({check.that})" for check in policy.checks if check.on_failure == "stop"]
+    lines += [f"  check fails: {check.name}  ({check.asks})" for check in policy.checks if check.on_failure == "stop"]
     stop = policy.stop_when
     lines.append(f"  the whole task: more than {stop.failed_share:.0%} of at least {stop.at_least} cases fail")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from interlock.domain.approval import Stage
 from interlock.domain.autonomy import Autonomy
@@ -77,9 +77,27 @@ class Check(_Frozen):
     """A condition that a draft must satisfy."""
 
     name: str = Field(min_length=1)
-    that: str = Field(min_length=1)
+    that: str | None = Field(default=None, min_length=1)
     """CEL; true means that the draft is fine. What cannot be evaluated is not fine."""
+    numbers: str | None = Field(default=None, min_length=1)
+    """A draft that is a review (``review``, as rules name it): each of its numbers must be one of the case's facts."""
     on_failure: Literal["review", "stop"] = "review"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Check:
+        if (self.that is None) == (self.numbers is None):
+            raise ValueError("give either 'that' or 'numbers'")
+        return self
+
+    @property
+    def asks(self) -> str:
+        """What it asks, for people."""
+        return self.that if self.that is not None else f"every number of {self.numbers} is a fact's"
+
+    @property
+    def refuses_edits(self) -> bool:
+        """Whether a draft that a person edits must satisfy it: no person can make a number a fact."""
+        return self.on_failure == "stop" or self.numbers is not None
 
 
 class Recovery(_Frozen):

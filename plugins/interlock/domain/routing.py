@@ -13,8 +13,11 @@ from typing import Any
 
 from interlock.domain.expression import Expression
 from interlock.domain.policy import Check, Policy, Rule
+from interlock.domain.review import review_problems
 from interlock.domain.threshold import NEVER
 
+TOLD = 5
+"""Problems of a draft's numbers that are told at most."""
 DEFAULT_RULE = "no rule fits, the policy's default"
 """Stands for a rule's name where the policy's ``default`` decided."""
 
@@ -42,7 +45,9 @@ class Router:
         """
         self.policy = policy
         self.rules: Sequence[tuple[Rule, Expression]] = [(r, Expression(r.when, types)) for r in policy.rules]
-        self.checks: Sequence[tuple[Check, Expression]] = [(c, Expression(c.that, types)) for c in policy.checks]
+        self.checks: Sequence[tuple[Check, Expression | None]] = [
+            (check, None if check.that is None else Expression(check.that, types)) for check in policy.checks
+        ]
 
     def decide(self, inputs: Mapping[str, Any]) -> Decision:
         """Return the decision on *inputs*: variable name to value; an absent or None value is unknown."""
@@ -59,13 +64,32 @@ class Router:
 
     def failed_checks(self, inputs: Mapping[str, Any]) -> list[tuple[Check, str | None]]:
         """Return the checks that *inputs* do not satisfy, each with the reason when it could not be evaluated."""
-        failed = []
+        failed: list[tuple[Check, str | None]] = []
         certain = uncertain_if_unknown(inputs)
         for check, expression in self.checks:
+            if expression is None:
+                if problems := _uncarried(check.numbers or "", inputs):
+                    failed.append((check, problems))
+                continue
             said = expression.evaluate(certain)
             if said.value is not True:
                 failed.append((check, said.error))
         return failed
+
+
+def _uncarried(contract: str, inputs: Mapping[str, Any]) -> str:
+    """Return what is wrong with the numbers of the draft *contract*; empty: each is one of the case's facts."""
+    review, finding = _under(contract, inputs), _under("case", inputs)
+    if not review:
+        return f"there is no {contract}"
+    problems = review_problems(review, finding)
+    told = "; ".join(map(str, problems[:TOLD]))
+    return f"{told}; and {len(problems) - TOLD} more" if len(problems) > TOLD else told
+
+
+def _under(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): value for name, value in inputs.items() if name.startswith(start)}
 
 
 def uncertain_if_unknown(inputs: Mapping[str, Any]) -> Mapping[str, Any]:

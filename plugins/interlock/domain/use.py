@@ -19,6 +19,7 @@ from interlock.domain.agent import (
     ClassifierAgent,
     FunctionAgent,
     ModelAgent,
+    ReportAgent,
     RetrievalAgent,
     TemplateAgent,
 )
@@ -125,6 +126,8 @@ def read_in_vain(
         case TemplateAgent():
             written = declaration.fields.values()
             texts = [files.get(t.removeprefix("file:"), "") if t.startswith("file:") else t for t in written]
+        case ReportAgent():
+            texts = [files.get(declaration.template, "")]
         case ClassifierAgent():
             texts = [f"case.{declaration.text_field}"]
     told = []

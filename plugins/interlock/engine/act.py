@@ -145,8 +145,8 @@ def edit(
     """
     Change the draft of the case *name* under its contract, and ask again about what it is now.
 
-    Earlier votes are void. The policy's checks are run again: one that stops refuses the edit, others are returned as
-    warnings, because people decide at this gate.
+    Earlier votes are void. The policy's checks are run again: one that stops refuses the edit, and so does one that
+    holds numbers against facts; others are returned as warnings, because people decide at this gate.
 
     :raises ContractViolation: the changed draft does not satisfy its contract.
     """
@@ -168,10 +168,8 @@ def edit(
         payload = check_payload(contract, {**before, **changes}).model_dump(mode="json")
         changed = CaseFile(file.row, file.secret, file.payload, {**file.context, draft["contract_name"]: payload})
         failed = run.version.bundle.router.failed_checks(variables(changed, run.version.bundle))
-        if any(check.on_failure == "stop" for check, _ in failed):
-            raise InputError(
-                "this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.on_failure == "stop")
-            )
+        if any(check.refuses_edits for check, _ in failed):
+            raise InputError("this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.refuses_edits))
         maker = Maker(
             task=request["task"],
             agent=f"person:{person.id}",

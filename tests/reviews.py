@@ -1,0 +1,213 @@
+"""
+Findings and reviews for tests, from facts that are measured: orders in a table, stated as the operators state them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from interlock.agents.report import ReportWriterAgent
+from interlock.analysis.measure import open_table
+from interlock.analysis.staging import staging
+from interlock.analysis.stating import Stating
+from interlock.domain.agent import ReportAgent
+from interlock.domain.dataset import Dataset
+from interlock.domain.fact import Fact
+from interlock.domain.finding import Finding
+from interlock.domain.indicator import parse_kpis
+from interlock.domain.review import Review
+from interlock.domain.source import SourceRow
+from interlock.domain.work import Answer, Work
+from interlock.errors import UnknownName
+
+AS_OF = datetime(2014, 6, 23, tzinfo=UTC)
+WEEK = "week of 2014-06-16"
+
+DATASET = Dataset.model_validate(
+    {
+        "source": "orders.csv",
+        "time": "day",
+        "columns": {"day": "date", "vendor": "string", "amount": "decimal", "on_time": "boolean"},
+    }
+)
+KPIS = parse_kpis(
+    {
+        "kpis": "orders",
+        "dataset": "orders",
+        "period": "week",
+        "indicators": {
+            "spend": {"title": "Spend", "value": "sum(amount)", "unit": "USD", "explain": ["vendor"]},
+            "orders": {"title": "Orders", "value": "count(*)", "decimals": 0},
+            "punctual": {
+                "title": "Orders on time",
+                "value": "count(*) FILTER (WHERE on_time)",
+                "per": "count(*)",
+                "unit": "%",
+                "decimals": 1,
+                "compare": ["previous", "target"],
+                "target": 98,
+            },
+        },
+    }
+)
+
+ORDERS: tuple[tuple[str, str, str, str], ...] = (
+    ("2014-06-09", "Fitness 24/7", "1000.00", "true"),
+    ("2014-06-10", "3M", "300.50", "true"),
+    ("2014-06-11", "Litware", "42.00", "true"),
+    ("2014-06-16", "Fitness 24/7", "1500.00", "true"),
+    ("2014-06-17", "3M", "120.25", "false"),
+    ("2014-06-18", "Litware", "42.00", "true"),
+    ("2014-06-20", "Litware", "10.00", "true"),
+)
+"""Day, vendor, amount and whether it came on time: two weeks of orders."""
+
+
+def measured(rows: Iterable[Sequence[str]] = ORDERS, *, withheld: str = "") -> list[Fact]:
+    """Return the facts of the week in *rows*; *withheld*: why none has a value."""
+    source = [
+        SourceRow(number=number, values=dict(zip(DATASET.columns, row, strict=True)))
+        for number, row in enumerate(rows, 1)
+    ]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        with staging(DATASET) as staged:
+            staged.add(source)
+            staged.type_rows()
+            staged.write_rows(file)
+        with open_table(file) as table:
+            periods = KPIS.periods("UTC")
+            period = periods.last_full(AS_OF)
+            stating = Stating(KPIS, table, periods, period, AS_OF, "r" * 32)
+            return stating.withhold_all(withheld) if withheld else stating.state_all()
+
+
+def a_fact(name: str = "spend", value: str | None = "12345.60", **fields: Any) -> Fact:
+    """Return a fact of the week."""
+    given: dict[str, Any] = {
+        "name": name,
+        "indicator": name.partition(".")[0],
+        "kind": "value",
+        "label": "Spend",
+        "value": None if value is None else Decimal(value),
+        "unit": "USD",
+        "period": WEEK,
+        "period_start": datetime(2014, 6, 16, tzinfo=UTC),
+        "period_end": AS_OF,
+        "as_of": AS_OF,
+        "dataset": "orders",
+        "reading": "r" * 32,
+        "where": "true",
+        "expression": "sum(amount)",
+        "rows": 7,
+        "rows_digest": "0" * 32,
+    }
+    return Fact(**(given | fields)).identified()
+
+
+def a_finding(facts: Sequence[Fact], **fields: Any) -> dict[str, Any]:
+    """Return a finding of kind ``review`` over *facts*, of JSON types."""
+    given: dict[str, Any] = {
+        "key": "2014-06-16/review",
+        "kind": "review",
+        "title": "Purchasing review",
+        "period": WEEK,
+        "period_end": AS_OF.isoformat(),
+        "as_of": AS_OF.isoformat(),
+        "facts": list(facts),
+    }
+    return Finding.model_validate(given | fields).model_dump(mode="json")
+
+
+class Texts:
+    """A workflow's files."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
+
+    def text(self, path: str) -> str:
+        if path not in self.texts:
+            raise UnknownName("file", path, self.texts)
+        return self.texts[path]
+
+    def data(self, path: str) -> Path:
+        raise UnknownName("file", path, ())
+
+    def data_digest(self, path: str) -> str:
+        raise UnknownName("file", path, ())
+
+
+def a_writer(template: str = "") -> ReportWriterAgent:
+    """Return the agent that writes by *template*."""
+    return ReportWriterAgent("writer", ReportAgent(kind="report", template="t.yaml"), Texts({"t.yaml": template}))
+
+
+def written(finding: Mapping[str, Any], template: str = "") -> Review:
+    """Return the review that *template* gives of *finding*."""
+    (answer,) = a_writer(template).answer([Work(case_id="c", case=finding)], Review)
+    assert isinstance(answer, Answer), answer
+    return Review.model_validate(answer.payload)
+
+
+def sentences(review: Review) -> list[str]:
+    """Return all sentences of *review*."""
+    return [sentence.text for section in review.sections for sentence in section.sentences]
+
+
+CONTRACTS = """
+from interlock.domain.contract import Contract
+from interlock.domain.finding import Finding
+from interlock.domain.review import Review
+
+
+class Refund(Finding):
+    refund_id: str
+    text: str = "sure=0.95"
+
+
+class Verdict(Contract):
+    kind: str
+
+
+class Letter(Review):
+    pass
+"""
+POLICY = """
+policy: refunds
+contract: Refund
+rules: []
+default: review
+gates:
+  leads: {routes: [review], voters: leads, votes: 1, sees: [Letter]}
+checks:
+  - {name: every number is a fact's, numbers: letter, on_failure: stop}
+"""
+AGENTS = """
+judge: {kind: function, function: "workflows:judge"}
+careful_judge: {kind: function, function: "workflows:judge_again"}
+writer: {kind: report, template: prompts/review.yaml}
+"""
+
+
+def review_workflow(folder: Path, ledger: Any, *, template: str = "review: {}\n", **files: str) -> Any:
+    """Return the tiny workflow of tests with findings for refunds and reviews for letters."""
+    from workflows import Workflow
+
+    texts = {"contracts": CONTRACTS, "policy": POLICY, "agents": AGENTS} | files
+    made = Workflow(folder, ledger, **texts)
+    made.write("prompts/review.yaml", template)
+    made.version = made.publish()
+    return made
+
+
+def finding_rows(*findings: Mapping[str, Any]) -> list[SourceRow]:
+    """Return *findings* as the rows of a source of :func:`review_workflow`."""
+    return [
+        SourceRow(number=number, values={**finding, "refund_id": f"R{number}"})
+        for number, finding in enumerate(findings, 1)
+    ]
