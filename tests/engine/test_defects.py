@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.company import COMPANY, Company
 from interlock.domain.wiring import WiredTask, Wiring
+from interlock.engine.bundle import read_bundle
 from interlock.engine.dataset_check import check_dataset
+from interlock.engine.publication import problems_of
 from interlock.engine.reading import read_dataset
 from interlock.engine.snapshot import Snapshots
 from interlock.errors import Stopped
@@ -448,3 +451,17 @@ def test_a_defect_is_told_at_its_severity(desk: Desk, what: str, severity: str, 
 
 def test_there_are_twenty_kinds_of_defect_at_least():
     assert len({name for name, *_ in DEFECTS}) >= 30
+
+
+def test_a_control_that_is_no_sql_is_told_before_it_is_published(desk: Desk):
+    datasets = (
+        (desk.workflow.include / "refunds" / "datasets.yaml").read_text().replace("sum(quantity * price)", "sum(qty)")
+    )
+    desk.workflow.write("datasets.yaml", datasets)
+    bundle = read_bundle(desk.workflow.include, "refunds")
+
+    [told] = problems_of(
+        bundle, Company(read_bundle(desk.workflow.include, COMPANY)), environment="test", wiring=WIRING
+    )
+
+    assert told.startswith("datasets.yaml, orders, control 'lines multiply': 'sum(qty)' cannot be computed")

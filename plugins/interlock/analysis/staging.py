@@ -277,6 +277,21 @@ def staging(dataset: Dataset) -> Iterator[Staging]:
             database.close()
 
 
+def control_problems(name: str, dataset: Dataset) -> list[str]:
+    """Return what is wrong with the SQL of the controls of dataset *name*; it is tried on a table without rows."""
+    found = []
+    with staging(dataset) as staged:
+        staged.type_rows()
+        for control in dataset.controls:
+            for text in (control.total, control.equals):
+                try:
+                    if text is not None:
+                        staged.aggregate(text)
+                except SourceError as error:
+                    found.append(f"datasets.yaml, {name}, control {control.name!r}: {error}")
+    return found
+
+
 def open_duckdb(path: Path | str, folder: Path) -> duckdb.DuckDBPyConnection:
     """Return a database that loads nothing from the network and spills to *folder*."""
     import duckdb

@@ -22,6 +22,7 @@ from interlock.domain.company import Company
 from interlock.domain.expression import Expression
 from interlock.domain.kpi import kpi_problems
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
+from interlock.domain.suite_check import suite_problems
 from interlock.domain.use import is_allowed, needs, read_in_vain, withheld
 from interlock.domain.version import Bundle
 from interlock.domain.wiring import WiredTask, Wiring
@@ -48,6 +49,7 @@ def check_bundle(
     problems += _usable(bundle, company.access)
     problems += _affordable(bundle, company)
     problems += kpi_problems(settings.kpis)
+    problems += suite_problems(bundle, wiring)
     problems += [f"policy.yaml, fresh: there is no contract {n!r}" for n in policy.fresh if n not in bundle.contracts]
     of_case = case_types(bundle)
     conditions = [("workflow.yaml, pilot.scope", settings.pilot.scope)]

@@ -28,11 +28,12 @@ KNOWN: dict[str, Any] = {
     "attempt": cel.Type.INT,
     "missing": cel.Type.List(cel.Type.STRING),
     "known": cel.Type.List(cel.Type.STRING),
+    "data_warnings": cel.Type.List(cel.Type.STRING),
 }
 """
 What every condition may read beside the contracts: the last answer's calibrated confidence (absent when there is none),
 the policy's threshold, the number of the branch attempt from 1, and the case's empty (``missing``) and filled
-(``known``) optional fields.
+(``known``) optional fields, and the names of what the data checks of its runs warned of.
 """
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")

@@ -223,6 +223,7 @@ class QualityResult:
                 "failing": result.failing,
                 "observed": dict(result.observed),
                 "message": result.message,
+                "caps_confidence": result.caps_confidence,
             }
             for result in self.results
         ]

@@ -34,6 +34,7 @@ class WiredTask:
     agent: str | None = None
     contract: str | None = None
     dataset: str | None = None
+    suite: str | None = None
 
 
 @dataclass(frozen=True)

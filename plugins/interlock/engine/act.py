@@ -9,6 +9,7 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def edit(
         check_contract(run.version.bundle, contract)
         before = dict(file.context[draft["contract_name"]])
         payload = check_payload(contract, {**before, **changes}).model_dump(mode="json")
-        changed = CaseFile(file.row, file.secret, file.payload, {**file.context, draft["contract_name"]: payload})
+        changed = replace(file, context={**file.context, draft["contract_name"]: payload})
         failed = run.version.bundle.router.failed_checks(variables(changed, run.version.bundle))
         if any(check.refuses_edits for check, _ in failed):
             raise InputError("this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.refuses_edits))

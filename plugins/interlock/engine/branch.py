@@ -10,7 +10,7 @@ from interlock.domain.case import CaseState
 from interlock.domain.routing import Decision
 from interlock.engine.restraint import Restraint
 from interlock.engine.session import GROUP, Session
-from interlock.engine.variable import threshold_of, variables
+from interlock.engine.variable import capped, threshold_of, variables
 from interlock.errors import ConfigurationError
 from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases, move, store_payload
 from interlock.ledger.handoff import agent_reports, load_handoffs
@@ -43,7 +43,7 @@ def _route_group(
     unknown = threshold_of(bundle.policy, None)
     for file in files:
         said = handoffs.get(file.row["handoff_id"] or "")
-        confidence = said["confidence"] if said else None
+        confidence = capped(said["confidence"], file) if said else None
         threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
         inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
         decided.append((file, bundle.router.decide(inputs), confidence, threshold))

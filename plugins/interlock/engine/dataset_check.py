@@ -16,7 +16,8 @@ from interlock.analysis.history import Before, compare
 from interlock.analysis.inspection import count_aside, inspect, reconcile, said
 from interlock.analysis.staging import Staging
 from interlock.domain.dataset import Control, Dataset
-from interlock.domain.quality import ExpectationResult, QualityResult, Suite, parse_suite
+from interlock.domain.quality import ExpectationResult, QualityResult, Suite
+from interlock.domain.suite_check import load_suite
 from interlock.engine.reading import Beside
 from interlock.engine.session import Session
 from interlock.errors import InterlockError, SourceError
@@ -28,7 +29,7 @@ def check_dataset(
     """Check *staged*, and put aside the rows whose expectations ask for it."""
     suite = None
     if dataset.suite is not None:
-        suite = parse_suite(session.version.bundle.document(f"expectations/{dataset.suite}.yaml"))
+        suite = load_suite(session.version.bundle, dataset.suite)
     return check_staged(name, staged, as_of, suite, beside)
 
 

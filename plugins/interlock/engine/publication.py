@@ -45,7 +45,13 @@ def problems_of(
     """Return every problem of *bundle* with the company's files in force; ``company`` is held against itself."""
     if bundle.workflow != COMPANY:
         day = today.date() if today is not None else None
-        return check_bundle(bundle, company, environment=environment, wiring=wiring, today=day)
+        told = check_bundle(bundle, company, environment=environment, wiring=wiring, today=day)
+        with_controls = {name: dataset for name, dataset in bundle.datasets.items() if dataset.controls}
+        if with_controls:
+            from interlock.analysis.staging import control_problems
+
+            told += [problem for name, dataset in with_controls.items() for problem in control_problems(name, dataset)]
+        return told
     proposed = Company(bundle)
     told = proposed.problems()
     for right in ("propose", "promote"):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from interlock.domain.case import CaseState
-from interlock.domain.quality import QualityResult, parse_suite
+from interlock.domain.quality import QualityResult
+from interlock.domain.suite_check import load_suite
 from interlock.engine.session import Session
 from interlock.errors import Stopped
 from interlock.ledger.case import cases_at, load_files, lock_cases, move
@@ -24,7 +25,7 @@ def check_cases(session: Session, suite_name: str) -> dict[str, int]:
     """
     from interlock.quality.check import check_frame
 
-    suite = parse_suite(session.version.bundle.document(f"expectations/{suite_name}.yaml"))
+    suite = load_suite(session.version.bundle, suite_name)
     rows, payloads = _load(session)
     result = check_frame(suite, _frame(payloads))
     session.log.info("%s", result.summary())

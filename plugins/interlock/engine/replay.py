@@ -131,7 +131,8 @@ class _Replay:
     def _filled(self, one: PastDecision, there: PastCase) -> dict[str, Any]:
         """Return what the case and its handoffs say of the moment of the decision, as far as that is certain."""
         version = self.versions[one.version_id]
-        known: dict[str, Any] = {}
+        before = {warning.name for warning in there.warnings if warning.raised_at <= one.created_at}
+        known: dict[str, Any] = {"data_warnings": sorted(before)}
         if there.payload is not None and all(at < one.created_at for at in there.put_back):
             fields = _fields(version, version.policy.contract)
             known |= {f"case.{name}": there.payload.get(name) for name in fields | set(there.payload)}

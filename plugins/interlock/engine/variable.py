@@ -24,11 +24,18 @@ def variables(
         "attempt": int(file.row["attempt"]) + 1,
         "known": sorted(known),
         "missing": sorted(name for name in fields if name not in known),
+        "data_warnings": sorted({warning.name for warning in file.warnings}),
     }
     found |= {f"case.{name}": value for name, value in file.payload.items()}
     for contract, payload in file.context.items():
         found |= {f"{variable_prefix(contract)}.{name}": value for name, value in payload.items()}
     return found
+
+
+def capped(confidence: float | None, file: CaseFile) -> float | None:
+    """Return *confidence*, or the lowest cap that a warning on the data of the case's runs sets."""
+    caps = [warning.caps_confidence for warning in file.warnings if warning.caps_confidence is not None]
+    return confidence if confidence is None else min([confidence, *caps])
 
 
 def threshold_of(policy: Policy, report: Mapping[str, Any] | None) -> float | None:

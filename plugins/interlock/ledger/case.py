@@ -19,6 +19,7 @@ from interlock.domain.canonical import digest, keyed_digest
 from interlock.domain.case import ACTIVE, DONE, CaseState, check_move
 from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
+from interlock.ledger.quality import DataWarning, warnings_of
 from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import case, case_run, case_secret, handoff, label, payload, workflow_run
 from interlock.ledger.transaction import Row, Transaction, new_id
@@ -53,6 +54,8 @@ class CaseFile:
     """Payloads of its current handoffs, by contract name."""
     made_at: Mapping[str, datetime] = field(default_factory=dict)
     """When those handoffs were made."""
+    warnings: tuple[DataWarning, ...] = ()
+    """What the data checks of its runs warned of."""
 
     @property
     def id(self) -> str:
@@ -270,6 +273,7 @@ def load_files(
             select(payload).where(payload.c.case_id.in_({i for i, _ in ngroup}), payload.c.digest.in_(digests))
         ):
             bodies[(body.case_id, body.digest)] = body.body
+    warnings = warnings_of(connection, ids)
     return [
         CaseFile(
             row,
@@ -281,6 +285,7 @@ def load_files(
                 if handoff_id in handoffs and handoffs[handoff_id] in bodies
             },
             {name: made_at[handoff_id] for name, handoff_id in row["context"].items() if handoff_id in made_at},
+            warnings.get(row["id"], ()),
         )
         for row in rows
     ]

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, select
 
 from interlock.ledger.book import Ledger, in_groups
+from interlock.ledger.quality import DataWarning, warnings_of
 from interlock.ledger.schema import audit_event, case, decision, handoff, payload, workflow_run
 
 GROUP = 400
@@ -66,6 +67,8 @@ class PastCase:
     """The earliest first."""
     put_back: list[datetime] = field(default_factory=list)
     """When it was put back to work, perhaps with other content."""
+    warnings: tuple[DataWarning, ...] = ()
+    """What the data checks of its runs warned of."""
 
 
 def past_decisions(connection: Connection, ledger: Ledger, workflow: str, *, last: int) -> list[PastDecision]:
@@ -118,6 +121,8 @@ def wirings(connection: Connection, run_ids: Sequence[str]) -> dict[str, Any]:
 def past_cases(connection: Connection, case_ids: Sequence[str]) -> dict[str, PastCase]:
     """Return what is known of each case: content, handoffs, and when it was put back to work."""
     found = {case_id: PastCase() for case_id in case_ids}
+    for case_id, warnings in warnings_of(connection, case_ids).items():
+        found[case_id].warnings = warnings
     for group in in_groups(list(found), GROUP):
         contents = connection.execute(
             select(case.c.id, payload.c.body)

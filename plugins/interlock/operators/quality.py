@@ -58,8 +58,8 @@ class DataQualityOperator(InterlockOperator):
         return self.dataset is not None
 
     def wired(self) -> dict[str, Any]:
-        """Return the dataset."""
-        return {"dataset": self.dataset}
+        """Return what it checks."""
+        return {"dataset": self.dataset, "suite": self.suite}
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Check, put aside, hand on."""
