@@ -18,7 +18,8 @@ BELOW = {
     "domain": set(),
     "ledger": {"domain"},
     "agents": {"domain"},
-    "connectors": {"domain"},
+    "reporting": {"domain"},
+    "connectors": {"domain", "reporting"},
     "quality": {"domain"},
     "analysis": {"domain"},
     "engine": {"domain", "ledger", "agents", "connectors", "quality", "analysis"},
@@ -28,8 +29,8 @@ BELOW = {
 }
 """What of ours each layer may import, beside itself and ``errors``."""
 
-WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "connectors", "quality", "analysis", "engine")
-HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx", "duckdb")
+WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "reporting", "connectors", "quality", "analysis", "engine")
+HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx", "duckdb", "vl_convert")
 
 
 def modules(layer: str) -> list[Path]:

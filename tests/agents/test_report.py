@@ -170,7 +170,7 @@ def test_an_anomaly_is_told_with_what_was_expected():
     said, _ = usual_sentences("spend", facts, case)
     review = written(case)
 
-    assert said[1].text == "That is unusual: 9,000.00 USD was expected, from 8,000.00 USD to 9,900.00 USD is usual."
+    assert said[1].text == "That is unusual: 9,000.00 USD was expected, and 8,000.00 USD to 9,900.00 USD is usual."
     assert review_problems(review.model_dump(mode="json"), case) == []
     assert review.sections[0].charts[0].facts == [fact.id for fact in facts]
     assert facts[0].value == Decimal("12345.60")

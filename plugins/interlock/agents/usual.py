@@ -70,6 +70,7 @@ def usual_charts(
     drawn = []
     if "line" in kinds and value is not None and len([p for p in series if p[1] is not None]) >= DRAWN_FROM:
         expected = [fact.id for fact in facts if fact.indicator == indicator and _is_expected(fact, value)]
+        expected += [fact.id for fact in facts if fact.name == f"{indicator}.target" and fact.value is not None]
         unit = f" ({value.unit})" if value.unit else ""
         drawn.append(Chart(kind="line", title=f"{value.label}{unit}", indicator=indicator, facts=[value.id, *expected]))
     for column, parts in _ranked(indicator, facts, "contribution") if "bars" in kinds else ():
@@ -119,7 +120,7 @@ def _unusual(indicator: str, value: Fact, facts: Sequence[Fact], case: Mapping[s
     if expected is not None:
         text += f": {expected.shown} was expected"
     if low is not None and high is not None:
-        text += f", from {low.shown} to {high.shown} is usual" if expected is not None else ""
+        text += f", and {low.shown} to {high.shown} is usual" if expected is not None else ""
     yield _sentence(f"{text}.", value, expected, low if expected else None, high if expected else None)
 
 

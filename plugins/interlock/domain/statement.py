@@ -85,6 +85,29 @@ def uncarried(text: str, facts: Iterable[Fact], *, given: Iterable[str] = ()) ->
     return found
 
 
+@dataclass(frozen=True)
+class Carried:
+    """A number of a text with the fact that carries it."""
+
+    start: int
+    end: int
+    fact: Fact
+
+
+def carried(text: str, facts: Iterable[Fact]) -> list[Carried]:
+    """Return the numbers of *text* that *facts* carry, in order; of several facts, the one that is shown like that."""
+    carrying = [fact for fact in facts if fact.value is not None]
+    left, _ = _without_dates(_without_names(text, carrying, ()))
+    found = []
+    for number in numbers_in(left):
+        fits = [fact for fact in carrying if _is_value(number, fact) and _is_direction(number, fact, text)]
+        if fits:
+            said = number.text.lstrip("+-−–")
+            best = next((fact for fact in fits if fact.shown.lstrip("-").startswith(said)), fits[0])
+            found.append(Carried(number.start, number.end, best))
+    return found
+
+
 def _problem(number: Number, facts: Sequence[Fact], text: str) -> str:
     """Return why no fact carries *number*; empty: one does."""
     if not number.readings:

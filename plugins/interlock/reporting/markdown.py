@@ -1,0 +1,91 @@
+"""A review as Markdown: its numbers lead to the list of facts at its end, by reference links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from interlock.domain.fact import Fact
+from interlock.reporting.view import View
+
+
+def render_markdown(view: View, *, console: str | None = None) -> str:
+    """
+    Return the review as Markdown.
+
+    :param console: address of Interlock's console, where links lead to a number's rows; left out, to the facts below.
+    """
+    return _Writer(view, console.rstrip("/") if console else None).text()
+
+
+class _Writer:
+    def __init__(self, view: View, console: str | None) -> None:
+        self.view, self.console = view, console
+        self.numbers = {fact.id: index for index, fact in enumerate(view.sources, 1)}
+
+    def text(self) -> str:
+        view, review = self.view, self.view.review
+        blocks = [f"# {_escaped(review.title)}", f"*{review.period}, as of {view.as_of}*"]
+        if view.tiles:
+            blocks.append("| Figure | Value | Change |\n| --- | ---: | ---: |\n" + "\n".join(
+                f"| {_escaped(t.fact.label)} | {self._link(t.fact.shown, t.fact)} | "
+                f"{self._link(t.change.shown, t.change) if t.change else ''} |"
+                for t in view.tiles
+            ))  # fmt: skip
+        for section in view.sections:
+            blocks.append(f"## {_escaped(section.heading)}")
+            if section.sentences:
+                blocks.append(" ".join(self._said(s.text, s.facts) for s in section.sentences))
+            blocks += [f"*{_escaped(d.title)}.* {_escaped(d.words)}" for d in view.drawings(section.charts)]
+        if view.recommendations:
+            blocks.append("## Recommended")
+            for one in view.recommendations:
+                sure = "not known" if one.confidence is None else f"{one.confidence:.0%}"
+                lines = [f"**{self._said(one.title, one.facts)}** {self._said(one.text, one.facts)}", ""]
+                lines += [f"- Decides: {_escaped(one.owner)}"] if one.owner else []
+                lines.append(f"- Confidence: {sure}" + (f", {_escaped(one.basis)}" if one.basis else ""))
+                facts = [view.facts[fact_id] for fact_id in one.facts if fact_id in view.facts]
+                lines.append("- Rests on: " + "; ".join(self._link(f"{f.label}: {f.shown}", f) for f in facts))
+                lines += [f"- Assumes: {_escaped('; '.join(one.assumptions))}"] if one.assumptions else []
+                blocks.append("\n".join(lines))
+        if view.withheld:
+            blocks.append("## Withheld")
+            blocks.append("\n".join(f"- **{_escaped(one.what)}**: {_escaped(one.reason)}" for one in view.withheld))
+        if review.notes:
+            blocks.append("## On the data\n\n" + "\n".join(f"- {_escaped(note)}" for note in review.notes))
+        if self.numbers:
+            blocks.append("## Sources")
+            blocks.append("\n".join(self._source(fact) for fact in view.sources))
+            blocks.append("\n".join(f"[{i}]: {self._address(fact_id)}" for fact_id, i in self.numbers.items()))
+        return "\n\n".join(blocks) + "\n"
+
+    def _said(self, text: str, ids: Iterable[str]) -> str:
+        return "".join(
+            _escaped(piece.text) if piece.fact is None else self._link(piece.text, piece.fact)
+            for piece in self.view.pieces(text, ids)
+        )
+
+    def _link(self, text: str, fact: Fact) -> str:
+        number = self.numbers.get(fact.id)
+        return _escaped(text) if number is None else f"[{_escaped(text)}][{number}]"
+
+    def _address(self, fact_id: str) -> str:
+        return f"{self.console}/fact/{fact_id}" if self.console else f"#fact-{fact_id}"
+
+    def _source(self, fact: Fact) -> str:
+        if fact.inputs:
+            of = ", ".join(f"[{self.numbers[i]}]" if i in self.numbers else f"`{i}`" for i in fact.inputs)
+            origin = f"`{fact.expression}` of {of}"
+        else:
+            rows = f" over {fact.rows:,} rows of {fact.dataset}" if fact.where else ""
+            origin = f"`{fact.expression}`{rows}"
+        data = f"; {_escaped('; '.join(fact.warnings))}" if fact.warnings else ""
+        number = self.numbers[fact.id]
+        return (
+            f'{number}. <a id="fact-{fact.id}"></a>{_escaped(fact.label)}: {fact.shown}, {fact.period}: '
+            f"{origin}{data} (fact `{fact.id}`)"
+        )
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)
