@@ -14,7 +14,7 @@ from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand,
 WORKFLOW = Arg(("workflow",), help="Name of the workflow: a folder of include")
 SUBJECT = Arg(("workflow",), help="Name of the workflow, or company for the company's own files")
 NUMBER = Arg(("--number",), help="Number of the version; left out: the newest", type=int)
-CASE = Arg(("case",), help="Business key of the case, its id, or the first 8 digits of it")
+CASE = Arg(("case",), help="Business key of the case, its id, or the last 8 digits of it")
 REASON = Arg(("--reason",), help="Why", default="")
 SET = Arg(
     ("--set",), help="FIELD=VALUE, as often as needed; VALUE is read as JSON when it is", action="append", default=[]

@@ -89,7 +89,7 @@ def measure(count: int, cache: str, pipe: Any) -> None:
         took = {}
         for stage, work in {
             "intake": lambda: take_in_rows(session("intake"), rows(count), contract=Ticket, source="bench"),
-            "triage": lambda: run_role(session("triage"), agent, Role("reasoning", Triage)),
+            "triage": lambda: run_role(triage, agent, Role("reasoning", Triage)),
             "route": lambda: route_cases(session("route")),
         }.items():
             started = time.perf_counter()

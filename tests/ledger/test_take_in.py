@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger
-from interlock.ledger.case import NewCase, Taken, find_case, list_cases, take_in
+from interlock.ledger.case import NewCase, Taken, cases_at, find_case, list_cases, load_files, take_in
 from interlock.ledger.schema import case, label, payload
 from interlock.ledger.verify import verify
+from sqlalchemy import event
 from workflows import WORKFLOW, Clock, Workflow, rows, together
 
 
@@ -115,15 +116,45 @@ def test_two_intakes_of_the_same_rows_at_the_same_instant_open_each_case_once(fl
     assert verify(flow.ledger).problems == []
 
 
-def test_a_case_is_found_by_key_by_id_and_by_the_beginning_of_its_id(flow: Workflow):
+def test_a_case_is_found_by_key_by_id_and_by_the_end_of_its_id(flow: Workflow):
     take(flow, new("A"), new("B"))
     wanted = flow.cases()["A"]["id"]
 
     with flow.ledger.read() as connection:
-        for name in ("A", wanted, wanted[:10]):
+        for name in ("A", wanted, wanted[-8:]):
             assert find_case(connection, flow.ledger, name)["id"] == wanted
         with pytest.raises(UnknownName, match=r"there is no case 'AA'.*Did you mean 'A'"):
             find_case(connection, flow.ledger, "AA")
+
+
+def test_cases_are_gone_through_in_the_order_of_their_intake(flow: Workflow):
+    take(flow, *[new(f"K{number}") for number in (5, 3, 9, 1)])
+
+    run = flow.session("judge").run
+    with flow.ledger.read() as connection:
+        first = cases_at(connection, run, "judge", limit=3)
+        rest = cases_at(connection, run, "judge", limit=3, after=first[-1]["id"])
+
+    assert [row["business_key"] for row in first + rest] == ["K5", "K3", "K9", "K1"]
+
+
+def test_a_page_of_cases_is_read_from_an_index_in_its_order(sqlite_ledger: Ledger, tmp_path: Path):
+    """Sorting all the cases of a task for each page of it would make a case dearer, the more of them there are."""
+    seen: list[str] = []
+    run = Workflow(tmp_path, sqlite_ledger).session("judge").run
+
+    @event.listens_for(sqlite_ledger.engine, "before_cursor_execute")
+    def _keep(connection, cursor, statement, parameters, context, many):
+        if statement.startswith("SELECT"):
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            seen.extend(row[3] for row in cursor.fetchall())
+
+    with sqlite_ledger.read() as connection:
+        cases_at(connection, run, "judge", limit=500)
+        load_files(connection, [{"id": "c", "payload_digest": "d", "context": {}}])
+
+    assert "SEARCH case USING INDEX ix_case_place (run_id=? AND task=? AND id>?)" in seen
+    assert not [step for step in seen if "TEMP B-TREE" in step or "digest=?" in step]
 
 
 keys = st.sampled_from(["A", "B", "C"])

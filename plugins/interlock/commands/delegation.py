@@ -19,7 +19,7 @@ def give(args: Any) -> None:
     where = f" in {answer['workflow']}" if answer["workflow"] else ""
     print(
         f"{answer['taker']} votes for {answer['giver']}{where} until {answer['until']}. To end it before: airflow "
-        f"interlock review undelegate {answer['id'][:8]}"
+        f"interlock review undelegate {answer['id'][-8:]}"
     )
 
 
@@ -31,7 +31,7 @@ def list_(args: Any) -> None:
         print_json(rows)
         return
     print_table(
-        [{**row, "id": row["id"][:8]} for row in rows],
+        [{**row, "id": row["id"][-8:]} for row in rows],
         {
             "id": "ID",
             "giver": "FOR",

@@ -37,6 +37,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+
+
 def canonical_json(value: Any) -> str:
     """
     Return *value* as canonical JSON text.
@@ -44,7 +47,7 @@ def canonical_json(value: Any) -> str:
     :raises ValueError: a NaN or infinity, or a datetime without a time zone.
     :raises TypeError: a type that has no canonical form.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return _encoder.encode(value)
 
 
 def digest_bytes(data: bytes) -> str:

@@ -55,9 +55,9 @@ def end_delegation(ledger: Ledger, person: Identity, delegation_id: str) -> Row:
     """
     with ledger.write(actor=Actor("person", person.id), chain=f"delegation:{ledger.environment}") as tx:
         standing = {row["id"]: row for row in _standing(tx.connection, ledger.environment, tx.at)}
-        found = next((row for key, row in standing.items() if key.startswith(delegation_id)), None)
+        found = next((row for key, row in standing.items() if key.endswith(delegation_id)), None)
         if found is None:
-            raise UnknownName("delegation that stands", delegation_id, [key[:8] for key in standing])
+            raise UnknownName("delegation that stands", delegation_id, [key[-8:] for key in standing])
         if person.id not in (found["giver"], found["taker"]):
             two = f"{found['giver']!r} or {found['taker']!r}"
             raise NotAuthorised(f"{person.id!r} neither gave nor took this delegation; {two} may end it")

@@ -178,7 +178,7 @@ case = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     _revision(),
     UniqueConstraint("environment", "workflow", "business_key"),
-    Index("ix_case_place", "run_id", "task", "state"),
+    Index("ix_case_place", "run_id", "task", "id", "state"),
     Index("ix_case_state", "environment", "workflow", "state"),
     Index("ix_case_parent", "parent_id"),
 )
@@ -256,6 +256,7 @@ decision = Table(
     Column("policy_route", String(100)),
     Column("sample_rate", Float),
     Index("ix_decision_run", "run_id"),
+    Index("ix_decision_route", "route", "created_at"),
 )
 
 authorisation = Table(

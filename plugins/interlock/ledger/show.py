@@ -26,7 +26,7 @@ from interlock.ledger.verify import FORGOTTEN
 
 def show_case(ledger: Ledger, name: str) -> dict[str, Any]:
     """
-    Return the case *name* (id, beginning of an id, or business key) with its whole history: JSON types.
+    Return the case *name* (id, end of an id, or business key) with its whole history: JSON types.
 
     :raises UnknownName: there is no such case.
     """

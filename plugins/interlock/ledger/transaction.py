@@ -8,7 +8,8 @@ shortest time, so that writers of other chains never wait for it.
 
 from __future__ import annotations
 
-import uuid
+import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,9 +44,19 @@ class Actor:
         return f"{self.kind}:{self.id}"
 
 
+_last = 0
+
+
 def new_id() -> str:
-    """Return a new identifier of 32 hexadecimal digits."""
-    return uuid.uuid4().hex
+    """
+    Return a new identifier of 32 hexadecimal digits: the nanosecond, then 64 random bits.
+
+    Identifiers that are made one after the other stand beside each other in an index, and whoever goes through cases by
+    id does so in the order of their intake. The last digits are the ones that tell two apart.
+    """
+    global _last
+    _last = max(_last + 1, time.time_ns())
+    return f"{_last:016x}{secrets.token_hex(8)}"
 
 
 def subject_of(table: Table, row: Mapping[str, Any]) -> str:
