@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -119,3 +120,50 @@ def test_a_condition_says_what_it_reads_and_nothing_of_its_texts():
     condition = Expression("case.text == 'case.count and confidence' && 'attempt' in known", TYPES)
 
     assert condition.reads == ("case.text", "known")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("!case.text.matches('z') && case.text .matches( r'x+y' )", True),
+        ("case.text.matches('^x') || case.count > 2", True),
+        ("case.text.matches('y$') && case.text.matches('x$')", False),
+        ("case.text == \"case.text.matches('x')\"", False),
+        ("matches(case.text, 'x+')", True),
+        ("(case.text + '!').matches('y!$')", True),
+        ("case.text.matches('^' + 'xx')", True),
+        ("case.flags.exists(flag, flag.matches('^a'))", True),
+        ("[{'text': 'none'}].exists(case, case.text.matches('x'))", False),
+        ("case.text.matches('x') ? !case.tier.matches('o') : true", True),
+    ],
+)
+def test_patterns_are_searched_for_in_fields_and_in_whatever_gives_a_text(text: str, value: bool):
+    inputs = {"case.text": "xxy", "case.flags": ["b", "ab"], "case.tier": "iran", "case.count": 1}
+
+    assert Expression(text, TYPES).evaluate(inputs).value is value
+
+
+def test_a_pattern_in_an_absent_field_is_neither_true_nor_false():
+    condition = Expression("case.account.matches('A')", TYPES)
+
+    assert condition.evaluate({"case.account": None}).error == "there is no case.account"
+    assert condition.evaluate({"case.account": 3}).value is None
+    assert Expression("case.count == 1 || case.account.matches('A')", TYPES).evaluate({"case.count": 1}).value is True
+
+
+def test_a_pattern_that_re2_does_not_know_is_refused():
+    with pytest.raises(PolicyError, match=r"'\(\?=a\)' is no RE2 pattern"):
+        Expression("case.text.matches('(?=a)')", TYPES)
+
+
+def test_looking_for_patterns_keeps_no_texts():
+    """The library frees no argument of a function that is written in Python: 100 MB here."""
+    condition = Expression("case.text.matches('z') || case.text.matches('y')", TYPES)
+    inputs = {"case.text": "x" * 10_000}
+    condition.evaluate(inputs)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    for _ in range(5_000):
+        condition.evaluate(inputs)
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB

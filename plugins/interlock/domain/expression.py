@@ -19,7 +19,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from interlock.domain.contract import variable_prefix
-from interlock.domain.pattern import NAME, STRING_LITERAL, check_patterns, functions, with_kept_patterns
+from interlock.domain.pattern import STRING_LITERAL, matches_in
 from interlock.errors import PolicyError
 
 KNOWN: dict[str, Any] = {
@@ -105,10 +105,13 @@ class Expression:
         """The variables that the condition can read: what a decision records."""
         self._types = {name: types[name] for name in self.reads}
         try:
-            self._program = _environment(_freeze(types)).compile(with_kept_patterns(text))
+            self._program = _environment(_freeze(types)).compile(text)
         except RuntimeError as error:
             raise PolicyError(_compile_message(text, str(error), types)) from None
-        check_patterns(text)
+        lowered, self._matches = matches_in(text, types)
+        if self._matches:
+            with_matches = {**types, **dict.fromkeys(self._matches, cel.Type.BOOL)}
+            self._program = _environment(_freeze(with_matches)).compile(lowered)
         self._gives = gives
         returned = self._program.return_type().name().upper()
         if returned not in (gives.name().upper(), "DYN") or (returned == "DYN" and gives == cel.Type.BOOL):
@@ -124,6 +127,9 @@ class Expression:
                 value = inputs.get(name)
                 if value is not None:
                     data[name] = _to_cel(value, self._types[name])
+            for variable, (name, pattern) in self._matches.items():
+                if isinstance(value := inputs.get(name), str):
+                    data[variable] = pattern.search(value) is not None
             result = self._program.eval(data=data)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             return Evaluated(None, f"{type(error).__name__}: cannot evaluate {self.text!r}")
@@ -168,15 +174,14 @@ def _environment(types: tuple[tuple[str, Any], ...]) -> Any:
 
 @lru_cache(maxsize=32)
 def _cached_environment(types: _TypeTable) -> Any:
-    declared, implemented = functions()
-    return cel.NewEnv(variables=dict(types), functions=declared, function_impls=implemented)
+    return cel.NewEnv(variables=dict(types))
 
 
 def _compile_message(text: str, message: str, types: Mapping[str, Any]) -> str:
     first = message.split("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
     place = re.match(r"<input>:(\d+):(\d+): (.*)", first)
     line, column, reason = (place[1], place[2], place[3]) if place else ("1", "?", first)
-    reason = reason.replace(" (in container '')", "").replace(NAME, "matches")
+    reason = reason.replace(" (in container '')", "")
     told = f"{text!r}, line {line}, column {column}: {reason}"
     unknown = re.search(r"undeclared reference to '([^']+)'", reason)
     if unknown:
