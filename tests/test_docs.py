@@ -26,7 +26,10 @@ from interlock.domain.budget import parse_budgets
 from interlock.domain.calendar import parse_calendar
 from interlock.domain.case import CaseState
 from interlock.domain.company import COMPANY, Company
+from interlock.domain.dataset import Control, Dataset, Volume
 from interlock.domain.expression import KNOWN
+from interlock.domain.indicator import Indicator, Kpis
+from interlock.domain.insight import InsightRule, Insights, ReviewOf
 from interlock.domain.limit import parse_limits
 from interlock.domain.price import parse_prices
 from interlock.domain.quality import Expectation, Suite, parse_suite
@@ -86,6 +89,9 @@ def section(text: str, heading: str) -> str:
         ("workflow", (*WORKFLOW, *CONNECTORS)),
         ("sources", SOURCES),
         ("expectations", (Suite, Expectation)),
+        ("datasets", (Dataset, Volume, Control)),
+        ("kpis", (Kpis, Indicator)),
+        ("insights", (Insights, InsightRule, ReviewOf)),
     ],
 )
 def test_every_key_of_a_file_is_in_its_page(name: str, models: tuple[type[BaseModel], ...]):

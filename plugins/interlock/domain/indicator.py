@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from interlock.domain.anomaly import Detector
 from interlock.domain.contract import explain
 from interlock.domain.dataset import IDENTIFIER
 from interlock.domain.period import Grain, Periods, Weekday
@@ -79,6 +80,8 @@ class Kpis(_Frozen):
     """Left out: the dataset's."""
     history: int = Field(default=104, ge=2, le=50_000)
     """Periods that are looked back on, for charts and baselines."""
+    anomalies: Detector | None = None
+    """How anomalies are looked for; left out: not at all."""
     indicators: dict[str, Indicator] = Field(min_length=1)
 
     @model_validator(mode="after")

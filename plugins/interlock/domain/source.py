@@ -37,8 +37,8 @@ OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb",
 
 _FORMS = (
     "a path that ends in .csv, .tsv, .jsonl, .ndjson, .json or .parquet; 'sql://CONN_ID/SELECT …'; 'https://…'; "
-    "'conn://CONN_ID/path'; 's3://bucket/key.csv'; or a mapping (also as JSON text) with one of 'path', 'sql', 'url', "
-    "'http' or 'rows'"
+    "'conn://CONN_ID/path'; 's3://bucket/key.csv'; 'facts://insights' (what the run's own facts give cause for); or a "
+    "mapping (also as JSON text) with one of 'path', 'sql', 'url', 'http', 'facts' or 'rows'"
 )
 
 
@@ -135,14 +135,21 @@ class RowsSource(_Spec):
     rows: list[Any]
 
 
-SourceSpec = FileSource | SqlSource | HttpSource | RowsSource
+class FactsSource(_Spec):
+    """What the facts of the run give cause for: the review and the insights of ``<facts>.yaml``."""
 
-_KINDS: dict[str, type[FileSource | SqlSource | HttpSource | RowsSource]] = {
+    facts: str = Field(min_length=1)
+
+
+SourceSpec = FileSource | SqlSource | HttpSource | RowsSource | FactsSource
+
+_KINDS: dict[str, type[FileSource | SqlSource | HttpSource | RowsSource | FactsSource]] = {
     "path": FileSource,
     "sql": SqlSource,
     "url": HttpSource,
     "http": HttpSource,
     "rows": RowsSource,
+    "facts": FactsSource,
 }
 
 
@@ -176,6 +183,8 @@ def parse_source(source: str | PurePath | Mapping[str, Any]) -> SourceSpec:
             return _from_mapping({"http": f"/{path}", "conn_id": conn_id})
         case "http" | "https":
             return _from_mapping({"url": text})
+        case "facts":
+            return _from_mapping({"facts": rest})
         case "file":
             return _from_mapping({"path": urlsplit(text).path})
         case _ if scheme.lower() in OBJECT_STORES:
@@ -248,5 +257,7 @@ def describe(spec: SourceSpec) -> str:
             return f"{parts.scheme}://{host}{parts.path}"
         case HttpSource():
             return f"conn://{spec.conn_id}/{urlsplit(spec.http or '').path.lstrip('/')}"
+        case FactsSource():
+            return f"facts://{spec.facts}"
         case RowsSource():
             return f"{len(spec.rows)} inline row{'' if len(spec.rows) == 1 else 's'}"

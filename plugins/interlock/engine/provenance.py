@@ -14,11 +14,14 @@ from typing import Any
 
 from interlock.domain.fact import Fact
 from interlock.domain.formula import compute
+from interlock.domain.indicator import parse_kpis
+from interlock.engine.alarm import BY_BASELINE, expected_again
 from interlock.engine.snapshot import Snapshots
 from interlock.engine.stating import table_of
-from interlock.errors import SourceError
+from interlock.errors import SourceError, Tampered
 from interlock.ledger.book import Ledger
 from interlock.ledger.fact import find_fact, inputs_of
+from interlock.ledger.run import load_run
 from interlock.ledger.transaction import Row
 
 
@@ -60,18 +63,25 @@ def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50
     if fact.inputs:
         again = compute(fact.expression, [one.value for one in inputs])
         return Provenance(**known | {"again": again, "is_confirmed": again == fact.value})
-    if not fact.where:
-        return Provenance(**known, problem="it is written down, not measured")
+    with ledger.read() as connection:
+        bundle = load_run(connection, run["id"]).version.bundle
+    if fact.kind == "target":
+        again = parse_kpis(bundle.document(fact.expression.rpartition(" ")[2])).pick(fact.indicator).target
+        return Provenance(**known | {"again": again, "is_confirmed": again == fact.value})
     try:
         columns, rows = rows_of(snapshots, reading, fact, limit=limit)
         with table_of(snapshots, reading) as table:
-            measured = table.measure(fact.expression, fact.where)
-    except SourceError as error:
+            measured = table.measure(fact.expression if BY_BASELINE not in fact.expression else "count(*)", fact.where)
+            again = measured.value
+            if BY_BASELINE in fact.expression:
+                kpis = parse_kpis(bundle.document(fact.expression.rpartition(" ")[2]))
+                again = expected_again(kpis, bundle.datasets[fact.dataset].time_zone, table, fact)
+    except (SourceError, Tampered) as error:
         return Provenance(**known, problem=str(error))
-    same = (measured.value, measured.rows, measured.digest) == (fact.value, fact.rows, fact.rows_digest)
-    problem = "" if same else f"now {measured.value} over {measured.rows} rows"
+    same = (again, measured.rows, measured.digest) == (fact.value, fact.rows, fact.rows_digest)
+    problem = "" if same else f"now {again} over {measured.rows} rows"
     return Provenance(
-        **known | {"columns": columns, "rows": rows, "again": measured.value, "is_confirmed": same}, problem=problem
+        **known | {"columns": columns, "rows": rows, "again": again, "is_confirmed": same, "problem": problem}
     )
 
 
@@ -83,6 +93,6 @@ def rows_of(
 
     :raises SourceError: the snapshot is not kept any more.
     """
-    columns = list(reading["columns"])
+    columns = [name for name, _ in reading["columns"]]
     with table_of(snapshots, reading) as table:
         return ["row", *columns], table.rows(fact.where or "false", columns, limit)

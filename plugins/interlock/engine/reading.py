@@ -167,7 +167,7 @@ def _keep(
         **judge(checked),
         "row_count": staged.count(),
         "quarantined": staged.count_aside(),
-        "columns": dict(staged.dataset.columns),
+        "columns": [list(column) for column in staged.dataset.columns.items()],
         "newest_at": staged.newest_at(),
         **kept,
     }

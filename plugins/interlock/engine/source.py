@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from interlock.domain.source import FileSource, HttpSource, RowsSource, SourceRow, SourceSpec, SqlSource
+from interlock.domain.source import FactsSource, FileSource, HttpSource, RowsSource, SourceRow, SourceSpec, SqlSource
+from interlock.errors import SourceError
 
 
 def read_rows(
@@ -48,6 +49,8 @@ def read_rows(
             from interlock.engine.source_http import read_http
 
             yield from read_http(spec, connection, timeout_seconds=http_timeout_seconds, sleep=sleep)
+        case FactsSource():
+            raise SourceError("the facts of a run are there in a task of the run alone: give them to its intake")
         case RowsSource():
             from interlock.engine.source_format import row_of
 

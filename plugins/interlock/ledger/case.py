@@ -310,6 +310,19 @@ def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: st
     return rows[0]
 
 
+def cases_by_key(connection: Connection, environment: str, workflow: str, keys: Iterable[str]) -> list[Row]:
+    """Return the cases of *workflow* that have one of the business *keys*."""
+    return [
+        as_dict(row)
+        for group in in_groups(sorted(set(keys)), 400)
+        for row in connection.execute(
+            select(case).where(
+                case.c.environment == environment, case.c.workflow == workflow, case.c.business_key.in_(group)
+            )
+        )
+    ]
+
+
 def list_cases(
     ledger: Ledger,
     *,

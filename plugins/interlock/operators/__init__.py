@@ -4,7 +4,8 @@ The operators, imported lazily, so that a Dag that uses one does not pay for the
 ``IntakeOperator``, ``EnrichmentOperator``, ``ReasoningOperator``, ``DraftingOperator``, ``ValidationOperator``,
 ``ExecutionOperator`` and ``ReportingOperator`` carry the seven roles out, each an ``AgentRoleOperator``;
 ``ConfidenceBranchOperator`` decides where cases go, ``DataQualityOperator`` holds them, or a dataset, against a suite,
-``KpiOperator`` states facts about a dataset, and ``RecordOutcomeOperator`` keeps what came of cases.
+``KpiOperator`` and ``AnomalyOperator`` state facts about a dataset, and ``RecordOutcomeOperator`` keeps what came of
+cases.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interlock.operators.agent import DraftingOperator, EnrichmentOperator, ReasoningOperator
+    from interlock.operators.anomaly import AnomalyOperator
     from interlock.operators.base import AgentRoleOperator
     from interlock.operators.branch import ConfidenceBranchOperator
     from interlock.operators.execution import ExecutionOperator
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "AgentRoleOperator": "base",
+    "AnomalyOperator": "anomaly",
     "ConfidenceBranchOperator": "branch",
     "DataQualityOperator": "quality",
     "DraftingOperator": "agent",
@@ -43,6 +46,7 @@ _WHERE = {
 
 __all__ = [
     "AgentRoleOperator",
+    "AnomalyOperator",
     "ConfidenceBranchOperator",
     "DataQualityOperator",
     "DraftingOperator",

@@ -25,7 +25,8 @@ class IntakeOperator(AgentRoleOperator):
 
     :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
     :param source: a file or an object of a store, a query through a connection, or an HTTP address; templated. See
-        :mod:`interlock.domain.source` for the forms. A relative path starts at the project's root.
+        :mod:`interlock.domain.source` for the forms. A relative path starts at the project's root. ``facts://insights``
+        opens the review and the insights that ``insights.yaml`` makes of the facts of the run.
     :param contract: what a row must satisfy; columns that it does not name are left out.
     """
 
@@ -48,7 +49,7 @@ class IntakeOperator(AgentRoleOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Take rows in, or take up what waits."""
-        from interlock.domain.source import describe, parse_source
+        from interlock.domain.source import FactsSource, describe, parse_source
         from interlock.engine.intake import take_in_rows, take_up
         from interlock.engine.permission import demand_source
         from interlock.engine.source import read_rows
@@ -59,5 +60,12 @@ class IntakeOperator(AgentRoleOperator):
             return take_up(session)
         spec = parse_source(self.source)
         demand_source(session, getattr(spec, "conn_id", None))
-        rows = read_rows(spec, connection=find_source_connection, base=session.include.parent, storage=object_path)
+        if isinstance(spec, FactsSource):
+            from interlock.engine.finding import finding_rows
+            from interlock.engine.snapshot import Snapshots
+            from interlock.hooks.setting import snapshot_path
+
+            rows = finding_rows(session, spec.facts, Snapshots(snapshot_path()))
+        else:
+            rows = read_rows(spec, connection=find_source_connection, base=session.include.parent, storage=object_path)
         return take_in_rows(session, rows, contract=self.contract, source=describe(spec))

@@ -1,0 +1,146 @@
+"""
+Anomalies of a run's KPIs: what the past of each indicator made one expect, and where the present departs from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from interlock.analysis.measure import Table, instant
+from interlock.domain.anomaly import Alarm, Scored, detect, score
+from interlock.domain.fact import Fact, Kind, of_period
+from interlock.domain.indicator import Indicator, Kpis
+from interlock.domain.period import Period
+from interlock.engine.session import Session
+from interlock.engine.snapshot import Snapshots
+from interlock.engine.stating import load_kpis, periods_of, present_period, read_by_run, table_of
+from interlock.errors import ConfigurationError
+from interlock.ledger.fact import write_facts
+from interlock.ledger.transaction import Row
+
+BY_BASELINE = "by the baseline of"
+"""Between what is stated (expected, low, high) and the file that says how: the expression of such a fact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """An indicator over its history, and what was expected of it."""
+
+    periods: list[Period]
+    values: list[float | None]
+    scored: Scored
+    alarms: list[Alarm]
+
+
+def watch(table: Table, kpis: Kpis, indicator: Indicator, periods: Sequence[Period]) -> Watched:
+    """Return what is said of *indicator* over *periods*."""
+    assert kpis.anomalies is not None
+    exact = table.by_period(indicator.expression, periods, indicator.where)
+    values = [None if value is None else float(value) for value in exact]
+    series = [math.nan if value is None else value for value in values]
+    scored = score(series, kpis.anomalies)
+    return Watched(periods=list(periods), values=values, scored=scored, alarms=detect(series, kpis.anomalies))
+
+
+def state_anomalies(session: Session, name: str, snapshots: Snapshots, *, lookback: int = 1) -> list[Fact]:
+    """
+    State what was expected of each indicator of *name* that departs from it, and return the facts.
+
+    :param lookback: how many of the last periods an anomaly may have begun in; older ones were seen by earlier runs.
+    :raises ConfigurationError: the KPIs do not say how anomalies are looked for.
+    """
+    kpis = load_kpis(session, name)
+    if kpis.anomalies is None:
+        raise ConfigurationError(f"kpis/{name}.yaml has no 'anomalies', so nothing says how they are looked for")
+    reading = read_by_run(session, kpis.dataset)
+    if reading["state"] == "withheld":
+        session.log.warning("dataset %r is not fit: nothing is looked for in it", kpis.dataset)
+        return []
+    present, facts = present_period(session, kpis, reading), []
+    periods = periods_of(session, kpis).up_to(present, kpis.history)
+    with table_of(snapshots, reading) as table:
+        for indicator_name, indicator in kpis.indicators.items():
+            watched = watch(table, kpis, indicator, periods)
+            if not watched.scored.judged:
+                session.count("too_short")
+            for alarm in watched.alarms:
+                if alarm.index >= len(periods) - lookback:
+                    facts += _facts(kpis, indicator_name, indicator, table, watched, alarm, reading)
+    with session.write() as tx:
+        session.count("facts", write_facts(tx, session.run, session.task.task_id, facts))
+    session.count("anomalies", sum(fact.name.endswith(".expected") for fact in facts))
+    return facts
+
+
+def expected_again(kpis: Kpis, zone: str, table: Table, fact: Fact) -> Decimal | None:
+    """
+    Return what the baseline says once more where *fact* says it.
+
+    :param zone: the dataset's time zone.
+    """
+    what, indicator = fact.expression.split()[0], kpis.pick(fact.indicator)
+    periods = kpis.periods(zone)
+    looked = periods.up_to(periods.last_full(fact.as_of), kpis.history)
+    scored = watch(table, kpis, indicator, looked).scored
+    place = next((i for i, period in enumerate(looked) if period.start == fact.period_start), None)
+    return None if place is None else _number(getattr(scored, what)[place])
+
+
+def _facts(
+    kpis: Kpis, name: str, indicator: Indicator, table: Table, watched: Watched, alarm: Alarm, reading: Row
+) -> list[Fact]:
+    """State the observed value, the expected one, and the band that it left."""
+    period, first = watched.periods[alarm.index], watched.periods[0]
+    condition = f" AND ({indicator.where})" if indicator.where else ""
+    past = f"_at >= {instant(first.start)} AND _at < {instant(period.end)}{condition}"
+    inside = f"_at >= {instant(period.start)} AND _at < {instant(period.end)}{condition}"
+    said: list[tuple[str, Kind, str, str, float | Decimal | None]] = [
+        ("observed", "value", inside, indicator.expression, None),
+        ("expected", "expected", past, "expected", alarm.expected),
+        ("low", "expected", past, "low", alarm.low),
+        ("high", "expected", past, "high", alarm.high),
+    ]
+    words = {"observed": "", "expected": ", expected", "low": ", lower end of the usual", "high": ", upper end of it"}
+    found = []
+    for suffix, kind, where, expression, value in said:
+        measured = table.measure(indicator.expression, where)
+        number = measured.value if value is None else _number(value)
+        found.append(
+            Fact(
+                **_shared(kpis, name, indicator, reading),
+                **of_period(period),
+                name=f"{name}.{suffix}",
+                kind=kind,
+                label=indicator.title + words[suffix],
+                value=number,
+                where=where,
+                expression=expression if suffix == "observed" else f"{expression} {BY_BASELINE} kpis/{kpis.kpis}.yaml",
+                rows=measured.rows,
+                rows_digest=measured.digest,
+                confidence=round(alarm.score, 4),
+                confidence_basis=f"anomaly score of 0 to 1 from the series' own past: {alarm.sign}",
+                withheld="" if number is not None else f"{indicator.title}: too little history for a band",
+            ).identified()
+        )
+    return found
+
+
+def _shared(kpis: Kpis, name: str, indicator: Indicator, reading: Row) -> dict[str, Any]:
+    return {
+        "indicator": name,
+        "unit": indicator.unit,
+        "decimals": indicator.decimals,
+        "as_of": reading["as_of"],
+        "dataset": kpis.dataset,
+        "reading": reading["id"],
+        "assumptions": indicator.assumptions,
+        "warnings": tuple(reading["reasons"]["warning"]),
+    }
+
+
+def _number(value: float | Decimal) -> Decimal | None:
+    return Decimal(repr(round(float(value), 10))) if math.isfinite(value) else None

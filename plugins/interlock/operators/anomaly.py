@@ -1,0 +1,44 @@
+"""Anomalies: where the KPIs of a run depart from what their past made one expect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from interlock.operators.base import InterlockOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.domain.wiring import TaskKind
+    from interlock.engine.session import Session
+
+
+class AnomalyOperator(InterlockOperator):
+    """
+    Looks for anomalies in the KPIs of the last periods, and states what was observed and what was expected as facts.
+
+    How they are looked for stands under ``anomalies`` in ``kpis/<kpis>.yaml``. An anomaly counts once, however many
+    periods it lasts.
+
+    :param kpis: name of ``kpis/<kpis>.yaml`` in the workflow's folder; the published text counts.
+    :param lookback: how many of the last periods an anomaly may have begun in. A run an hour over five-minute data
+        looks back on 12.
+    """
+
+    interlock_kind: ClassVar[TaskKind] = "data"
+    runs_without_cases = True
+    ui_color = "#efe8fb"
+
+    def __init__(self, *, kpis: str, lookback: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kpis = kpis
+        self.lookback = lookback
+
+    def work(self, session: Session, context: Context) -> dict[str, Any]:
+        """Look and state."""
+        from interlock.engine.alarm import state_anomalies
+        from interlock.engine.snapshot import Snapshots
+        from interlock.hooks.setting import snapshot_path
+
+        state_anomalies(session, self.kpis, Snapshots(snapshot_path()), lookback=self.lookback)
+        return session.finish()
