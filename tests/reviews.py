@@ -4,7 +4,7 @@ Findings and reviews for tests, from facts that are measured: orders in a table,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -68,8 +68,19 @@ ORDERS: tuple[tuple[str, str, str, str], ...] = (
 """Day, vendor, amount and whether it came on time: two weeks of orders."""
 
 
-def measured(rows: Iterable[Sequence[str]] = ORDERS, *, withheld: str = "") -> list[Fact]:
-    """Return the facts of the week in *rows*; *withheld*: why none has a value."""
+def measured(
+    rows: Iterable[Sequence[str]] = ORDERS,
+    *,
+    withheld: str = "",
+    reading: str = "r" * 32,
+    keep: Callable[[Path, str], None] | None = None,
+) -> list[Fact]:
+    """
+    Return the facts of the week in *rows*.
+
+    :param withheld: why none has a value.
+    :param keep: is given the snapshot and its digest.
+    """
     source = [
         SourceRow(number=number, values=dict(zip(DATASET.columns, row, strict=True)))
         for number, row in enumerate(rows, 1)
@@ -79,12 +90,40 @@ def measured(rows: Iterable[Sequence[str]] = ORDERS, *, withheld: str = "") -> l
         with staging(DATASET) as staged:
             staged.add(source)
             staged.type_rows()
-            staged.write_rows(file)
+            digest = staged.write_rows(file)
+        if keep is not None:
+            keep(file, digest)
         with open_table(file) as table:
             periods = KPIS.periods("UTC")
             period = periods.last_full(AS_OF)
-            stating = Stating(KPIS, table, periods, period, AS_OF, "r" * 32)
+            stating = Stating(KPIS, table, periods, period, AS_OF, reading)
             return stating.withhold_all(withheld) if withheld else stating.state_all()
+
+
+def stated(workflow: Any, snapshots: Path, rows: Iterable[Sequence[str]] = ORDERS) -> list[Fact]:
+    """Return the facts of the week, written to the ledger by a run of *workflow*, with their snapshot."""
+    from interlock.engine.snapshot import Snapshots
+    from interlock.ledger.fact import write_facts
+    from interlock.ledger.schema import reading
+
+    session, kept, reading_id = workflow.session("intake"), [], "d" * 32
+
+    def _keep(file: Path, digest: str) -> None:
+        Snapshots(snapshots).put(file, digest)
+        kept.append(digest)
+
+    given = list(rows)
+    facts = measured(given, reading=reading_id, keep=_keep)
+    with session.write() as tx:
+        row = {
+            "id": reading_id, "run_id": session.run.id, "task": "intake", "dataset": "orders", "source": "orders.csv",
+            "as_of": AS_OF, "state": "fit", "reasons": {"critical": [], "warning": [], "info": []},
+            "row_count": len(given), "quarantined": 0, "columns": list(DATASET.columns), "newest_at": None,
+            "snapshot": kept[0], "quarantine": None, "created_at": tx.at,
+        }  # fmt: skip
+        tx.insert(reading, [row], kind="dataset.read", facts=lambda r: {"dataset": "orders"})
+        write_facts(tx, session.run, "intake", facts)
+    return facts
 
 
 def a_fact(name: str = "spend", value: str | None = "12345.60", **fields: Any) -> Fact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.routing import APIRoute
 from interlock.console.app import create_app
+from reviews import stated
 from starlette.routing import Mount
 from workflows import rows
 
@@ -70,6 +71,7 @@ def routes(app):
 
 def ask(client, method, path, key="R1", **more):
     place = path.replace("{name}", key).replace("{workflow}", "refunds").replace("{number}", "1")
+    place = place.replace("{fact_id}", more.pop("fact", "f"))
     return client.request(method, place, json=BODIES.get(path), **more)
 
 
@@ -101,11 +103,13 @@ def test_a_viewer_changes_nothing(routes, client, workflow):
     assert workflow.cases() == before
 
 
-def test_a_viewer_sees_every_page(routes, client, workflow):
+def test_a_viewer_sees_every_page(routes, client, workflow, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SNAPSHOT_PATH", str(tmp_path / "snapshots"))
     workflow.up_to("send_signed", rows("please"))
+    fact = stated(workflow, tmp_path / "snapshots")[0]
     viewer = client("vera")
 
-    said = {path: ask(viewer, method, path).status_code for method, path in routes if method == "GET"}
+    said = {path: ask(viewer, method, path, fact=fact.id).status_code for method, path in routes if method == "GET"}
 
     assert said == dict.fromkeys(said, 200)
 

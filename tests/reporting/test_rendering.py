@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from interlock.domain.review import is_review
 from interlock.reporting.chart import draw
 from interlock.reporting.markdown import render_markdown
 from interlock.reporting.page import render_body, render_html, style
-from interlock.reporting.view import View, is_review
+from interlock.reporting.view import View
 from reviews import WEEK, a_fact, a_finding, measured, written
 
 SERIES = {"spend": [("week of 2014-06-02", 900.0), ("week of 2014-06-09", 1342.5), (WEEK, 1672.25)]}

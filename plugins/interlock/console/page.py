@@ -18,6 +18,7 @@ from interlock.console.identity import Person, Reader, demand, may
 from interlock.console.queue import Filter, neighbours, queue_rows
 from interlock.console.reading import for_reader, for_voter
 from interlock.console.rendering import render
+from interlock.console.report import rendered_review
 from interlock.console.timeline import entries
 from interlock.domain.case import UNSENT, CaseState
 from interlock.engine import act
@@ -82,6 +83,7 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
         beside=neighbours(ledger, seen["case_id"], wanted, person=person.id),
         wanted=wanted,
         entries=entries(history),
+        rendered=rendered_review(seen["execute"], seen["case"]),
         now=ledger.clock(),
     )
 
@@ -92,6 +94,7 @@ def case(name: str, person: Reader, ledger: Book) -> Response:
     demand(person, "GET", None, "see cases")
     history = for_reader(show_case(ledger, name), person, ledger)
     row = history["case"]
+    draft = next((each["payload"] for each in history["handoffs"] if each["id"] == row["draft_id"]), None)
     return render(
         "case.html.j2",
         here="case",
@@ -99,6 +102,7 @@ def case(name: str, person: Reader, ledger: Book) -> Response:
         case=row,
         history=history,
         entries=entries(history),
+        rendered=rendered_review(draft, row["content"]),
         acts=_acts(person, row),
     )
 

@@ -9,12 +9,17 @@ done.
 
 from __future__ import annotations
 
+import re
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
+
+
+STATIC = re.compile(r"/(?:static|reporting)/")
 
 
 class SecurityHeaders:
@@ -35,7 +40,7 @@ class SecurityHeaders:
                 headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
-                headers.setdefault("Cache-Control", "no-store" if "/static/" not in scope["path"] else "no-cache")
+                headers.setdefault("Cache-Control", "no-cache" if STATIC.search(scope["path"]) else "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

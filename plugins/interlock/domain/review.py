@@ -109,6 +109,17 @@ class Review(Contract):
             yield f"recommendation {recommendation.title!r}", recommendation.facts
 
 
+def is_review(payload: Any) -> bool:
+    """Tell whether *payload* is a review, whatever its contract is called."""
+    if not isinstance(payload, Mapping) or not {"title", "period", "as_of", "sections"} <= payload.keys():
+        return False
+    try:
+        Review.model_validate(dict(payload))
+    except ValidationError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with a review, and where."""

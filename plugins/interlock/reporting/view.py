@@ -117,14 +117,3 @@ class View:
     def withheld(self) -> list[Withheld]:
         """What is not said."""
         return list(self.review.withheld)
-
-
-def is_review(payload: Any) -> bool:
-    """Tell whether *payload* is a review as an agent wrote it."""
-    if not isinstance(payload, Mapping) or not {"title", "period", "as_of", "sections"} <= payload.keys():
-        return False
-    try:
-        Review.model_validate(dict(payload))
-    except ValueError:
-        return False
-    return True

@@ -1,0 +1,42 @@
+"""
+The page of a fact: where a number comes from, its rows, and the number done again.
+
+Whoever may see cases may see a fact, as reviews state it; the rows behind it may hold personal data, so they are for
+those with that right in the workflow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse, Response
+
+from interlock.console.api import Book
+from interlock.console.identity import Reader, demand
+from interlock.console.reading import may_read
+from interlock.console.rendering import render
+from interlock.domain.fact import show_number
+from interlock.engine.provenance import trace
+from interlock.engine.snapshot import Snapshots
+from interlock.hooks.setting import snapshot_path
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+@router.get("/fact/{fact_id}")
+def fact(fact_id: str, person: Reader, ledger: Book, rows: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
+    """Return where a fact comes from, with the first of its rows."""
+    demand(person, "GET", None, "see facts")
+    found = trace(ledger, fact_id, Snapshots(snapshot_path()), limit=rows)
+    stated = found.fact
+    return render(
+        "fact.html.j2",
+        here="fact",
+        person=person,
+        fact=stated,
+        found=found,
+        again=show_number(found.again, stated.unit, stated.decimals),
+        shows_rows=may_read(person, ledger, "read_personal", found.run["workflow"]),
+        limit=rows,
+    )
