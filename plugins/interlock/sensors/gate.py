@@ -8,6 +8,7 @@ refreshed, so what it lists is fixed when the gate is first parked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -39,22 +40,24 @@ class ApprovalGateSensor(BaseSensorOperator):
     Unless the Dag says otherwise: ``trigger_rule="none_failed"``, ``retries=2``, ``retry_delay`` 10 seconds.
 
     :param gate: name of a gate of the policy, which says who may vote, how many must, and what they see.
+    :param routes: routes whose cases wait here. Left out: those that no task beside it names.
     """
 
     interlock_kind: ClassVar[TaskKind] = "gate"
     operator_extra_links = (CasesLink(),)
     ui_color = "#fde2e2"
 
-    def __init__(self, *, gate: str, **kwargs: Any) -> None:
+    def __init__(self, *, gate: str, routes: Sequence[str] = (), **kwargs: Any) -> None:
         kwargs.setdefault("trigger_rule", "none_failed")
         kwargs.setdefault("retries", 2)
         kwargs.setdefault("retry_delay", timedelta(seconds=10))
         super().__init__(**kwargs)
         self.gate = gate
+        self.routes = tuple(routes)
 
     def wired(self) -> dict[str, Any]:
-        """Return the gate."""
-        return {"gate": self.gate}
+        """Return the gate and the routes."""
+        return {"gate": self.gate, "routes": self.routes}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask about the cases that wait here, and park."""
