@@ -21,6 +21,7 @@ import pytest
 from interlock import errors
 from interlock.domain import agent, connector, policy, source, version
 from interlock.domain.access import parse_access
+from interlock.domain.anomaly import Detector
 from interlock.domain.approval import parse_approvals
 from interlock.domain.budget import parse_budgets
 from interlock.domain.calendar import parse_calendar
@@ -89,6 +90,7 @@ def section(text: str, heading: str) -> str:
         ("workflow", (*WORKFLOW, *CONNECTORS)),
         ("sources", SOURCES),
         ("expectations", (Suite, Expectation)),
+        ("anomalies", (Detector,)),
         ("datasets", (Dataset, Volume, Control)),
         ("kpis", (Kpis, Indicator)),
         ("insights", (Insights, InsightRule, ReviewOf)),

@@ -112,7 +112,7 @@ def swept(corpus: Sequence[Series], scored: dict[str, Scored]) -> list[Result]:
     best = []
     for profile in PROFILES.values():
         results = [replace(judge(corpus, at, profile, threshold=1.0), threshold=t) for t, at in found.items()]
-        best.append(max(results, key=lambda result: result.score))
+        best.append(max(results, key=lambda result: (result.score, -result.false_alarms)))
     return best
 
 

@@ -35,7 +35,7 @@ RAREST = 8.0
 CAUTION = 40
 """Surprise shrinks by n / (n + 40) where n observations came before, because few make a poor picture of what is usual.
 That keeps the false alarms of white noise at the same rate from the 50th observation to the 20,000th."""
-REFRACTORY_SHARE, REFRACTORY_MOST = 10, 100
+REFRACTORY_SHARE, REFRACTORY_MOST = 20, 100
 
 
 class Detector(BaseModel):
@@ -52,7 +52,7 @@ class Detector(BaseModel):
     refractory: Annotated[int, Field(ge=0)] | None = None
     """
     An alarm goes on until so many observations in a row give no cause for it, and only then may another begin. Left
-    out, it is a tenth of the history so far, at most 100.
+    out, it is a twentieth of the history so far, at most 100.
     """
     direction: Literal["both", "up", "down"] = "both"
     """Which departures count: "down" for sales, "up" for errors."""
