@@ -20,7 +20,8 @@ Everything that Interlock raises on purpose.
     │   ├── MalformedOutput       an answer that is not what was asked          (retryable)
     │   ├── AgentCrashed          it ended its process at this case
     │   ├── Overrun               it took more tokens than the call allowed; its answer is kept
-    │   └── AgentRefused          the model declined, or a content filter did
+    │   ├── AgentRefused          the model declined, or a content filter did
+    │   └── BatchRefused          the service did not take a batch, or has no interface for them
     ├── ConnectorError            the other system did not take the effect
     │   ├── ConnectorUnavailable  whether it took it is unknown: look before a repeat  (retryable)
     │   └── EffectRefused         it said no
@@ -137,6 +138,10 @@ class MalformedOutput(AgentError):
 
 class AgentRefused(AgentError):
     """The model declined to answer, or a content filter did. The same question meets the same refusal."""
+
+
+class BatchRefused(AgentError):
+    """The service did not take a batch of requests, or has no interface for them. Nothing of it runs."""
 
 
 class AgentCrashed(AgentError):

@@ -48,7 +48,8 @@ def of_the_engine(tx: Transaction, flow: Workflow) -> None:
     case = flow.table(schema.case)[0]
     run = {"environment": "test", "workflow": NAME, "run_id": case["run_id"], "created_at": tx.at}
     batch = run | {"task": "judge", "agent": "judge", "agent_digest": "0" * 64, "connection": "llm", "state": "sent"}
-    tx.insert(schema.provider_batch, [batch | {"id": "b" * 32, "cases": [case["id"]]}], kind="batch.sent")
+    batch |= {"id": "b" * 32, "cases": {case["id"]: {"input": "0" * 64, "most": 1}}, "expires_at": tx.at}
+    tx.insert(schema.provider_batch, [batch], kind="batch.sent")
     incident = {"environment": "test", "workflow": NAME, "kind": "AgentTimeout", "subject": "judge", "state": "open"}
     told = {"reason": "no answer", "cases": 3, "opened_at": tx.at, "last_at": tx.at}
     tx.insert(schema.incident, [incident | told | {"id": "i" * 32}], kind="incident.opened")

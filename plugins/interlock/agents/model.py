@@ -12,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ class TextModelAgent:
         self._instructions = files.text(declaration.instructions) if declaration.instructions else None
         self._prompt = Rendering(prompt, f"prompt {declaration.prompt!r} of agent {name!r}")
         if declaration.model is None:
-            self._idle.append(self._resolve())
+            self._idle.append(self.new_model())
         self.digest = digest(
             {
                 # How fast and how patiently is not what makes an answer.
@@ -119,7 +120,7 @@ class TextModelAgent:
         :raises ConfigurationError: the connection or the model cannot be used.
         """
         if not self._idle:
-            self._idle.append(self._resolve())
+            self._idle.append(self.new_model())
         return {"model": self._idle[0].model_name}
 
     def answer(self, work: Sequence[Work], contract: type[Contract]) -> Iterator[Answer | Failure | None]:
@@ -130,22 +131,47 @@ class TextModelAgent:
         nothing about its case; after it the remaining cases get the same failure without a call.
         """
         # A model belongs to one event loop at a time, so each iterator that runs takes one for itself.
-        model = self._idle.pop() if self._idle else self._resolve()
+        model = self._idle.pop() if self._idle else self.new_model()
         try:
-            asked = _Asked(self, model, contract)
+            asked = Asking(self, model, contract)
             yield from in_flight(work, asked.ask, limit=self.declaration.concurrency, around=model)
         finally:
             self._idle.append(model)
 
-    def _resolve(self) -> Model:
+    def new_model(self) -> Model:
+        """Return a model that nothing else uses."""
         return without_retries(self._resolve_model(self.declaration.conn_id, self.declaration.model))
 
 
-class _Asked:
-    """What is the same for all the cases of one call of ``answer``."""
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked about a case, masked."""
 
-    def __init__(self, agent: TextModelAgent, model: Model, contract: type[Contract]) -> None:
+    prompt: str
+    masker: Masker
+    planned: Planned
+
+
+class Asking:
+    """
+    What is the same for all the cases that are asked about together.
+
+    :param turnstile: what lets the calls through; left out, the agent's.
+    :param in_batch: the calls are made in a batch of the provider, at its price for that.
+    """
+
+    def __init__(
+        self,
+        agent: TextModelAgent,
+        model: Model,
+        contract: type[Contract],
+        *,
+        turnstile: Turnstile | None = None,
+        in_batch: bool = False,
+    ) -> None:
         self._agent = agent
+        self._turnstile = turnstile or agent.turnstile
+        self._in_batch = in_batch
         self._model = model
         self._models = _models_of(model)
         self._contract = contract
@@ -162,6 +188,25 @@ class _Asked:
         self._overhead = sum(len(text.encode()) for text in texts) + OVERHEAD
 
     async def ask(self, work: Work) -> Answer | Failure:
+        """Ask about one case, when its turn has come."""
+        question = self.question(work)
+        if isinstance(question, Failure):
+            return question
+        planned = question.planned
+        try:
+            hold = await self._turnstile.enter(planned)
+        except InterlockError as error:
+            return Failure(case_id=work.case_id, error=error)
+        ended: InterlockError | None = AgentUnavailable(f"{self._called} was not waited for")
+        try:
+            said = await self.call(question, hold)
+            ended = said.error if isinstance(said, Failure) else None
+        finally:
+            self._turnstile.leave(planned, ended)
+        return said
+
+    def question(self, work: Work) -> Question | Failure:
+        """Return what the model would be asked about a case, or why it cannot be."""
         if self._unusable is not None:
             return Failure(case_id=work.case_id, error=self._unusable)
         try:
@@ -177,33 +222,30 @@ class _Asked:
                 f"{type(error).__name__}. Look at [interlock] find_names"
             )
             return Failure(case_id=work.case_id, error=self._unusable)
-        planned = self._planned(work.case_id, prompt)
-        try:
-            hold = await self._agent.turnstile.enter(planned)
-        except InterlockError as error:
-            return Failure(case_id=work.case_id, error=error)
-        ended: InterlockError | None = AgentUnavailable(f"{self._called} was not waited for")
-        try:
-            said = await self._call(work, prompt, masker, planned, hold)
-            ended = said.error if isinstance(said, Failure) else None
-        finally:
-            self._agent.turnstile.leave(planned, ended)
-        return said
+        return Question(prompt, masker, self._planned(work.case_id, prompt))
 
-    async def _call(
-        self, work: Work, prompt: str, masker: Masker, planned: Planned, hold: Hold | None
-    ) -> Answer | Failure:
+    async def send(self, question: Question) -> ModelResponse:
+        """
+        Make the request itself.
+
+        :raises Exception: what the model raises.
+        """
         from pydantic_ai.direct import model_request
         from pydantic_ai.messages import ModelRequest
 
+        request = ModelRequest.user_text_prompt(question.prompt, instructions=self._agent._instructions)
+        return await model_request(
+            self._model, [request], model_settings=self._settings, model_request_parameters=self._parameters
+        )
+
+    async def call(self, question: Question, hold: Hold | None) -> Answer | Failure:
+        """Make one call, and say what came of it."""
+        case_id, masker, planned = question.planned.case_id, question.masker, question.planned
         started = time.perf_counter()
         response: ModelResponse | None = None
         try:
-            request = ModelRequest.user_text_prompt(prompt, instructions=self._agent._instructions)
             async with asyncio.timeout(self._agent.declaration.timeout_seconds):
-                response = await model_request(
-                    self._model, [request], model_settings=self._settings, model_request_parameters=self._parameters
-                )
+                response = await self.send(question)
             payload = self._read(response, masker)
             confidence = self._confidence(payload)
         except Exception as error:
@@ -213,7 +255,7 @@ class _Asked:
             if isinstance(meaning, ConfigurationError):
                 self._unusable = meaning
             usage = self._usage(response, started, planned, hold, error=meaning)
-            return Failure(case_id=work.case_id, error=meaning, usage=(usage,))
+            return Failure(case_id=case_id, error=meaning, usage=(usage,))
         usage = self._usage(response, started, planned, hold)
         provenance: dict[str, Any] = {
             "model": usage.model,
@@ -222,9 +264,7 @@ class _Asked:
         }
         if masker.counts:
             provenance["masked"] = masker.counts
-        return Answer(
-            case_id=work.case_id, payload=payload, confidence=confidence, provenance=provenance, usage=(usage,)
-        )
+        return Answer(case_id=case_id, payload=payload, confidence=confidence, provenance=provenance, usage=(usage,))
 
     def _read(self, response: ModelResponse, masker: Masker) -> dict[str, Any]:
         """Return the payload that *response* carries, with what was masked put back, checked against the contract."""
@@ -260,7 +300,9 @@ class _Asked:
         settings = self._agent.declaration.settings
         given, most_out = len(prompt.encode()) + self._overhead, settings.get("max_tokens")
         costs = [
-            self._agent.book.cost(called, datetime.now(UTC), input_tokens=given, output_tokens=most_out)
+            self._agent.book.cost(
+                called, datetime.now(UTC), in_batch=self._in_batch, input_tokens=given, output_tokens=most_out
+            )
             for called in self._models
             if most_out is not None
         ]
@@ -296,7 +338,10 @@ class _Asked:
         if response is not None and taken is not None and not taken.unmeasured_requests:
             asked = next((m for m in self._models if m.provider == response.provider_name), self._models[0])
             called = Called((model, *asked.names), response.provider_name or asked.provider, response.provider_url)
-            cost, price = self._agent.book.cost(called, datetime.now(UTC), **tokens) or (None, None)
+            cost, price = self._agent.book.cost(called, datetime.now(UTC), in_batch=self._in_batch, **tokens) or (
+                None,
+                None,
+            )
         elif response is not None or getattr(error, "may_be_charged", False):
             cost, price = planned.most, "at most"
         return Usage(
@@ -308,6 +353,7 @@ class _Asked:
             connection=self._agent.declaration.conn_id,
             hold=hold,
             overrun=self._overrun(tokens["output_tokens"], cost, planned),
+            id=None,
             **tokens,
         )
 

@@ -30,30 +30,43 @@ class PriceBook:
     prices: Prices
 
     def cost(
-        self, called: Called, at: datetime, *, input_tokens: int, output_tokens: int, cached_tokens: int = 0
+        self,
+        called: Called,
+        at: datetime,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        in_batch: bool = False,
     ) -> tuple[Decimal, str] | None:
-        """Return the US dollars of a call and the price list that says so; None when no list has the model."""
+        """
+        Return the US dollars of a call and the price list that says so; None when no list has the model.
+
+        :param in_batch: at the price of the provider's batch interface, where a list has one.
+        """
         own = self.prices.of(called.names, at.date())
         if own is not None:
             tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
-            return own.cost(**tokens), own.version
-        return _public(called, at, input_tokens, output_tokens, cached_tokens)
+            share = own.batch if in_batch else Decimal(1)
+            return own.cost(**tokens) * share, own.version + (", batch" if in_batch else "")
+        return _public(called, at, input_tokens, output_tokens, cached_tokens, in_batch)
 
 
 def _public(
-    called: Called, at: datetime, input_tokens: int, output_tokens: int, cached_tokens: int
+    called: Called, at: datetime, input_tokens: int, output_tokens: int, cached_tokens: int, in_batch: bool
 ) -> tuple[Decimal, str] | None:
     from genai_prices import Usage, calc_price
 
     taken = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_tokens or None)
+    context = {"processing": "batch"} if in_batch else None
     for name in called.names:
         places: tuple[dict[str, Any], ...] = ({"provider_api_url": called.url}, {"provider_id": called.provider})
         for where in places:
             if not all(where.values()):
                 continue
             try:
-                found = calc_price(taken, name, genai_request_timestamp=at, **where)
+                found = calc_price(taken, name, genai_request_timestamp=at, price_context=context, **where)
             except (LookupError, ValueError):
                 continue
-            return found.total_price, f"genai-prices {version('genai-prices')}"
+            return found.total_price, f"genai-prices {version('genai-prices')}" + (", batch" if in_batch else "")
     return None

@@ -7,11 +7,13 @@ would be a new one. Nothing of scikit-learn or pydantic-ai is imported here: a p
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from interlock.domain.contract import explain
+from interlock.domain.duration import Duration
 from interlock.errors import ConfigurationError, UnknownName
 
 
@@ -100,7 +102,12 @@ class ModelAgent(_Declared):
     concurrency: int = Field(default=8, ge=1, le=512)
     """Calls in flight at once, as far as the connection's limit in ``ecosystem.yaml`` lets them."""
     urgency: Literal["now", "deferrable"] = "now"
-    """``deferrable``: a case waits for the ``off_peak`` hours of ``calendar.yaml``, unless it is due before."""
+    """
+    ``deferrable``: a case waits for the ``off_peak`` hours of ``calendar.yaml`` and is then asked about in a batch of
+    the provider, unless it is due before.
+    """
+    batch_window: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1))
+    """Within what time the provider answers a batch: what it is asked for, and after which it is not waited for."""
     confidence_field: str | None = None
     """
     Field of the contract that carries a *calibrated* confidence. Left out, as it should be for a text model: none.
@@ -127,7 +134,9 @@ def parse_agents(document: Any, *, where: str = "agents.yaml") -> dict[str, Agen
         raise ConfigurationError(f"{where} cannot be used: " + "; ".join(explain(error))) from None
 
 
-NOT_OF_AN_ANSWER = frozenset({"description", "fallback", "cheaper", "urgency", "concurrency", "timeout_seconds"})
+NOT_OF_AN_ANSWER = frozenset(
+    {"description", "fallback", "cheaper", "urgency", "batch_window", "concurrency", "timeout_seconds"}
+)
 """Fields of a declaration that change no answer: an agent's digest leaves them out."""
 
 

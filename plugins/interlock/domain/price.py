@@ -37,6 +37,8 @@ class ModelPrice(_Frozen):
     output: Decimal = Field(ge=0)
     cached: Decimal | None = Field(default=None, ge=0)
     """Input tokens that the provider had in its cache; left out: as any other."""
+    batch: Decimal = Field(default=Decimal(1), gt=0, le=1)
+    """The part of it that a call in the provider's batch interface costs: 0.5 at most providers."""
     free: str = ""
     """Why it costs nothing, when it costs nothing: a price of zero without a reason is taken for a mistake."""
 

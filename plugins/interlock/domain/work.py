@@ -104,6 +104,8 @@ class Usage:
     """What a budget had set aside for it."""
     overrun: Overrun | None = None
     """It took more than it was allowed."""
+    id: str | None = None
+    """Given when the call could be told of twice: an answer in a batch, which may be read again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -90,12 +90,7 @@ class Purse:
         """
         if not self.budgets:
             return None
-        if planned.most is None:
-            raise ConfigurationError(
-                f"nobody knows what a call of model {planned.model!r} can cost at most, so it fits no budget. Write "
-                "its price into include/company/prices.yaml, and settings.max_tokens at the agent"
-            )
-        most = to_nano(planned.most)
+        most = _most(planned)
         self._take_for_case(planned.case_id, most)
         try:
             while True:
@@ -109,6 +104,38 @@ class Purse:
             self._give_case(planned.case_id, most)
             raise
 
+    def set_aside(
+        self, tx: Transaction, holder: str, calls: Sequence[Planned], *, until: datetime, has_cheaper: bool
+    ) -> dict[str, Hold | None]:
+        """
+        Set aside under a block of their own, *holder*, what calls can cost that are made later; return holds by case.
+
+        Whose calls are left out does not fit a budget, or should be asked about by a cheaper agent.
+
+        :raises ConfigurationError: what one can cost is not known, so it fits no budget.
+        """
+        if not self.budgets:
+            return {planned.case_id: None for planned in calls}
+        fitting: dict[str, int] = {}
+        for planned in calls:
+            most = _most(planned)
+            with suppress(BudgetExhausted):
+                self._take_for_case(planned.case_id, most)
+                fitting[planned.case_id] = most
+        block = _Block(holder, self._accounts())
+        wanted = sum(fitting.values())
+        granted = self._ask(tx, block, wanted, min(fitting.values()), until) if fitting else Granted(0)
+        soft = granted.past_soft
+        left = 0 if soft is not None and (has_cheaper or soft.budget.past_soft == "wait") else granted.amount
+        held: dict[str, Hold | None] = {}
+        for case_id, most in fitting.items():
+            if most > left:
+                self._give_case(case_id, most)
+                continue
+            held[case_id], left = Hold(holder, most), left - most
+        give_back(tx, holder, granted.amount - sum(hold.amount for hold in held.values() if hold is not None))
+        return held
+
     def settle(self, tx: Transaction, used: Iterable[tuple[str, Usage]]) -> None:
         """Settle calls, given as (case id, usage), in the transaction that tells of them."""
         spent: dict[str, tuple[int, int]] = {}
@@ -121,10 +148,12 @@ class Purse:
                 spent[usage.hold.block] = (before[0] + cost, before[1] + usage.hold.amount)
                 if case_id in self._on_case:
                     self._on_case[case_id] += cost - usage.hold.amount
-        if spent:
-            settle(tx, spent, expires_at=tx.at + self.lasts)
+        own = {block_id: amounts for block_id, amounts in spent.items() if block_id in self._blocks}
+        settle(tx, {block_id: amounts for block_id, amounts in spent.items() if block_id not in own})
+        if own:
+            settle(tx, own, expires_at=tx.at + self.lasts)
             with self._lock:
-                for block_id, (_, freed) in spent.items():
+                for block_id, (_, freed) in own.items():
                     self._blocks[block_id].held -= freed
                     self._blocks[block_id].ends = time.monotonic() + self.lasts.total_seconds()
 
@@ -174,15 +203,7 @@ class Purse:
 
     def _reserve_more(self, most: int) -> bool:
         """Reserve a block for calls of at most *most*; return whether it is worth trying again at once."""
-        session, run = self.session, self.session.run
-        accounts = accounts_of(
-            self.budgets,
-            environment=run.environment,
-            workflow=run.workflow,
-            run=run.id,
-            at=self._now(),
-            calendar=session.company.calendar,
-        )
+        accounts = self._accounts()
         with self._lock:
             before = self._block
             if before is not None and before.left >= most and time.monotonic() <= before.ends:
@@ -192,7 +213,7 @@ class Purse:
             before = _Block(new_id(), accounts)
         wanted = most * CALLS_OF_A_BLOCK * self.in_flight
         with self._write() as tx:
-            granted = self._ask(tx, before, wanted, most)
+            granted = self._ask(tx, before, wanted, most, tx.at + self.lasts)
         if not granted.amount:
             with self._write() as tx:
                 written_off = write_off(tx, accounts=[account.key for account in accounts], but=before.id)
@@ -210,7 +231,18 @@ class Purse:
             self._pass_soft(granted.past_soft)
         return True
 
-    def _ask(self, tx: Transaction, block: _Block, wanted: int, least: int) -> Granted:
+    def _accounts(self) -> list[Account]:
+        run = self.session.run
+        return accounts_of(
+            self.budgets,
+            environment=run.environment,
+            workflow=run.workflow,
+            run=run.id,
+            at=self._now(),
+            calendar=self.session.company.calendar,
+        )
+
+    def _ask(self, tx: Transaction, block: _Block, wanted: int, least: int, until: datetime) -> Granted:
         if not block.accounts:  # only budgets per case
             return Granted(wanted)
         return reserve(
@@ -222,7 +254,7 @@ class Purse:
             task=self.session.task.task_id,
             wanted=wanted,
             least=least,
-            expires_at=tx.at + self.lasts,
+            expires_at=until,
         )
 
     def _let_go(self) -> None:
@@ -259,3 +291,17 @@ class Purse:
 
     def _write(self) -> AbstractContextManager[Transaction]:
         return self.session.ledger.write(actor=Actor("task", self.session.task.task_id), chain=self.session.run.chain)
+
+
+def _most(planned: Planned) -> int:
+    """
+    Return the most that a call can cost, in billionths.
+
+    :raises ConfigurationError: it is not known.
+    """
+    if planned.most is None:
+        raise ConfigurationError(
+            f"nobody knows what a call of model {planned.model!r} can cost at most, so it fits no budget. Write "
+            "its price into include/company/prices.yaml, and settings.max_tokens at the agent"
+        )
+    return to_nano(planned.most)

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 from interlock.domain.contract import Contract, check_payload
 from interlock.domain.work import Agent, Answer, Failure, Work
+from interlock.engine.batch import Batches, Returned
 from interlock.engine.bundle import check_contract
 from interlock.engine.carrier import Carrier, MakeAgent
 from interlock.engine.incident import report_recovery, stop_reported
@@ -76,8 +77,13 @@ def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | No
     """
     worker = _Worker(session, agent, role, make)
     with session.ended_if_it_fails(), stop_reported(session), closing(worker):
-        worker.check_switches()
+        try:
+            worker.check_switches()
+        except SwitchedOff:
+            worker.batches.call_back()
+            raise
         worker.prepare()
+        worker.collect()
         after = ""
         while True:
             with session.read() as connection:
@@ -102,6 +108,7 @@ class _Worker:
         self.first = Carrier(session, agent, role.name, role.contract, self.purse)
         self.carriers = {self.first.name: self.first}
         self.settlement = Settlement(session, role, self.purse)
+        self.batches = Batches(self.first, role.contract, self.settlement)
 
     def prepare(self) -> None:
         with self.session.read() as connection:
@@ -133,14 +140,30 @@ class _Worker:
             carrier.close()
         self.purse.close()
 
-    def work(self, files: Sequence[CaseFile]) -> None:
-        """Settle every file of a group and write it."""
+    def collect(self) -> None:
+        """Settle the cases whose batch is over."""
+        if self.settlement.is_replaced:
+            self.batches.call_back()
+            return
+        for returned in self.batches.returned():
+            files = self.batches.take_up(returned)
+            self.settlement.total += len(files)
+            for start in range(0, len(files), GROUP):
+                self.work(files[start : start + GROUP], returned)
+            self.batches.close(returned)
+
+    def work(self, files: Sequence[CaseFile], returned: Returned | None = None) -> None:
+        """
+        Settle every file of a group and write it.
+
+        :param returned: the batch that was asked already; left out, the agent is.
+        """
         settled: list[Settled] = []
         pending: list[Settled] = []
         now = self.session.ledger.clock()
         for file in files:
             taken = Settled(file, self.first, error=self._problem(file, now))
-            until = self.first.waits_until(now, file.row["due_at"])
+            until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
             if taken.error is None and until is not None:
                 taken.wait = ("off_peak", until)
             (pending if taken.error is None and taken.wait is None else settled).append(taken)
@@ -152,7 +175,7 @@ class _Worker:
         down: list[Settled] = []
         left: list[Settled] = []
         try:
-            for case in self._ask_all(pending):
+            for case in self._ask_all(pending, returned):
                 if case is not None and isinstance(case.error, CircuitOpen):
                     left.append(case)
                 elif case is not None:
@@ -194,13 +217,17 @@ class _Worker:
                 return StaleContext(f"{name} is {_days(ages[name])} old, and the policy lets it be {_days(allowed)}")
         return None
 
-    def _ask_all(self, pending: list[Settled]) -> Iterator[Settled | None]:
-        """Ask about all cases, and others after the first agent; yield each case once, when it is settled."""
+    def _ask_all(self, pending: list[Settled], returned: Returned | None) -> Iterator[Settled | None]:
+        """
+        Ask about all cases, and others after the first agent; yield each case once, when it is settled.
+
+        What is sent in a batch is not settled, and its case waits.
+        """
         ahead: list[tuple[Carrier, list[Settled]]] = [(self.first, pending)] if pending else []
         while ahead:
             carrier, cases = ahead.pop(0)
             handed_on: dict[str, list[Settled]] = {}
-            for case in self._ask_carrier(carrier, cases):
+            for case in self._ask_carrier(carrier, cases, returned if carrier is self.first else None):
                 following = self._following(case) if case is not None and case.error is not None else None
                 if case is None or following is None:
                     yield case
@@ -245,7 +272,9 @@ class _Worker:
             return error
         return None
 
-    def _ask_carrier(self, carrier: Carrier, cases: list[Settled]) -> Iterator[Settled | None]:
+    def _ask_carrier(
+        self, carrier: Carrier, cases: list[Settled], returned: Returned | None
+    ) -> Iterator[Settled | None]:
         works: dict[str, Work] = {}
         pending: dict[str, Settled] = {}
         off = self._is_off(carrier)
@@ -265,18 +294,26 @@ class _Worker:
                 raise off
             yield from pending.values()
             return
-        yield from self._ask(carrier, pending, works)
+        if carrier is self.first and returned is None:
+            pending = self.batches.send(pending, works)
+        yield from self._ask(carrier, pending, works, returned)
 
     def _ask(
-        self, carrier: Carrier, pending: dict[str, Settled], works: Mapping[str, Work]
+        self, carrier: Carrier, pending: dict[str, Settled], works: Mapping[str, Work], returned: Returned | None
     ) -> Iterator[Settled | None]:
-        """Ask an agent, and again by the runbook; yield each case once, when it is settled."""
+        """
+        Ask an agent, and again by the runbook; yield each case once, when it is settled.
+
+        :param returned: a batch that holds what was said to the first question.
+        """
         attempt = 0
         while pending:
             attempt += 1
             again: dict[str, Settled] = {}
             pause = 0.0
-            for said in carrier.ask([works[case_id] for case_id in pending]):
+            asked = [works[case_id] for case_id in pending]
+            first = returned if attempt == 1 else None
+            for said in carrier.ask(asked) if first is None else self.batches.read(first, asked):
                 if said is None:
                     carrier.keep()
                     yield None

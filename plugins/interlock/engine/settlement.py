@@ -20,7 +20,7 @@ from interlock.engine.purse import Purse
 from interlock.engine.session import Session
 from interlock.errors import InterlockError, StaleContext, Stopped, SwitchedOff
 from interlock.ledger.case import CaseFile, lock_cases, move
-from interlock.ledger.handoff import Made, write_handoffs, write_usage
+from interlock.ledger.handoff import Made, unwritten, write_handoffs, write_usage
 from interlock.ledger.transaction import Row, Transaction
 
 if TYPE_CHECKING:
@@ -116,13 +116,17 @@ class Settlement:
         self.in_trouble |= {subject for subject, _ in failed}
 
     def _write_usage(self, tx: Transaction, settled: Sequence[Settled]) -> None:
-        calls = [(case.file.id, agent, used) for case in settled for agent, used in case.usage]
+        self.write_calls(tx, [(case.file.id, agent, used) for case in settled for agent, used in case.usage])
+        for case in settled:
+            case.usage = []
+
+    def write_calls(self, tx: Transaction, calls: Sequence[tuple[str, str, Usage]]) -> None:
+        """Write what calls took, given as (case id, agent, usage), and settle it with the budgets, each once."""
+        calls = unwritten(tx, calls)
         write_usage(tx, self.session.run, self.session.task.task_id, calls)
         self.purse.settle(tx, [(case_id, used) for case_id, _, used in calls])
         self._report(tx, [(agent, used.overrun) for _, agent, used in calls if used.overrun is not None])
         self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
-        for case in settled:
-            case.usage = []
 
     def _move(self, case: Settled, handoff: Row | None) -> dict[str, Any]:
         row = case.file.row

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from interlock.domain.budget import Account
 from interlock.domain.price import from_nano
 from interlock.ledger.book import as_dict
-from interlock.ledger.schema import budget_account, reservation, usage
+from interlock.ledger.schema import budget_account, provider_batch, reservation, usage
 from interlock.ledger.transaction import Row, Transaction, new_id
 
+_OUT = select(provider_batch.c.id).where(provider_batch.c.ended_at.is_(None))
+"""The blocks of batches that are not over."""
 LOST = "lost"
 """Outcome of what is written off."""
 
@@ -66,7 +68,8 @@ def reserve(
     amount = min([wanted, *free.values()])
     if amount < least:
         short = min(accounts, key=lambda account: free[account.key])
-        spent = any(account.limit - rows[account.key].spent < least for account in accounts)
+        out = _with_providers(tx.connection, keys)
+        spent = any(a.limit - rows[a.key].spent - out.get(a.key, 0) < least for a in accounts)
         return Granted(0, short=short, is_spent=spent)
     soft = [a for a in accounts if a.soft is not None and rows[a.key].spent + rows[a.key].reserved + amount > a.soft]
     tx.connection.execute(
@@ -84,11 +87,12 @@ def reserve(
     return Granted(amount, past_soft=soft[0] if soft else None, room=min(free.values(), default=amount) - amount)
 
 
-def settle(tx: Transaction, spent: Mapping[str, tuple[int, int]], *, expires_at: datetime) -> None:
+def settle(tx: Transaction, spent: Mapping[str, tuple[int, int]], *, expires_at: datetime | None = None) -> None:
     """
     Count what calls cost, by the block that they were made from.
 
     :param spent: block to (what was spent, what of the block had been set aside for it).
+    :param expires_at: until when the rest of the blocks is set aside; left out, as before.
     """
     for holder, rows in _blocks(tx, spent).items():
         cost, freed = spent[holder]
@@ -112,7 +116,9 @@ def write_off(
     :param place: blocks of (run id, task), because another attempt has begun there.
     :param but: a block that is not written off.
     """
-    query = select(reservation.c.holder).where(reservation.c.amount > 0, reservation.c.holder != but).distinct()
+    query = select(reservation.c.holder).distinct()
+    # A batch that is out outlives the worker that sent it: what it may cost is set aside until it is over.
+    query = query.where(reservation.c.amount > 0, reservation.c.holder != but, reservation.c.holder.not_in(_OUT))
     if place is not None:
         query = query.where(reservation.c.run_id == place[0], reservation.c.task == place[1])
     else:
@@ -155,6 +161,14 @@ def _blocks(tx: Transaction, holders: Collection[str]) -> dict[str, list[Row]]:
     for row in tx.connection.execute(mine.order_by(reservation.c.holder, reservation.c.account)):
         found.setdefault(row.holder, []).append(as_dict(row))
     return found
+
+
+def _with_providers(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    """Return what batches have set aside by account: nothing that comes back while a worker waits for it."""
+    query = select(reservation.c.account, func.sum(reservation.c.amount)).where(
+        reservation.c.account.in_(list(keys)), reservation.c.holder.in_(_OUT)
+    )
+    return {account: int(amount) for account, amount in connection.execute(query.group_by(reservation.c.account))}
 
 
 def _change(tx: Transaction, row: Row, *, back: int, spent: int = 0, expires_at: datetime | None = None) -> None:

@@ -370,7 +370,7 @@ def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str
         .with_for_update(of=case)
     )
     found = [as_dict(row) for row in rows]
-    move(tx, [(row, {"run_id": run.id, **_going_on(row)}) for row in found], kind="case.taken_up")
+    move(tx, [(row, {"run_id": run.id, **going_on(row)}) for row in found], kind="case.taken_up")
     tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
     return len(found)
 
@@ -390,7 +390,7 @@ def take_up_waited(tx: Transaction, run: WorkflowRun, *, tasks: Iterable[str]) -
         .with_for_update()
     )
     found = [as_dict(row) for row in rows]
-    move(tx, [(row, {"run_id": run.id, **_going_on(row)}) for row in found], kind="case.taken_up")
+    move(tx, [(row, {"run_id": run.id, **going_on(row)}) for row in found], kind="case.taken_up")
     tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
     return len(found)
 
@@ -409,7 +409,7 @@ def _waited(at: datetime) -> ColumnElement[bool]:
     )
 
 
-def _going_on(row: Row) -> dict[str, Any]:
+def going_on(row: Row) -> dict[str, Any]:
     """Return how a case that waited for no person is taken up: where it stood."""
     if row["wait_for"] is None:
         return {}

@@ -86,11 +86,20 @@ def write_handoffs(tx: Transaction, run: WorkflowRun, maker: Maker, made: Sequen
     return {str(row["case_id"]): row for row in rows}
 
 
+def unwritten(tx: Transaction, calls: Sequence[tuple[str, str, Usage]]) -> list[tuple[str, str, Usage]]:
+    """Return those of *calls*, given as (case id, agent, usage), that were not told of before."""
+    named = [used.id for _, _, used in calls if used.id is not None]
+    there: set[str] = set()
+    for group in in_groups(named, 400):
+        there |= set(tx.connection.execute(select(usage.c.id).where(usage.c.id.in_(group))).scalars())
+    return [call for call in calls if call[2].id not in there]
+
+
 def write_usage(tx: Transaction, run: WorkflowRun, task: str, calls: Sequence[tuple[str, str, Usage]]) -> None:
     """Write what calls took, given as (case id, agent, usage)."""
     rows = [
         {
-            "id": new_id(),
+            "id": used.id or new_id(),
             "case_id": case_id,
             "run_id": run.id,
             "task": task,

@@ -20,6 +20,7 @@ from interlock.errors import ConfigurationError, InterlockError, Superseded
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
 from interlock.ledger.case import count_at
+from interlock.ledger.provider_batch import open_batches
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
@@ -37,7 +38,8 @@ def run_task(operator: InterlockOperator, context: Context) -> dict[str, Any]:
         if not operator.runs_without_cases:
             with session.read() as connection:
                 here = count_at(connection, session.run, operator.task_id, states=ACTIVE)
-            if not here:
+                out = here or any(open_batches(connection, session.run, operator.task_id))
+            if not out:
                 session.finish()
                 raise AirflowSkipException("no case stands at this task")
             session.log.info("%d cases stand here", here)
