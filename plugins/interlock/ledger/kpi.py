@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, String, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 from sqlalchemy import case as either
 
 from interlock.domain.case import DONE
@@ -98,7 +98,7 @@ def _answers(connection: Connection, scope: Scope, now: datetime) -> dict[str, A
     rows = (
         _straight(scope)
         .join(label, label.c.case_id == effect.c.case_id)
-        .join(decision, literal("decision:", String).concat(decision.c.id) == authorisation.c.basis)
+        .join(decision, decision.c.id == func.substr(authorisation.c.basis, len("decision:") + 1))
         .join(handoff, handoff.c.id == decision.c.handoff_id)
         .join(payload, and_(payload.c.case_id == handoff.c.case_id, payload.c.digest == handoff.c.payload_digest))
         .where(said.is_not(None))
