@@ -90,6 +90,17 @@ def get_commands() -> list[CLICommand]:
                     "cost", "What a workflow costs, and what for each outcome", "value.cost", (WORKFLOW, PERIOD, JSON)
                 ),
                 _command(
+                    "quote",
+                    "What a run over a source will cost, take and ask of people; or how good such quotes were",
+                    "quote.quote",
+                    (
+                        WORKFLOW,
+                        Arg(("--source",), help="What the run will take in, as its Dag is given it"),
+                        Arg(("--history",), help="The quotes so far, and what became of them", action="store_true"),
+                        JSON,
+                    ),
+                ),
+                _command(
                     "override",
                     "Send a case onto another route of its policy",
                     "case.override",

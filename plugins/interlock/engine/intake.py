@@ -18,8 +18,10 @@ from interlock.domain.source import SourceRow
 from interlock.domain.version import Intake
 from interlock.engine.bundle import check_contract
 from interlock.engine.session import Session
+from interlock.engine.source import located
 from interlock.errors import ContractViolation, SourceError
 from interlock.ledger.case import NewCase, take_in, take_up_waited, take_up_waiting
+from interlock.ledger.quote import claim_quote
 from interlock.ledger.run import unfinished_runs
 
 GROUP = 500
@@ -43,6 +45,7 @@ def take_in_rows(
     task = session.place_after(None)["task"]
     with session.write() as tx:
         session.count("taken_up", take_up_waited(tx, session.run, tasks=session.run.wiring.tasks))
+        claim_quote(tx, session.run, located(source, session.include.parent))
     duties = Duties(session.version.bundle, session.company.calendar)
     group: list[NewCase] = []
     left_out: set[str] = set()
@@ -100,14 +103,14 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
             reason=f"row {row.number}: {row.problem}",
         )
     values = dict(row.values)
-    labels = _take_labels(values, settings)
+    labels = take_labels(values, settings)
     if settings.key not in values:
         if settings.when_key_is_missing != "digest":
             raise SourceError(
                 f"source {source!r} has no column {settings.key!r}, the business key; it has: "
                 f"{', '.join(map(repr, values))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml"
             )
-        values[settings.key] = f"content-{digest(values)[:12]}"
+        values[settings.key] = content_key(values)
     given = {name: value for name, value in values.items() if name in contract.model_fields and value is not None}
     reason, payload = None, given
     try:
@@ -129,7 +132,13 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
     )
 
 
-def _take_labels(values: dict[str, Any], settings: Intake) -> Mapping[str, str]:
+def content_key(values: Mapping[str, Any]) -> str:
+    """Return the business key of a row whose source has no column for one."""
+    return f"content-{digest(values)[:12]}"
+
+
+def take_labels(values: dict[str, Any], settings: Intake) -> Mapping[str, str]:
+    """Take the known right answer out of *values* and return it by field."""
     if settings.label is None:
         return {}
     found = {}

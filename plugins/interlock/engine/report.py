@@ -12,6 +12,7 @@ from typing import Any
 
 from interlock.engine.session import Session
 from interlock.errors import Stopped
+from interlock.ledger.quote import settle_quote
 from interlock.ledger.run import end_run
 from interlock.ledger.summary import summarize, unplaced
 
@@ -44,4 +45,6 @@ def report_run(session: Session, *, not_done: Mapping[str, str] | None = None) -
     with session.write() as tx:
         end_run(tx, session.run)
     session.finish()
+    with session.write() as tx:
+        settle_quote(tx, session.run)
     return summarize(session.ledger, session.run.id)

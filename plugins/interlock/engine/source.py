@@ -56,3 +56,14 @@ def read_rows(
 
             for number, item in enumerate(spec.rows, start=1):
                 yield row_of(number, item)
+
+
+def located(source: str, base: Path) -> str:
+    """Return *source* as one name, whichever way a file is written: below *base*, or from the working directory."""
+    for path in (base / source, Path(source)):
+        try:
+            if path.is_file():
+                return str(path.resolve())[-500:]
+        except (OSError, ValueError):  # it is a query, or longer than a path can be
+            continue
+    return source

@@ -164,6 +164,19 @@ def place(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"state": row["state"], "route": row.get("route"), "task": row.get("task"), "run": row.get("run_id")}
 
 
+def known_keys(connection: Connection, environment: str, workflow: str, keys: Sequence[str]) -> set[str]:
+    """Return those of *keys* that have a case."""
+    found: set[str] = set()
+    for group in in_groups(list(keys), 500):
+        rows = connection.execute(
+            select(case.c.business_key).where(
+                case.c.environment == environment, case.c.workflow == workflow, case.c.business_key.in_(group)
+            )
+        )
+        found |= set(rows.scalars())
+    return found
+
+
 def _by_business_key(connection: Connection, run: WorkflowRun, keys: set[str]) -> dict[str, tuple[bytes, str]]:
     found: dict[str, tuple[bytes, str]] = {}
     for group in in_groups(sorted(keys), 500):
