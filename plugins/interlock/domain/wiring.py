@@ -35,6 +35,7 @@ class WiredTask:
     contract: str | None = None
     dataset: str | None = None
     suite: str | None = None
+    kpis: str | None = None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,10 @@ def problems_of(
             from interlock.analysis.staging import control_problems
 
             told += [problem for name, dataset in with_controls.items() for problem in control_problems(name, dataset)]
+        if any(path.startswith("kpis/") for path in bundle.files):
+            from interlock.engine.kpi_check import kpi_problems
+
+            told += kpi_problems(bundle, wiring)
         return told
     proposed = Company(bundle)
     told = proposed.problems()

@@ -34,6 +34,10 @@ class AnomalyOperator(InterlockOperator):
         self.kpis = kpis
         self.lookback = lookback
 
+    def wired(self) -> dict[str, Any]:
+        """Return the KPIs."""
+        return {"kpis": self.kpis}
+
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Look and state."""
         from interlock.engine.alarm import state_anomalies

@@ -31,6 +31,10 @@ class KpiOperator(InterlockOperator):
         super().__init__(**kwargs)
         self.kpis = kpis
 
+    def wired(self) -> dict[str, Any]:
+        """Return the KPIs."""
+        return {"kpis": self.kpis}
+
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Measure and state."""
         from interlock.engine.snapshot import Snapshots
