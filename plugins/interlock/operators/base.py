@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from interlock.engine.session import Session
 
 
+_USUAL = {"trigger_rule": "none_failed", "retries": 2, "retry_delay": timedelta(seconds=10)}
+
+
 class InterlockOperator(BaseOperator):
     """
     A task that works on the cases that stand at it.
 
-    Unless the Dag says otherwise: ``trigger_rule="none_failed"``, ``retries=2``, ``retry_delay`` 10 seconds.
+    Unless the Dag says otherwise, at the task or in ``default_args``: ``trigger_rule="none_failed"``, ``retries=2``,
+    ``retry_delay`` 10 seconds.
     """
 
     interlock_kind: ClassVar[TaskKind]
@@ -37,9 +41,10 @@ class InterlockOperator(BaseOperator):
     ui_color = "#e8f0fb"
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("trigger_rule", "none_failed")
-        kwargs.setdefault("retries", 2)
-        kwargs.setdefault("retry_delay", timedelta(seconds=10))
+        said = kwargs.get("default_args") or {}  # the Dag's, which Airflow looks at only for what is left out here
+        for name, usual in _USUAL.items():
+            if name not in said:
+                kwargs.setdefault(name, usual)
         super().__init__(**kwargs)
 
     def wired(self) -> dict[str, Any]:
