@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -13,11 +15,16 @@ import pytest
 from interlock.agents.load import load_agent
 from interlock.domain.price import to_nano
 from interlock.domain.source import SourceRow
+from interlock.domain.work import Planned
 from interlock.engine.intake import take_in_rows
 from interlock.engine.permission import declared_agent
+from interlock.engine.purse import Purse
 from interlock.engine.role import Role, run_role
-from interlock.errors import AgentUnavailable, CircuitOpen, ConfigurationError, PolicyError
+from interlock.engine.switch import throw
+from interlock.errors import AgentUnavailable, CircuitOpen, ConfigurationError, PolicyError, SwitchedOff
 from interlock.ledger.schema import budget_account, connection_state, incident, notice, permit, reservation
+from interlock.ledger.throttle import renew_permit
+from interlock.ledger.transaction import Actor
 from servers.openai_like import OpenAILike, error, ok, prose
 from workflows import ACCESS, AGENTS, ECOSYSTEM, POLICY, Workflow, rows
 
@@ -291,3 +298,74 @@ def test_work_that_can_wait_waits_for_off_peak_hours(tmp_path, ledger, server):
     assert (row["state"], row["wait_for"], row["wait_until"].date()) == ("waiting", "off_peak", later.date())
     desk.flow.intake([], run="r2")
     assert desk.states() == {"waiting": 1}
+
+
+def test_what_failed_calls_cost_is_settled_before_their_cases_are_asked_again(tmp_path, ledger, server):
+    """Else the calls that follow wait for room that only their own task could make, until its blocks expire."""
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: run, limit: 0.07}]")
+    policy = desk.flow.version.bundle.files["policy.yaml"]
+    desk.flow.write("policy.yaml", policy.replace("MalformedOutput: {retries: 1", "MalformedOutput: {retries: 3"))
+    desk.flow.version = desk.flow.publish()
+    desk.flow.intake(rows(*[f"message {number}" for number in range(12)]))
+    server.answer = prose("Certainly!")
+    started = time.monotonic()
+
+    counts = desk.judge()
+
+    assert time.monotonic() - started < 20
+    assert counts["waiting"] > 0
+    calls = desk.flow.calls()
+    [account] = desk.flow.table(budget_account)
+    assert account["spent"] == sum(to_nano(call["cost"]) for call in calls) <= to_nano(Decimal("0.07"))
+    assert len(calls) == server.total
+    assert {call["outcome"] for call in calls} == {"MalformedOutput"}
+
+
+def test_the_next_attempt_does_not_wait_for_the_permits_of_a_dead_one(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server)
+    desk.flow.intake(rows("fine"))
+    dead = desk.flow.session("judge")
+    with ledger.write(actor=Actor("task", "judge"), chain="connection:llm") as tx:
+        renew_permit(tx, "test", "llm", dead.attempt.token, wanted=4, limit=3, lasts=timedelta(seconds=30))
+    started = time.monotonic()
+
+    assert desk.judge()["done"] == 1
+    assert time.monotonic() - started < 10
+
+
+def test_calls_that_begin_at_once_share_one_block(tmp_path, ledger, server):
+    """A block of each would be set aside and not used, and those that come later would wait for it."""
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: run, limit: 1}]")
+    purse = Purse(desk.flow.session("judge"), in_flight=2)
+    call = Planned(case_id="1", model="gpt-4o-mini", tokens=100, most=Decimal("0.01"))
+
+    async def begin() -> None:
+        await asyncio.gather(*[purse.reserve(call) for _ in range(8)])
+
+    asyncio.run(begin())
+
+    assert len({row["holder"] for row in desk.flow.table(reservation)}) == 1
+    [account] = desk.flow.table(budget_account)
+    assert to_nano(Decimal("0.08")) <= account["reserved"] <= to_nano(Decimal("0.12"))
+
+
+def test_calls_that_a_switch_breaks_off_count_as_lost_and_leave_nothing_set_aside(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server, budgets="budgets: [{per: run, limit: 5}]")
+    desk.flow.intake(rows(*[f"message {number}" for number in range(30)]))
+    off = threading.Event()
+
+    def slow(body: Any) -> None:
+        time.sleep(0.3)
+        if server.total > 6 and not off.is_set():
+            off.set()
+            throw(ledger, kind="agent", name="refunds/judge", off=True, person="cleo", reason="it raves")
+
+    server.before_answer = slow
+    with pytest.raises(SwitchedOff):
+        desk.judge()
+
+    calls = desk.flow.calls()
+    [account] = desk.flow.table(budget_account)
+    assert account["reserved"] == sum(row["amount"] for row in desk.flow.table(reservation)) == 0
+    assert account["spent"] == sum(to_nano(call["cost"]) for call in calls)
+    assert {call["outcome"] for call in calls} == {"ok", "lost"}

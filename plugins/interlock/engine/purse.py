@@ -62,6 +62,8 @@ class Purse:
         self._block: _Block | None = None
         self._blocks: dict[str, _Block] = {}
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        """One of the calls asks the ledger for all: else each would reserve a block, and only the last be used."""
         self._refused: BudgetExhausted | None = None
         self._soft: BudgetExhausted | None = None
         self._soft_waits = False
@@ -158,14 +160,19 @@ class Purse:
                     self._blocks[block_id].ends = time.monotonic() + self.lasts.total_seconds()
 
     def close(self) -> None:
-        """Give back what no call has set aside."""
+        """Give back what no call has set aside, and count calls that were broken off as a cost nobody knows."""
         with self._lock:
             left = {block.id: block.left for block in self._blocks.values() if block.left}
+            held = [block.id for block in self._blocks.values() if block.held]
             for block in self._blocks.values():
-                block.left = 0
-        for block_id, amount in left.items():
-            with self._write() as tx:
+                block.left = block.held = 0
+        if not left and not held:
+            return
+        with self._write() as tx:
+            for block_id, amount in left.items():
                 give_back(tx, block_id, amount)
+            if held:
+                write_off(tx, holders=held)
 
     def _take_for_case(self, case_id: str, most: int) -> None:
         if self._per_case is None:
@@ -203,6 +210,10 @@ class Purse:
 
     def _reserve_more(self, most: int) -> bool:
         """Reserve a block for calls of at most *most*; return whether it is worth trying again at once."""
+        with self._asking:
+            return self._ask_for_more(most)
+
+    def _ask_for_more(self, most: int) -> bool:
         accounts = self._accounts()
         with self._lock:
             before = self._block
@@ -215,8 +226,9 @@ class Purse:
         with self._write() as tx:
             granted = self._ask(tx, before, wanted, most, tx.at + self.lasts)
         if not granted.amount:
+            keys = [account.key for account in accounts]
             with self._write() as tx:
-                written_off = write_off(tx, accounts=[account.key for account in accounts], but=before.id)
+                written_off = write_off(tx, accounts=keys, but={*self._blocks, before.id})
             if not written_off and granted.is_spent:
                 self._refuse(granted.short, most)
             elif not written_off:

@@ -191,7 +191,7 @@ class _Worker:
             raise
         self.settlement.write(settled + (down if served else []))
         if left or (down and not served):
-            self.settlement.keep_usage(left + ([] if served else down), failed=[] if served else down)
+            self.settlement.keep_usage(failed=[] if served else down)
         if left:
             raise left[0].error or AgentUnavailable("")
         if down and not served:
@@ -319,7 +319,7 @@ class _Worker:
                     yield None
                     continue
                 case = pending[said.case_id]
-                case.usage += [(carrier.name, replace(used, attempt=attempt)) for used in said.usage]
+                self.settlement.took(case, carrier.name, [replace(used, attempt=attempt) for used in said.usage])
                 error = self._take(case, said)
                 if error is None:
                     yield case
@@ -332,6 +332,7 @@ class _Worker:
                     again[said.case_id] = case
                     wait = recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
                     pause = max(pause, wait, getattr(error, "retry_after_seconds", None) or 0.0)
+                    yield None
                     continue
                 case.error = error
                 yield case

@@ -5,7 +5,7 @@ What became of the cases of a task, and writing it: the handoff, the usage and t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -44,8 +44,6 @@ class Settled:
     error: InterlockError | None = None
     wait: tuple[str, datetime | None] | None = None
     """For what it waits, and until when."""
-    usage: list[tuple[str, Usage]] = field(default_factory=list)
-    """What it took, with the agent's name."""
     asked: set[str] = field(default_factory=set)
     """Agents that were asked."""
 
@@ -70,23 +68,38 @@ class Settlement:
         self.total = 0
         """Cases that stood at the task when it began."""
         self.spent = Decimal(0)
+        self._usage: list[tuple[str, str, Usage]] = []
+        """Calls as (case, agent, usage) that are not written yet."""
         self.started = self.told = time.monotonic()
 
+    def took(self, case: Settled, agent: str, calls: Iterable[Usage]) -> None:
+        """
+        Note what calls took, to be written with the next group, whether their case is settled then or asked again.
+
+        What they had set aside of a budget is free for others only then.
+        """
+        self._usage += [(case.file.id, agent, used) for used in calls]
+
     def write(self, settled: Sequence[Settled]) -> None:
+        """Write what became of cases, and what calls took."""
         if not settled:
+            self.keep_usage()
             self._tell(())
             return
         try:
             self._write_all(settled)
         except SwitchedOff:  # its answers are not taken, but the calls were paid for
-            self.keep_usage(settled)
+            self.keep_usage()
             raise
 
-    def keep_usage(self, cases: Sequence[Settled], *, failed: Sequence[Settled] = ()) -> None:
-        """Record what calls took for cases that stay where they are, and what went wrong with *failed* of them."""
+    def keep_usage(self, *, failed: Sequence[Settled] = ()) -> None:
+        """Record what calls took, and what went wrong with *failed*, which stay where they are."""
+        if not self._usage and not failed:
+            return
         with self.session.write(settles=True) as tx:
-            self._write_usage(tx, cases)
+            self._write_usage(tx)
             self._report(tx, [(_subject(case), case.error) for case in failed if case.error is not None])
+        self._usage = []
 
     def _write_all(self, settled: Sequence[Settled]) -> None:
         session = self.session
@@ -98,7 +111,7 @@ class Settlement:
             for carrier in {case.carrier.name: case.carrier for case in here if case.answer is not None}.values():
                 made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
                 written |= write_handoffs(tx, session.run, carrier.maker, made)
-            self._write_usage(tx, settled)
+            self._write_usage(tx)
             moves, given_up = [], []
             for case in here:
                 row = case.there or written.get(case.file.id)
@@ -108,6 +121,7 @@ class Settlement:
             move(tx, moves, kind=f"{self.role.name}.done")
             self._report(tx, given_up)
             self.delivered |= {case.carrier.name for case in here if case.file.id in written}
+        self._usage = []
         self._tell(here)
 
     def _report(self, tx: Transaction, failed: Sequence[tuple[str, InterlockError]]) -> None:
@@ -115,10 +129,8 @@ class Settlement:
         report_failures(tx, self.session, failed)
         self.in_trouble |= {subject for subject, _ in failed}
 
-    def _write_usage(self, tx: Transaction, settled: Sequence[Settled]) -> None:
-        self.write_calls(tx, [(case.file.id, agent, used) for case in settled for agent, used in case.usage])
-        for case in settled:
-            case.usage = []
+    def _write_usage(self, tx: Transaction) -> None:
+        self.write_calls(tx, self._usage)
 
     def write_calls(self, tx: Transaction, calls: Sequence[tuple[str, str, Usage]]) -> None:
         """Write what calls took, given as (case id, agent, usage), and settle it with the budgets, each once."""

@@ -107,20 +107,29 @@ def give_back(tx: Transaction, holder: str, amount: int | None = None) -> None:
 
 
 def write_off(
-    tx: Transaction, *, accounts: Sequence[str] = (), place: tuple[str, str] | None = None, but: str = ""
+    tx: Transaction,
+    *,
+    accounts: Sequence[str] = (),
+    place: tuple[str, str] | None = None,
+    holders: Collection[str] = (),
+    but: Collection[str] = (),
 ) -> int:
     """
-    Count as spent what dead workers had set aside; return how many blocks that were.
+    Count as spent what was set aside for calls that nobody will tell of; return how many blocks that were.
 
     :param accounts: blocks on these that have expired.
     :param place: blocks of (run id, task), because another attempt has begun there.
-    :param but: a block that is not written off.
+    :param holders: these blocks, because their calls were broken off.
+    :param but: blocks that are not written off.
     """
-    query = select(reservation.c.holder).distinct()
+    holder = reservation.c.holder
+    query = select(holder).distinct()
     # A batch that is out outlives the worker that sent it: what it may cost is set aside until it is over.
-    query = query.where(reservation.c.amount > 0, reservation.c.holder != but, reservation.c.holder.not_in(_OUT))
+    query = query.where(reservation.c.amount > 0, holder.not_in(list(but)), holder.not_in(_OUT))
     if place is not None:
         query = query.where(reservation.c.run_id == place[0], reservation.c.task == place[1])
+    elif holders:
+        query = query.where(holder.in_(list(holders)))
     else:
         query = query.where(reservation.c.account.in_(list(accounts)), reservation.c.expires_at < tx.at)
     lost: list[Row] = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 
 from interlock.domain.company import Company
 from interlock.domain.version import WorkflowVersion
@@ -21,7 +21,7 @@ from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.budget import write_off
 from interlock.ledger.charge import Place, charge_lost_time, charge_time
 from interlock.ledger.company import load_company
-from interlock.ledger.schema import case_run, task_attempt, workflow_run
+from interlock.ledger.schema import case_run, permit, task_attempt, workflow_run
 from interlock.ledger.transaction import Actor, Transaction, new_id
 from interlock.ledger.version import load_version
 
@@ -212,6 +212,10 @@ def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
         if before is not None and before.ended_at is None:
             charge_lost_time(tx, run.place(task), number=number - 1, since=before.started_at, company=run.company)
         write_off(tx, place=(run.id, task))
+        earlier = select(task_attempt.c.token).where(
+            task_attempt.c.run_id == run.id, task_attempt.c.task == task, task_attempt.c.number < number
+        )
+        tx.connection.execute(delete(permit).where(permit.c.holder.in_(earlier)))  # a dead process makes no calls
         tx.tell("task.began", f"task:{run.id}:{task}", {"attempt": number})
     return Attempt(run.id, task, number, token, before is not None and before.ended_at is None)
 
