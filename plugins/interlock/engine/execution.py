@@ -236,7 +236,7 @@ def _reason(error: InterlockError) -> str:
         if isinstance(error, ConnectorUnavailable)
         else ""
     )
-    return f"{type(error).__name__}: {error}.{unknown}"
+    return f"{type(error).__name__}: {str(error).rstrip('.')}.{unknown}"
 
 
 def connector_of(session: Session, name: str) -> Any:
