@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from interlock.agents.load import load_agent
+from interlock.domain.limit import Breaker, Limit
 from interlock.domain.price import to_nano
 from interlock.domain.source import SourceRow
 from interlock.domain.work import Planned
@@ -21,6 +22,7 @@ from interlock.engine.permission import declared_agent
 from interlock.engine.purse import Purse
 from interlock.engine.role import Role, run_role
 from interlock.engine.switch import throw
+from interlock.engine.turnstile import Throttle
 from interlock.errors import AgentUnavailable, CircuitOpen, ConfigurationError, PolicyError, SwitchedOff
 from interlock.ledger.schema import budget_account, connection_state, incident, notice, permit, reservation
 from interlock.ledger.throttle import renew_permit
@@ -369,3 +371,20 @@ def test_calls_that_a_switch_breaks_off_count_as_lost_and_leave_nothing_set_asid
     assert account["reserved"] == sum(row["amount"] for row in desk.flow.table(reservation)) == 0
     assert account["spent"] == sum(to_nano(call["cost"]) for call in calls)
     assert {call["outcome"] for call in calls} == {"ok", "lost"}
+
+
+def test_failures_with_answers_between_them_are_no_row_and_open_no_breaker(tmp_path, ledger, server):
+    desk = Desk(tmp_path, ledger, server)
+    throttle = Throttle(ledger, "llm", "holder", 4, Limit(breaker=Breaker(failures=3)))
+    for _ in range(4):
+        throttle.leave(AgentUnavailable("503"))
+        throttle.leave(AgentUnavailable("503"))
+        throttle.keep()
+        throttle.leave(None)
+
+    assert [row["opened_at"] for row in desk.flow.table(connection_state)] == [None]
+    for _ in range(2):
+        throttle.leave(AgentUnavailable("503"))
+        throttle.leave(AgentUnavailable("503"))
+        throttle.keep()
+    assert [row["opened_at"] is None for row in desk.flow.table(connection_state)] == [False]

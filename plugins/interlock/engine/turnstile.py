@@ -73,6 +73,8 @@ class Throttle:
         self._slowed = float("-inf")
         self._slots: dict[Rate, Slots] = {}
         self._failures = 0
+        self._row_is_new = False
+        """There was an answer since failures were last counted in the ledger."""
         self._answered = False
         self._pause_until = 0.0
         self._pause_told = 0.0
@@ -133,6 +135,7 @@ class Throttle:
                 self._kept = float("-inf")
         else:
             self._failures, self._answered, self._waits_since = 0, True, None
+            self._row_is_new = True
             if self._standing.opened_at is not None:
                 self._kept = float("-inf")
             self._ceiling = min(self._ceiling + 1.0 / max(self._ceiling, 1.0), float(self.wanted))
@@ -163,10 +166,11 @@ class Throttle:
                     pause(*place, datetime.fromtimestamp(paused, UTC))
                     self._pause_told = paused
                 if self._failures:
-                    if count_failures(*place, self.limit.breaker, self._failures):
+                    new = self._row_is_new and self._standing.opened_at is None
+                    if count_failures(*place, self.limit.breaker, self._failures, after_answer=new):
                         self.tell(tx, None)
                         self.log.warning("connection %r: %d calls in a row failed; it counts as down", *self._down())
-                    self._failures = 0
+                    self._failures, self._row_is_new = 0, False
                 elif back:
                     since = count_answer(*place)
                     if since is not None:

@@ -87,14 +87,18 @@ def pause(tx: Transaction, environment: str, name: str, until: datetime) -> None
         _change(tx, environment, name, paused_until=until)
 
 
-def count_failures(tx: Transaction, environment: str, name: str, breaker: Breaker, failures: int) -> bool:
+def count_failures(
+    tx: Transaction, environment: str, name: str, breaker: Breaker, failures: int, *, after_answer: bool = False
+) -> bool:
     """
     Count *failures* in a row without an answer; return whether the service counts as down from now on.
 
     A failed probe moves the next one.
+
+    :param after_answer: there was an answer before them, so those that were counted earlier are no part of the row.
     """
     row = _state(tx, environment, name)
-    total: int = row["failures"] + failures
+    total: int = failures + (0 if after_answer else row["failures"])
     if row["opened_at"] is not None:
         _change(tx, environment, name, failures=total, probe_at=tx.at + breaker.cool_down)
         return False
