@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from engine.test_engine_limits import Desk
+from interlock.commands.summary_text import describe_summary
 from interlock.domain.price import to_nano
 from interlock.engine.switch import throw
 from interlock.errors import AgentUnavailable, SwitchedOff
 from interlock.ledger.case import load_files, move
 from interlock.ledger.schema import budget_account, handoff, provider_batch, reservation, usage
+from interlock.ledger.summary import summarize
 from interlock.ledger.transaction import Actor
 from interlock.ledger.verify import verify
 from servers.openai_batches import OpenAIBatches
@@ -418,3 +420,31 @@ def test_an_agent_that_is_switched_off_sends_nothing_and_what_is_out_is_called_b
     server.end("cancelled")
     throw(desk.flow.ledger, **agent, off=False, reason="it is well")
     assert desk.judge("r2") == {"done": 1, "waiting": 1, "with_provider": 1}
+
+
+def test_the_summary_says_how_many_cases_are_with_the_provider_and_since_when(desk, server):
+    desk.flow.intake(rows("a", "b"))
+    desk.judge()
+
+    summary = summarize(desk.flow.ledger)
+    assert summary["with_provider"]["cases"] == 2
+    assert "2 cases are with the provider since " in describe_summary(summary)
+    server.end()
+    desk.judge("r2")
+    assert summarize(desk.flow.ledger)["with_provider"] is None
+
+
+def test_off_peak_a_case_goes_on_in_a_later_run_and_before_it_is_due_whatever_the_tariff(make_desk, server, clock):
+    begins = (clock() + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
+    calendar = f"off_peak: {{{begins:%A}: '00:00-24:00'}}\n".lower()
+    desk = make_desk(**{"../company/calendar.yaml": calendar})
+    desk.flow.intake(rows("can wait", "due tomorrow"))
+    change(desk, "R2", {"due_at": clock() + timedelta(hours=23)})
+
+    assert desk.judge() == {"waiting": 1, "done": 1}
+    assert (server.total, len(server.batches)) == (1, 0)
+    clock.now = begins - timedelta(minutes=1)
+    assert "taken_up" not in desk.flow.intake([], run="r2")
+    clock.now = begins + timedelta(minutes=1)
+    assert desk.flow.intake([], run="r3")["taken_up"] == 1
+    assert desk.judge("r3") == {"waiting": 1, "with_provider": 1}

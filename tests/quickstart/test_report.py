@@ -184,6 +184,7 @@ def a_summary(**changes):
         "automatic_labelled": 40,
         "automatic_right": 39,
         "effects_sent": 41,
+        "with_provider": None,
         "waiting": [{"task": "sign_off", "route": "review", "cases": 15, "people": ["alice", "bob"]}],
         "reasons": {"rule 'legal wording'": 4},
         "quality": [{"suite": "tickets", "passed": True, "row_count": 60}],

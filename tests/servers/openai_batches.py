@@ -42,9 +42,9 @@ class OpenAIBatches(OpenAILike):
         return list(self.batches.values())[-1]
 
     def lines(self, batch: Body | None = None) -> list[Body]:
-        """Return the requests of a batch; left out, the newest."""
-        raw = self.files[(batch or self.newest)["input_file_id"]]
-        return [json.loads(line) for line in raw.decode().splitlines()]
+        """Return the requests of a batch, which stay known when its file is deleted; left out, the newest."""
+        lines: list[Body] = (batch or self.newest)["lines"]
+        return lines
 
     def end(
         self,
@@ -113,6 +113,7 @@ class OpenAIBatches(OpenAILike):
                 "created_at": int(time.time()),
                 "metadata": body.get("metadata"),
                 "request_counts": COUNTS,
+                "lines": [json.loads(line) for line in self.files[body["input_file_id"]].decode().splitlines()],
             }
             batch = self.batches[name]
         if self.ends_by_itself:

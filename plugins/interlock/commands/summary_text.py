@@ -27,6 +27,7 @@ def describe_summary(summary: Mapping[str, Any]) -> str:
         _line("automatic", _automatic(summary)),
         _line("sent", f"{summary['effects_sent']}"),
         *(_line("waiting", _waiting(entry)) for entry in summary["waiting"]),
+        _line("provider", _with_provider(summary["with_provider"])),
         *(_line("held back", f"{count} × {reason}") for reason, count in summary["reasons"].items()),
         *(_line("data quality", _quality(entry)) for entry in summary["quality"]),
         _line("cost", _cost(summary["cost"])),
@@ -69,6 +70,13 @@ def _automatic(summary: Mapping[str, Any]) -> str:
 def _waiting(entry: Mapping[str, Any]) -> str:
     people = ", ".join(entry["people"]) or "nobody that the policy names"
     return f"{entry['cases']} at {entry['task']} (route {entry['route']}) for {people}"
+
+
+def _with_provider(out: Mapping[str, Any] | None) -> str:
+    if out is None:
+        return ""
+    since, until = (out[name][:16].replace("T", " ") for name in ("since", "until"))
+    return f"{out['cases']} cases are with the provider since {since} UTC, in {out['batches']} batches until {until}"
 
 
 def _quality(entry: Mapping[str, Any]) -> str:

@@ -97,12 +97,18 @@ def end_batch(tx: Transaction, row: Row, state: str, reason: str | None = None) 
 
 def open_batches(connection: Connection, run: WorkflowRun, task: str) -> list[Row]:
     """Return the batches of a task, of whatever run, that are not ended; the oldest first."""
+    return batches_out(connection, run.environment, run.workflow, task)
+
+
+def batches_out(connection: Connection, environment: str, workflow: str, task: str | None = None) -> list[Row]:
+    """Return the batches of a workflow that are not ended, the oldest first; *task*: only those of one task."""
     query = select(provider_batch).where(
-        provider_batch.c.environment == run.environment,
-        provider_batch.c.workflow == run.workflow,
-        provider_batch.c.task == task,
+        provider_batch.c.environment == environment,
+        provider_batch.c.workflow == workflow,
         provider_batch.c.state.in_(["intended", "submitted"]),
     )
+    if task is not None:
+        query = query.where(provider_batch.c.task == task)
     return [as_dict(row) for row in connection.execute(query.order_by(provider_batch.c.created_at))]
 
 

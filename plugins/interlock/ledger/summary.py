@@ -17,6 +17,7 @@ from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import load_files
 from interlock.ledger.charge import MODEL
+from interlock.ledger.provider_batch import batches_out, uncounted
 from interlock.ledger.run import WorkflowRun, load_run
 from interlock.ledger.schema import (
     authorisation,
@@ -59,6 +60,7 @@ def summarize(ledger: Ledger, run_id: str | None = None, *, workflow: str | None
             **_accuracy(connection, run, automatic),
             "effects_sent": _effects(connection, rows),
             "waiting": _waiting(run, rows),
+            "with_provider": _with_provider(connection, run),
             "reasons": _reasons(rows),
             "quality": _quality(connection, run),
             "cost": _cost(connection, run),
@@ -157,12 +159,26 @@ def _effects(connection: Connection, rows: list[dict[str, Any]]) -> int:
 
 def _waiting(run: WorkflowRun, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     bundle, found = run.version.bundle, []
-    at = Counter((row["task"], row["route"]) for row in rows if row["state"] == CaseState.WAITING)
+    for_people = [row for row in rows if row["state"] == CaseState.WAITING and row["wait_for"] is None]
+    at = Counter((row["task"], row["route"]) for row in for_people)
     for (task, route), count in sorted(at.items(), key=str):
         gate = bundle.policy.gates.get(run.wiring.tasks[task].gate or "") if task in run.wiring.tasks else None
         people = run.company.access.members([gate.voters]) if gate else ()
         found.append({"task": task, "route": route, "cases": count, "people": sorted(people)})
     return found
+
+
+def _with_provider(connection: Connection, run: WorkflowRun) -> dict[str, Any] | None:
+    """Return how many cases of the workflow are out in batches, and since when; None when none are."""
+    out = batches_out(connection, run.environment, run.workflow)
+    if not out:
+        return None
+    return {
+        "cases": sum(len(uncounted(connection, row)) for row in out),
+        "batches": len(out),
+        "since": out[0]["created_at"].isoformat(),
+        "until": max(row["expires_at"] for row in out).isoformat(),
+    }
 
 
 def _reasons(rows: list[dict[str, Any]]) -> dict[str, int]:
