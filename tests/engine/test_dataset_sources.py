@@ -157,6 +157,9 @@ def test_the_ledgers_own_cases_are_a_dataset_without_what_they_say(tmp_path: Pat
             "opened_at": "datetime",
             "confidence": "number",
             "minutes_open": "number",
+            "minutes_waiting": "number",
+            "is_done": "boolean",
+            "is_late": "boolean",
         },
         key=("case_id",),
     )
@@ -164,6 +167,7 @@ def test_the_ledgers_own_cases_are_a_dataset_without_what_they_say(tmp_path: Pat
         take_in(staged, declared.source, Reach(connection=lambda c: None, base=tmp_path, ledger=sqlite_ledger))
         staged.type_rows()
         found = staged.rows_of("SELECT workflow, route, confidence FROM rows ORDER BY confidence DESC")
+        assert staged.rows_of("SELECT is_done, is_late, minutes_waiting >= 0 FROM rows") == [(False, False, True)] * 2
         assert staged.count_aside() == 0
         assert staged.newest_at() <= datetime.now(UTC)
         columns = staged.found

@@ -20,5 +20,5 @@ def own_rows(ledger: Ledger, source: str) -> Iterator[SourceRow]:
     if name not in EXTRACTS:
         raise UnknownName("rows", name, EXTRACTS, where="ledger://")
     with ledger.read() as connection:
-        for number, row in enumerate(EXTRACTS[name](connection, ledger.environment), start=1):
+        for number, row in enumerate(EXTRACTS[name](connection, ledger.environment, ledger.clock()), start=1):
             yield SourceRow(number=number, values=dict(row))

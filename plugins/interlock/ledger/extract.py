@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from interlock.domain.case import DONE, CaseState
 from interlock.ledger.schema import case, decision, usage, workflow_run
 
 BATCH = 2000
 
 
-def case_rows(connection: Connection, environment: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the cases of *environment*, each with its last decision, in the order in which they were opened."""
+def case_rows(connection: Connection, environment: str, now: datetime) -> Iterator[Mapping[str, Any]]:
+    """
+    Yield the cases of *environment*, each with its last decision, in the order in which they were opened.
+
+    A case is where it stands *now*: how long it waits and whether it is late are told for that instant.
+    """
     query = (
         select(
             case.c.id.label("case_id"),
@@ -28,11 +34,22 @@ def case_rows(connection: Connection, environment: str) -> Iterator[Mapping[str,
         .order_by(case.c.opened_at, case.c.id)
     )
     for row in connection.execution_options(yield_per=BATCH).execute(query).mappings():
-        minutes = (row["changed_at"] - row["opened_at"]).total_seconds() / 60
-        yield {**row, "minutes_open": round(minutes, 3)}
+        is_done = CaseState(row["state"]) in DONE
+        ended = row["changed_at"] if is_done else now
+        yield {
+            **row,
+            "minutes_open": _minutes(row["opened_at"], row["changed_at"]),
+            "minutes_waiting": None if is_done else _minutes(row["changed_at"], now),
+            "is_done": is_done,
+            "is_late": row["due_at"] is not None and ended > row["due_at"],
+        }
 
 
-def usage_rows(connection: Connection, environment: str) -> Iterator[Mapping[str, Any]]:
+def _minutes(since: datetime, until: datetime) -> float:
+    return round((until - since).total_seconds() / 60, 3)
+
+
+def usage_rows(connection: Connection, environment: str, now: datetime) -> Iterator[Mapping[str, Any]]:
     """Yield the calls of agents in *environment*, in the order in which they were made."""
     names = ("case_id", "task", "agent", "model", "kind", "input_tokens", "output_tokens", "cost", "seconds", "outcome")
     query = (
@@ -46,7 +63,7 @@ def usage_rows(connection: Connection, environment: str) -> Iterator[Mapping[str
         yield {**row}
 
 
-EXTRACTS: dict[str, Callable[[Connection, str], Iterator[Mapping[str, Any]]]] = {
+EXTRACTS: dict[str, Callable[[Connection, str, datetime], Iterator[Mapping[str, Any]]]] = {
     "cases": case_rows,
     "usage": usage_rows,
 }
