@@ -195,6 +195,8 @@ def a_summary(**changes):
             "usd": "0.62",
             "by_kind": {"local": "0", "model": "0.12", "people": "0.5"},
             "unpriced_calls": 1,
+            "outcomes": 4,
+            "usd_per_outcome": "0.155000",
         },
         "stages": [{"task": "intake", "attempts": 2, "seconds": 0.4, "counts": {"taken": 60}}],
         "unplaced": [],
@@ -209,6 +211,7 @@ def test_the_summary_says_what_went_where_and_who_is_waited_for():
     assert "15 at sign_off (route review) for alice, bob" in text
     assert "4 × rule 'legal wording'" in text
     spent = "0.62 USD: 0.12 USD models, 0.50 USD people's time; 3 calls of models, 1 without a price, 15 tokens"
+    assert "; 0.16 USD for each of 4 completed outcomes" in text
     assert spent in text
     assert "0.4 s, 2 attempts   60 taken" in text
     assert "no place" not in text

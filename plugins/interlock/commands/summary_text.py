@@ -92,6 +92,8 @@ def _cost(cost: Mapping[str, Any]) -> str:
         tokens = cost["input_tokens"] + cost["output_tokens"]
         calls = f"{cost['calls']} calls of models{unpriced}, {tokens} tokens"
         text = f"{text}; {calls}" if text else calls
+    if text and cost.get("usd_per_outcome"):
+        text += f"; {_usd(Decimal(cost['usd_per_outcome']))} for each of {cost['outcomes']} completed outcomes"
     return text
 
 

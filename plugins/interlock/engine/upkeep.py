@@ -1,5 +1,6 @@
 """
-What has to be done while nothing else happens: steps of the ladders of gates, cases that are late, notices.
+What has to be done while nothing else happens: steps of the ladders of gates, cases that are late, figures past their
+threshold, notices.
 
 Every step is recorded with the request that it was taken for, in one transaction with its notice, so that looking twice
 does nothing twice. One notice tells of all cases of a gate that took the same step.
@@ -21,6 +22,7 @@ from interlock.domain.company import Company
 from interlock.domain.gate import GateState
 from interlock.domain.ladder import Ladder, all_away
 from interlock.domain.version import WorkflowVersion
+from interlock.engine.threshold import tell_breaches
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import move
 from interlock.ledger.company import company_in_force
@@ -70,6 +72,8 @@ def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | N
     _tell_lateness(ledger, company, counts)
     _escalate_lateness(ledger, company, counts)
     _escalate_incidents(ledger, company, counts)
+    if broken := tell_breaches(ledger, company):
+        counts["kpis_told"] = broken
     if send is None:
         waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
         if waits:

@@ -17,6 +17,7 @@ from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import load_files
 from interlock.ledger.charge import MODEL
+from interlock.ledger.outcome import stands
 from interlock.ledger.provider_batch import batches_out, uncounted
 from interlock.ledger.run import WorkflowRun, load_run
 from interlock.ledger.schema import (
@@ -25,6 +26,7 @@ from interlock.ledger.schema import (
     case_run,
     effect,
     label,
+    outcome,
     quality_report,
     task_attempt,
     usage,
@@ -203,13 +205,19 @@ def _cost(connection: Connection, run: WorkflowRun) -> dict[str, Any]:
         if row.cost is not None:
             by_kind[row.kind or MODEL] = by_kind.get(row.kind or MODEL, Decimal(0)) + row.cost
     models = [row for row in rows if (row.kind or MODEL) == MODEL]
+    total = sum(by_kind.values(), Decimal(0))
+    members = select(case_run.c.case_id).where(case_run.c.run_id == run.id)
+    got = select(func.count(outcome.c.case_id.distinct())).where(outcome.c.case_id.in_(members), stands())
+    completed = int(connection.execute(got).scalar_one())
     return {
         "calls": len(models),
         "input_tokens": sum(row.input_tokens for row in models),
         "output_tokens": sum(row.output_tokens for row in models),
-        "usd": format(sum(by_kind.values(), Decimal(0)), "f"),
+        "usd": format(total, "f"),
         "by_kind": {kind: format(cost, "f") for kind, cost in sorted(by_kind.items())},
         "unpriced_calls": sum(row.cost is None for row in models),
+        "outcomes": completed,
+        "usd_per_outcome": format(total / completed, ".6f") if completed else None,
     }
 
 
