@@ -23,16 +23,24 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins"))
 
+from interlock.domain.calendar import Calendar
 from interlock.domain.canonical import digest, keyed_digest
 from interlock.domain.case import CaseState
+from interlock.domain.timeframe import parse_period
 from interlock.ledger import schema
 from interlock.ledger.authorisation import authorise
 from interlock.ledger.book import Ledger
 from interlock.ledger.case import move, place, store_payload
+from interlock.ledger.kpi import count
 from interlock.ledger.migrate import migrate
+from interlock.ledger.scope import scopes
 from interlock.ledger.transaction import Actor, Row, Transaction, new_id
 from interlock.ledger.verify import verify
 
+PERSON = "{name: b, email: b@example.com}"
+TEXT = f"{{workflow: bench, title: b, owner: {PERSON}, maintainer: {PERSON}, approver: {PERSON}, "
+TEXT += "intake: {contract: Ticket, key: id}, contracts: [Ticket]}"
+BUNDLE = {"workflow": "bench", "files": {"workflow.yaml": TEXT}, "data": {}, "contracts": {}}
 CASES_AT_ONCE = 200
 EVENTS_A_CASE = 10
 WORDS = "The parcel arrived with a broken corner, and I would like to know what you can do about it. " * 4
@@ -43,7 +51,7 @@ def start(ledger: Ledger) -> tuple[str, str]:
     version, run = new_id(), new_id()
     named = {"environment": "bench", "workflow": "bench"}
     with ledger.write(actor=Actor("person", "bench"), chain="policy:bench") as tx:
-        text = {"number": 1, "digest": digest({}), "author": "person:bench", "reason": "bench", "bundle": {}}
+        text = {"number": 1, "digest": digest({}), "author": "person:bench", "reason": "bench", "bundle": BUNDLE}
         tx.insert(
             schema.workflow_version, [{"id": version, **named, **text, "published_at": tx.at}], kind="version.published"
         )
@@ -161,6 +169,11 @@ def measure(backend: str, events: int) -> dict[str, Any]:
         began, cpu = time.perf_counter(), time.process_time()
         found = verify(ledger)
         seconds, busy = time.perf_counter() - began, time.process_time() - cpu
+        began = time.perf_counter()
+        with ledger.read() as connection:
+            (scope,) = scopes(connection, ledger, "bench", parse_period("all", Calendar(), ledger.clock()))
+            assert count(connection, scope, ledger.clock()).taken_in == events // EVENTS_A_CASE
+        figures = time.perf_counter() - began
     assert found.is_sound, found.problems[:5]
     return {
         "database": backend,
@@ -171,6 +184,7 @@ def measure(backend: str, events: int) -> dict[str, Any]:
         "events/s": f"{found.events / appended:.0f}",
         "verify s": f"{seconds:.1f}",
         "of it CPU s": f"{busy:.1f}",
+        "kpi s": f"{figures:.2f}",
     }
 
 
