@@ -118,7 +118,8 @@ def stated(workflow: Any, snapshots: Path, rows: Iterable[Sequence[str]] = ORDER
         row = {
             "id": reading_id, "run_id": session.run.id, "task": "intake", "dataset": "orders", "source": "orders.csv",
             "as_of": AS_OF, "state": "fit", "reasons": {"critical": [], "warning": [], "info": []},
-            "row_count": len(given), "quarantined": 0, "columns": list(DATASET.columns), "newest_at": None,
+            "row_count": len(given), "quarantined": 0, "columns": [list(pair) for pair in DATASET.columns.items()],
+            "newest_at": None,
             "snapshot": kept[0], "quarantine": None, "created_at": tx.at,
         }  # fmt: skip
         tx.insert(reading, [row], kind="dataset.read", facts=lambda r: {"dataset": "orders"})

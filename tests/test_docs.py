@@ -53,7 +53,7 @@ AGENTS = (
     agent.ReportAgent,
     agent.ModelAgent,
 )
-CONNECTORS = (connector.OutboxConnector, connector.HttpConnector)
+CONNECTORS = (connector.OutboxConnector, connector.HttpConnector, connector.MailConnector)
 SOURCES = (source.FileSource, source.SqlSource, source.HttpSource, source.RowsSource)
 WORKFLOW = (version.Workflow, version.Person, version.Intake, version.Label, version.Kpi)
 POLICY = (

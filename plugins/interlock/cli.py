@@ -59,6 +59,33 @@ def get_commands() -> list[CLICommand]:
                         _command("matrix", "Print who can do what, from what is in force", "people.matrix", (JSON,)),
                     ),
                 ),
+                _command(
+                    "provenance",
+                    "Print where a number of a review comes from, with its rows",
+                    "report.provenance",
+                    (
+                        Arg(("fact",), help="Id of the fact, or the beginning of it"),
+                        Arg(("--rows",), help="At most so many of its rows (default 10)", type=int, default=10),
+                        JSON,
+                    ),
+                ),
+                GroupCommand(
+                    name="report",
+                    help="Reviews of periods",
+                    subcommands=(
+                        _command(
+                            "show",
+                            "Print the newest review of a workflow, or write it to files",
+                            "report.show",
+                            (
+                                WORKFLOW,
+                                Arg(("--period",), help="Its label or a part of it, such as 2014-06-16"),
+                                Arg(("--html",), help="A file for it as one HTML page"),
+                                Arg(("--markdown",), help="A file for it as Markdown"),
+                            ),
+                        ),
+                    ),
+                ),
                 _command("owners", "Print who answers for which workflow", "people.owners", (JSON,)),
                 _command(
                     "secrets",
@@ -343,6 +370,16 @@ def _cases() -> tuple[ActionCommand, ...]:
             (CASE, SET, Arg(("--from-start",), help="Begin again behind the intake", action="store_true")),
         ),
         _command("undo", "Undo the effect of a case in the other system", "case.undo", (CASE, REASON)),
+        _command(
+            "reconcile",
+            "Say whether an effect took place that nobody can look for, such as a mail",
+            "case.reconcile",
+            (
+                CASE,
+                Arg(("--took-place",), help="Whether it did", choices=("yes", "no"), required=True),
+                Arg(("--reason",), help="How you know", required=True),
+            ),
+        ),
         _command("close", "End a case without sending anything", "case.close", (CASE, REASON)),
     )
 

@@ -24,6 +24,7 @@ Everything that Interlock raises on purpose.
     │   └── BatchRefused          the service did not take a batch, or has no interface for them
     ├── ConnectorError            the other system did not take the effect
     │   ├── ConnectorUnavailable  whether it took it is unknown: look before a repeat  (retryable)
+    │   ├── EffectInDoubt         it may have taken it and can never tell: a person must say
     │   └── EffectRefused         it said no
     ├── BudgetExhausted           a budget has no room for the most that a call can cost
     ├── NotAuthorised             no rule or person allowed this
@@ -166,6 +167,14 @@ class ConnectorUnavailable(ConnectorError):
     """No answer, so it is unknown whether the effect took place. Look before repeating it."""
 
     retryable = True
+    surely_not: bool = False
+    """It did not take place: the way there failed before anything was handed over, so a repeat needs no look."""
+
+
+class EffectInDoubt(ConnectorError):
+    """
+    The effect may have taken place, and the other system has no way to tell. It is not repeated; a person must say.
+    """
 
 
 class EffectRefused(ConnectorError):

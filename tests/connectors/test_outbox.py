@@ -15,6 +15,7 @@ from interlock.connectors.load import open_connector
 from interlock.connectors.outbox import Outbox
 from interlock.domain.connector import ConnectionFields, EffectRequest, OutboxConnector
 from interlock.errors import ConfigurationError, ConnectorUnavailable, EffectRefused
+from reviews import a_finding, measured, written
 
 DECLARED = OutboxConnector(kind="outbox", conn_id="interlock_outbox")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -218,3 +219,24 @@ def test_the_connection_names_the_folder(tmp_path, monkeypatch, fields):
 def test_a_connection_without_an_absolute_folder_says_what_to_set(fields):
     with pytest.raises(ConfigurationError, match=r'"path": "/srv/outbox"'):
         open_connector("outbox", DECLARED, ConnectionFields(conn_id="interlock_outbox", **fields))
+
+
+def test_a_review_stands_beside_its_file_as_people_read_it(tmp_path):
+    case = a_finding(measured())
+    effect = EffectRequest(
+        key="a1",
+        business_key="2014-06-16/review",
+        action="outbox",
+        payload=written(case).model_dump(mode="json"),
+        environment="test",
+        case=case,
+    )
+    outbox = Outbox("outbox", OutboxConnector(kind="outbox", conn_id="o", undo="withdraw"), tmp_path, now=lambda: NOON)
+
+    outbox.send(effect)
+    assert outbox.send(effect) == outbox.look(effect)
+    assert files(tmp_path) == ["a1.html", "a1.json", "a1.md"]
+    assert "Spend stood at" in (tmp_path / "a1.html").read_text(encoding="utf-8")
+
+    outbox.undo(effect)
+    assert files(tmp_path) == []

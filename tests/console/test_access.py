@@ -26,6 +26,7 @@ BODIES = {
     "/api/cases/{name}/hand-over": {"to": "leo", "text": "yours"},
     "/api/cases/{name}/override": {"route": "stop", "reason": "seen"},
     "/api/cases/{name}/undo": {"reason": "wrong customer"},
+    "/api/cases/{name}/reconcile": {"took_place": True, "reason": "they have it"},
     "/api/cases/{name}/forget": {"reason": "asked to"},
     "/api/versions": {"bundle": EMPTY, "reason": "why"},
     "/api/versions/propose": {"bundle": EMPTY, "reason": "why"},

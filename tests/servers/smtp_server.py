@@ -20,6 +20,13 @@ class SmtpServer:
         """Recipients and message, in order."""
         self.refuses = False
         """Answers every recipient with 550."""
+        self.says_later = False
+        """Answers every sender with 451."""
+        self.loses_answer = False
+        """Keeps a message, and closes the line before it says so."""
+        self.hangs = False
+        """Keeps a message, and says nothing more."""
+        self.is_done = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
 
     @property
@@ -31,6 +38,7 @@ class SmtpServer:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.is_done.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -50,8 +58,15 @@ def _handler(server: SmtpServer) -> type[socketserver.StreamRequestHandler]:
                 if word == b"DATA":
                     self._say(b"354 go on")
                     server.messages.append((recipients, self._message()))
+                    if server.loses_answer:
+                        return
+                    if server.hangs:
+                        server.is_done.wait(10)
+                        return
                     self._say(b"250 kept")
                     recipients = []
+                elif word == b"MAIL" and server.says_later:
+                    self._say(b"451 later")
                 elif word == b"RCPT" and server.refuses:
                     self._say(b"550 nobody of that name")
                 elif word == b"RCPT":

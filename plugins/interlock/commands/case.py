@@ -81,6 +81,14 @@ def undo(args: Any) -> None:
 
 
 @command
+def reconcile(args: Any) -> None:
+    """Say whether an effect in doubt took place, as the person who is logged in."""
+    body = {"took_place": args.took_place == "yes", "reason": args.reason}
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/reconcile", body)
+    print(f"{answer['case']} is {answer['state']}{'; ' if answer['note'] else ''}{answer['note']}")
+
+
+@command
 def close(args: Any) -> None:
     """Close a case as the person who is logged in."""
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/close", {"reason": args.reason})

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from interlock.errors import InputError, InterlockError
@@ -48,7 +49,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    if hasattr(value, "isoformat"):
+    if isinstance(value, datetime):
         return str(value.isoformat(timespec="seconds"))
     text = " ".join(str(value).split())
     return text if len(text) <= 90 else text[:89] + "…"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from interlock.domain.connector import ConnectionFields, Connector, HttpConnector, OutboxConnector
+from interlock.domain.connector import (
+    ConnectionFields,
+    Connector,
+    ConnectorDeclaration,
+    MailConnector,
+    OutboxConnector,
+)
 from interlock.errors import ConfigurationError
 
 
-def open_connector(
-    name: str, declaration: OutboxConnector | HttpConnector, connection_fields: ConnectionFields
-) -> Connector:
+def open_connector(name: str, declaration: ConnectorDeclaration, connection_fields: ConnectionFields) -> Connector:
     """
     Return the connector that *declaration* describes; the caller closes it.
 
@@ -25,6 +29,10 @@ def open_connector(
         from interlock.connectors.outbox import open_outbox
 
         return open_outbox(name, declaration, connection_fields)
+    if isinstance(declaration, MailConnector):
+        from interlock.connectors.mail import MailServer
+
+        return MailServer(name, declaration, connection_fields)
     from interlock.connectors.http import HttpTarget
 
     return HttpTarget(name, declaration, connection_fields)

@@ -18,11 +18,13 @@ from typing import Any
 
 from interlock.domain.canonical import canonical_json
 from interlock.domain.connector import ConnectionFields, EffectRequest, OutboxConnector, Receipt
+from interlock.domain.review import is_review
 from interlock.errors import ConfigurationError, ConnectorError, ConnectorUnavailable, EffectRefused, InterlockError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+DOCUMENTS = (".html", ".md")
 _SAID = ("key", "business_key", "action", "payload")
 
 
@@ -82,6 +84,7 @@ class Outbox:
     def send(self, request: EffectRequest) -> Receipt:
         content = _content(request) | {"sent_at": self._now().astimezone(UTC).isoformat(timespec="seconds")}
         try:
+            self._write_documents(request)
             self._write(request, canonical_json(content))
         except FileExistsError:
             there = self.look(request)
@@ -104,6 +107,8 @@ class Outbox:
             )
         try:
             self._file(request).unlink()
+            for suffix in DOCUMENTS:
+                self._file(request).with_suffix(suffix).unlink(missing_ok=True)
         except FileNotFoundError:
             raise EffectRefused(f"{self._file(request).name!r} was collected at this very moment") from None
         except OSError as error:
@@ -137,6 +142,21 @@ class Outbox:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+    def _write_documents(self, request: EffectRequest) -> None:
+        """Put a review beside its file as people read it. The JSON comes last: it is what says that all is there."""
+        if not is_review(request.payload):
+            return
+        from interlock.reporting.markdown import render_markdown
+        from interlock.reporting.page import render_html
+        from interlock.reporting.view import View
+
+        view = View.of(request.payload, request.case)
+        for suffix, text in ((".html", render_html(view)), (".md", render_markdown(view))):
+            part = self.folder / f".{request.key[:64]}{suffix}.part"
+            part.write_text(text, encoding="utf-8")
+            os.chmod(part, 0o640)
+            os.replace(part, self._file(request).with_suffix(suffix))
 
     def _file(self, request: EffectRequest) -> Path:
         return self.folder / f"{request.key}.json"

@@ -20,6 +20,7 @@ from interlock.engine import act
 from interlock.engine.break_glass import break_glass, confirm, unreviewed
 from interlock.engine.exchange import ask_back, hand_over, reply
 from interlock.engine.override import override
+from interlock.engine.reconcile import reconcile
 from interlock.engine.switch import switches, throw
 from interlock.engine.undo import undo
 from interlock.errors import InterlockError
@@ -86,6 +87,13 @@ class Reason(_Body):
     """Why."""
 
     reason: str = ""
+
+
+class Reconciliation(_Body):
+    """Whether an effect took place, and how one knows."""
+
+    took_place: bool
+    reason: str
 
 
 class Glass(_Body):
@@ -325,6 +333,14 @@ def undo_effect(name: str, body: Reason, person: Actor, ledger: Book) -> dict[st
     from interlock.hooks.connector import open_connector_from_airflow
 
     return undo(ledger, name, person=person.id, reason=body.reason, open_connector=open_connector_from_airflow)
+
+
+@router.post("/cases/{name}/reconcile")
+def reconcile_effect(name: str, body: Reconciliation, person: Actor, ledger: Book) -> dict[str, Any]:
+    """Take a person's word for whether an effect in doubt took place."""
+    demand(person, "PUT", _dag_of(ledger, name), "reconcile an effect", gate=True)
+    demand_right(person, ledger, "correct", _workflow_of(ledger, name))
+    return reconcile(ledger, name, person=person.id, took_place=body.took_place, reason=body.reason)
 
 
 @router.post("/cases/{name}/forget")

@@ -20,6 +20,9 @@ from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError, UnknownName
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+DUTIES = ("owner", "maintainer", "approver")
+"""Who of a workflow may be written to."""
 _PLACES = ("key", "business_key", "action")
 
 
@@ -92,7 +95,30 @@ class HttpConnector(_Declared):
         return path
 
 
-ConnectorDeclaration = Annotated[OutboxConnector | HttpConnector, Field(discriminator="kind")]
+class MailConnector(_Declared):
+    """
+    Sends what is to be read by mail: a review rendered, anything else as its fields.
+
+    Mail cannot be called back, and a mail server cannot be asked whether it has taken a message: one whose answer was
+    lost is not repeated, and waits for a person.
+    """
+
+    kind: Literal["mail"]
+    to: tuple[str, ...] = Field(default=("owner",), min_length=1)
+    """``owner``, ``maintainer`` or ``approver`` of ``workflow.yaml``, or addresses."""
+    console_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Address of Interlock's console, such as ``https://airflow.example.com/interlock``, for links to facts."""
+
+    @field_validator("to")
+    @classmethod
+    def _can_be_reached(cls, to: tuple[str, ...]) -> tuple[str, ...]:
+        for one in to:
+            if one not in DUTIES and not _ADDRESS.fullmatch(one):
+                raise ValueError(f"{one!r} is neither an address nor one of {', '.join(DUTIES)}")
+        return to
+
+
+ConnectorDeclaration = Annotated[OutboxConnector | HttpConnector | MailConnector, Field(discriminator="kind")]
 
 _declarations: TypeAdapter[dict[str, ConnectorDeclaration]] = TypeAdapter(dict[str, ConnectorDeclaration])
 
@@ -145,6 +171,10 @@ class EffectRequest:
     payload: Mapping[str, Any]
     """JSON types."""
     environment: str
+    case: Mapping[str, Any] = field(default_factory=dict)
+    """What the case carries, for what is rendered with it: the facts of a review."""
+    people: Mapping[str, str] = field(default_factory=dict)
+    """``owner``, ``maintainer`` and ``approver`` to their mail address."""
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key):
@@ -189,6 +219,7 @@ class Connector(Protocol):
         Return the receipt of *request* if the other system has it, None if it surely has not.
 
         :raises ConnectorUnavailable: it cannot be told now.
+        :raises EffectInDoubt: it can never be told.
         :raises EffectRefused: another effect stands under the same key.
         """
         ...
@@ -197,7 +228,8 @@ class Connector(Protocol):
         """
         Make the effect take place, and return its receipt.
 
-        :raises ConnectorUnavailable: it may have taken place: :meth:`look` before a repeat.
+        :raises ConnectorUnavailable: it may have taken place: :meth:`look` before a repeat, unless ``surely_not``.
+        :raises EffectInDoubt: it may have taken place, and it can never be told.
         :raises EffectRefused: it did not take place, and a repeat meets the same answer.
         :raises ConfigurationError: it did not take place, because of the connection or the declaration.
         """

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.domain.case import CaseState
-from interlock.domain.connector import Connector, EffectRequest, Receipt, effect_key
+from interlock.domain.connector import DUTIES, Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.gate import draft_of
 from interlock.engine.incident import report_failures, report_recovery, stop_reported
 from interlock.engine.metered import MeteredConnector
@@ -24,6 +24,7 @@ from interlock.engine.session import Session
 from interlock.errors import (
     ConnectorError,
     ConnectorUnavailable,
+    EffectInDoubt,
     EffectRefused,
     InterlockError,
     NotAuthorised,
@@ -86,6 +87,8 @@ class _Executor:
         self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 4))
         self.after = ""
         self.leased_seconds = 0.0
+        settings = session.version.bundle.settings
+        self._people = {duty: getattr(settings, duty).email for duty in DUTIES}
         self.gave_up = False
 
     def tell_recovery(self) -> None:
@@ -162,7 +165,10 @@ class _Executor:
         session.count("sent", len(done))
         down = [one for one, error in failed if isinstance(error, ConnectorUnavailable)]
         with session.write(settles=True) as tx:
-            give_back(tx, unsent + down)
+            surely_not = [one for one, error in failed if isinstance(error, ConnectorUnavailable) and error.surely_not]
+            give_back(tx, unsent + [one for one in down if one not in surely_not])
+            give_back(tx, surely_not, state="unsent")
+            give_back(tx, [one for one, error in failed if isinstance(error, EffectInDoubt)])
             refused = [(one, error) for one, error in failed if isinstance(error, EffectRefused)]
             give_back(tx, [one for one, _ in refused], state="refused")
             report_failures(tx, session, [(self._subject, error) for _, error in failed])
@@ -193,6 +199,8 @@ class _Executor:
             action=self.action,
             payload=payload,
             environment=self.session.run.environment,
+            case=one.file.payload,
+            people=self._people,
         )
         look_first, attempt = one.look_first, 0
         while True:
@@ -212,7 +220,7 @@ class _Executor:
                     or time.monotonic() + pause + self.connector.timeout_seconds * 2 > lease_ends
                 ):
                     raise
-                look_first = True
+                look_first = not error.surely_not
                 time.sleep(pause)
 
     def _key(self, file: CaseFile, payload_digest: str) -> str:
@@ -231,11 +239,11 @@ class _Executor:
 
 
 def _reason(error: InterlockError) -> str:
-    unknown = (
-        " It is not known whether it took place; a resubmitted case is looked for first"
-        if isinstance(error, ConnectorUnavailable)
-        else ""
-    )
+    unknown = ""
+    if isinstance(error, EffectInDoubt):
+        unknown = " Ask who should have it, and say what came of it: airflow interlock cases reconcile"
+    elif isinstance(error, ConnectorUnavailable) and not error.surely_not:
+        unknown = " It is not known whether it took place; a resubmitted case is looked for first"
     return f"{type(error).__name__}: {str(error).rstrip('.')}.{unknown}"
 
 

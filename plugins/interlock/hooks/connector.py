@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from interlock.connectors.load import open_connector
-from interlock.domain.connector import ConnectionFields, Connector, HttpConnector, OutboxConnector
+from interlock.domain.connector import ConnectionFields, Connector, ConnectorDeclaration
 from interlock.errors import ConfigurationError
 from interlock.hooks.connection import find_connection
 
 _EXAMPLES = {
     "outbox": '--conn-type generic --conn-extra \'{"path": "/srv/outbox"}\'',
+    "mail": "--conn-type smtp --conn-host mail.example.com --conn-login me --conn-password … "
+    '--conn-extra \'{"from_email": "interlock@example.com"}\'',
     "http": "--conn-type http --conn-host https://tickets.example.com/api --conn-password <token>",
 }
 
 
-def open_connector_from_airflow(name: str, declaration: OutboxConnector | HttpConnector) -> Connector:
+def open_connector_from_airflow(name: str, declaration: ConnectorDeclaration) -> Connector:
     """
     Return the connector *name* with the connection that its declaration names; the caller closes it.
 

@@ -102,8 +102,10 @@ def claim(
             claimed.claims.append(Claim(row, file, look_first=False))
         elif there.state == "committed" or there.holder == attempt.token or there.lease_until <= tx.at:
             row = {**as_dict(there), **hold, "attempts": there.attempts + 1, "authorisation_id": grant["id"]}
+            is_unsent = there.state == "unsent"
+            row |= {"state": "intended"} if is_unsent else {}
             taken_over.append(row)
-            claimed.claims.append(Claim({**row, "revision": row["revision"] + 1}, file, look_first=True))
+            claimed.claims.append(Claim({**row, "revision": row["revision"] + 1}, file, look_first=not is_unsent))
         else:
             claimed.leased_until = max(filter(None, (claimed.leased_until, there.lease_until)))
     tx.insert(effect, fresh, kind="effect.intended", facts=_facts)
@@ -136,7 +138,11 @@ def commit(tx: Transaction, done: Sequence[tuple[Claim, str, Mapping[str, Any]]]
 
 
 def give_back(tx: Transaction, claims: Sequence[Claim], *, state: str = "intended") -> None:
-    """End the lease of *claims*: another attempt may take them at once, and looks first. *state* may be ``refused``."""
+    """
+    End the lease of *claims*: another attempt may take them at once, and looks first.
+
+    :param state: ``refused``, or ``unsent``: nothing was handed over, so nobody needs to look.
+    """
     tx.update(
         effect, [{**c.row, "lease_until": tx.at, "state": state} for c in claims], kind=f"effect.{state}", facts=_facts
     )

@@ -1,0 +1,87 @@
+"""``airflow interlock report show`` and ``provenance``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from interlock.commands.terminal import command, print_json, print_table
+from interlock.domain.fact import show_number
+from interlock.engine.provenance import Provenance, trace
+from interlock.engine.snapshot import Snapshots
+from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.setting import snapshot_path
+from interlock.ledger.review import latest_review
+
+
+@command
+def show(args: Any) -> None:
+    """Print the newest review of a workflow, or write it to files."""
+    from interlock.reporting.markdown import render_markdown
+    from interlock.reporting.page import render_html
+    from interlock.reporting.view import View
+
+    row, review, finding = latest_review(LedgerHook().get_conn(), args.workflow, period=args.period)
+    view = View.of(review, finding)
+    if args.html:
+        Path(args.html).write_text(render_html(view), encoding="utf-8")
+    if args.markdown:
+        Path(args.markdown).write_text(render_markdown(view), encoding="utf-8")
+    if args.html or args.markdown:
+        files = " and ".join(file for file in (args.html, args.markdown) if file)
+        print(f"{view.review.title}, {view.review.period} (case {row['business_key']}, {row['state']}): {files}")
+    else:
+        print(render_markdown(view), end="")
+
+
+@command
+def provenance(args: Any) -> None:
+    """Print where a fact comes from, and the number done again."""
+    found = trace(LedgerHook().get_conn(), args.fact, Snapshots(snapshot_path()), limit=args.rows)
+    if args.json:
+        said = asdict(found) | {
+            "fact": found.fact.model_dump(mode="json"),
+            "inputs": [one.model_dump(mode="json") for one in found.inputs],
+        }
+        print_json(said)
+        return
+    print(provenance_text(found))
+    if found.rows:
+        print()
+        columns = {name: name.upper() for name in found.columns}
+        print_table([dict(zip(columns, row, strict=True)) for row in found.rows], columns, empty="")
+        if len(found.rows) < found.fact.rows:
+            print(f"… {found.fact.rows - len(found.rows):,} more rows; --rows N shows more")
+
+
+def provenance_text(found: Provenance) -> str:
+    """Return where a fact comes from, for a terminal."""
+    fact, reading = found.fact, found.reading
+    again = show_number(found.again, fact.unit, fact.decimals)
+    told = {
+        True: f"done again just now: {again}, the same",
+        False: f"DONE AGAIN, IT IS NOT THE SAME: {found.problem or again}",
+        None: f"it cannot be done again here: {found.problem}",
+    }[found.is_confirmed]
+    lines = [
+        ("fact", f"{fact.id}  {fact.name}"),
+        ("value", f"{fact.label}: {fact.shown}" if not fact.withheld else f"{fact.label}: withheld, {fact.withheld}"),
+        ("period", f"{fact.period}, as of {fact.as_of.isoformat()}"),
+        ("check", told),
+        ("expression", fact.expression),
+        ("rows", f"{fact.rows:,} where {fact.where}" if fact.where else ""),
+        ("digest of rows", fact.rows_digest),
+        *(("follows from", f"{one.id}  {one.label}: {one.shown} ({one.period})") for one in found.inputs),
+        *(("transformation", text) for text in fact.transformations),
+        *(("assumption", text) for text in fact.assumptions),
+        ("confidence", "" if fact.confidence is None else f"{fact.confidence:.1%}: {fact.confidence_basis}"),
+        ("dataset", f"{fact.dataset}, {reading['row_count']:,} rows read, {reading['quarantined']:,} put aside"),
+        ("source", str(reading["source"])),
+        ("snapshot", str(reading["snapshot"] or "none")),
+        ("data quality", str(reading["state"])),
+        *((severity, text) for severity, texts in reading["reasons"].items() for text in texts),
+        ("stated by", f"{found.run['workflow']}, run {found.run['run_id']}"),
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines if text)
