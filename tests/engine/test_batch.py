@@ -14,6 +14,7 @@ from engine.test_engine_limits import Desk
 from interlock.commands.summary_text import describe_summary
 from interlock.domain.price import to_nano
 from interlock.engine.switch import throw
+from interlock.engine.upkeep import keep_up
 from interlock.errors import AgentUnavailable, SwitchedOff
 from interlock.ledger.case import load_files, move
 from interlock.ledger.schema import budget_account, handoff, provider_batch, reservation, usage
@@ -445,6 +446,8 @@ def test_off_peak_a_case_goes_on_in_a_later_run_and_before_it_is_due_whatever_th
     assert (server.total, len(server.batches)) == (1, 0)
     clock.now = begins - timedelta(minutes=1)
     assert "taken_up" not in desk.flow.intake([], run="r2")
+    assert "can_go_on" not in keep_up(desk.flow.ledger)
     clock.now = begins + timedelta(minutes=1)
+    assert keep_up(desk.flow.ledger)["can_go_on"] == 1
     assert desk.flow.intake([], run="r3")["taken_up"] == 1
     assert desk.judge("r3") == {"waiting": 1, "with_provider": 1}

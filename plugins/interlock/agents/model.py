@@ -244,7 +244,8 @@ class Asking:
         started = time.perf_counter()
         response: ModelResponse | None = None
         try:
-            async with asyncio.timeout(self._agent.declaration.timeout_seconds):
+            # An answer that a batch brought is only read: on a busy machine that takes long, and must not fail for it.
+            async with asyncio.timeout(None if self._in_batch else self._agent.declaration.timeout_seconds):
                 response = await self.send(question)
             payload = self._read(response, masker)
             confidence = self._confidence(payload)

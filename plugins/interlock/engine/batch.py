@@ -362,9 +362,9 @@ class Batches:
     def call_back(self) -> None:
         """Ask the provider to end what is out: a person stopped the agent."""
         for row in self._open():
-            if self.client is None or row["agent"] != self.carrier.name or row["provider_id"] is None:
-                continue
             try:
+                if self.client is None or row["agent"] != self.carrier.name or row["provider_id"] is None:
+                    continue
                 self.client.cancel(row["provider_id"])
                 self.session.log.info("batch %s was called back", row["provider_id"])
             except InterlockError as error:

@@ -319,8 +319,9 @@ class _Worker:
                     yield None
                     continue
                 case = pending[said.case_id]
-                self.settlement.took(case, carrier.name, [replace(used, attempt=attempt) for used in said.usage])
                 error = self._take(case, said)
+                # After that: what broke off before is read again from a batch, as long as it was not counted.
+                self.settlement.took(case, carrier.name, [replace(used, attempt=attempt) for used in said.usage])
                 if error is None:
                     yield case
                     continue
