@@ -401,3 +401,78 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     assert turn.undecided == 2
     [sent] = (example / "outbox").glob("*.json")
     assert '"reference":"Invoice I-1"' in sent.read_text("utf-8")
+
+
+def test_a_budget_that_is_set_as_the_guide_says_holds(example: Path, open_ledger: Callable[[str], Any]):
+    """The files of README's example with those of the page on budgets over them, against a server on loopback."""
+    from decimal import Decimal
+
+    from interlock.agents.load import load_agent
+    from interlock.domain.source import SourceRow
+    from interlock.engine.branch import route_cases
+    from interlock.engine.bundle import load_contracts, read_bundle
+    from interlock.engine.intake import take_in_rows
+    from interlock.engine.publication import problems_of
+    from interlock.engine.role import Role, run_role
+    from interlock.engine.session import Session, open_session
+    from interlock.ledger.case import list_cases
+    from interlock.ledger.schema import usage
+    from interlock.operators.runtime import wiring_of
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+    from servers.openai_like import OpenAILike
+    from sqlalchemy import select
+
+    text = page("budgets")
+    files = dict(re.findall(r"^`(include/[\w./]+)`[^\n]*\n\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    assert len(files) == 5
+    for name, said in files.items():
+        file = example / name
+        file.parent.mkdir(exist_ok=True)
+        before = file.read_text("utf-8") if file.exists() and not name.endswith("agents.yaml") else ""
+        if name.endswith("access.yaml"):
+            for key, entries in re.findall(r"^(\w+):\n((?:  .*\n)+)", said, re.MULTILINE):
+                before = before.replace(f"\n{key}:\n", f"\n{key}:\n{entries}", 1)
+            file.write_text(before, encoding="utf-8")
+        else:
+            file.write_text(said if name.endswith("prices.yaml") else before + said, encoding="utf-8")
+    include, wiring, ledger = example / "include", wiring_of(dag_of(example)), open_ledger("sqlite")
+    bundle, company = read_bundle(include, "invoices"), Company(read_bundle(include, COMPANY))
+    assert [*company.problems(), *problems_of(bundle, company, environment="test", wiring=wiring)] == []
+    put_in_force(ledger, include, "invoices")
+
+    def session(task: str) -> Session:
+        return open_session(
+            ledger, workflow="invoices", dag_id="invoices", run_id="r1", task_id=task, wiring=wiring, include=include
+        )
+
+    rows = [
+        SourceRow(number=n, values={"number": f"I-{n}", "supplier": "Acme", "amount": 20, "order": "P"})
+        for n in range(12)
+    ]
+    contracts = load_contracts(include, "invoices", ["Invoice", "Payment"])
+    take_in_rows(session("intake"), rows, contract=contracts["Invoice"], source="invoices.csv")
+    route_cases(session("route"))
+    at_draft = session("draft")
+    with OpenAILike({"to": "Acme", "amount": 20, "reference": "Invoice"}) as server:
+        provider = OpenAIProvider(base_url=server.base_url, api_key="any")
+        writer = load_agent(
+            "payment_writer",
+            bundle.agents["payment_writer"],
+            at_draft.files,
+            cache=example,
+            resolve_model=lambda conn_id, model: OpenAIChatModel("llama3.2", provider=provider),
+            prices=at_draft.company.prices,
+        )
+        counts = run_role(at_draft, writer, Role("drafting", contracts["Payment"], ()))
+        asked = server.total
+
+    assert counts["done"] == asked > 0
+    assert counts["waiting"] == 12 - asked > 0
+    with ledger.read() as connection:
+        costs = connection.execute(select(usage.c.cost).where(usage.c.connection == "payment_model")).scalars().all()
+    assert 0 < sum(costs) <= Decimal("0.005")
+    reason = next(row["reason"] for row in list_cases(ledger, workflow="invoices") if row["state"] == "waiting")
+    [told] = re.findall(r"^BudgetExhausted .*$", text, re.MULTILINE)
+    number = r"cost [\d.]+"
+    assert re.sub(number, "", reason) == re.sub(number, "", told)
