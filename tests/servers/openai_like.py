@@ -100,6 +100,8 @@ class OpenAILike:
         self.max_in_flight = 0
         self.before_answer: Callable[[Body], None] = lambda body: None
         """Called in the request's own thread: a barrier here shows how many are really there at once."""
+        self.choose: Callable[[Body], Step | None] = lambda body: None
+        """Says how a request is answered, before all else; None: as the script and the rules say."""
         self._steps: list[Step] = []
         self._rules: list[tuple[str, Step]] = []
         self._lock = threading.Lock()
@@ -139,6 +141,9 @@ class OpenAILike:
             self.authorizations.append(authorization)
             self.in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self.in_flight)
+            chosen = self.choose(body)
+            if chosen is not None:
+                return chosen
             if self._steps:
                 return self._steps.pop(0)
             last = json.dumps(body["messages"][-1])
