@@ -116,6 +116,13 @@ def test_before_anything_was_taken_in_there_is_no_data_and_not_zero(flow):
     assert {row["told"] for row in found.values()} == {"no data"}
 
 
+def test_cases_in_work_are_in_no_rate(flow):
+    """A threshold would be broken by every run that has just begun."""
+    flow.up_to("draft", rows("sure=0.95", "sure=0.9"))
+
+    assert values(flow, "straight_through_rate", "completion_rate", "conversion_rate") == [None, None, None]
+
+
 def test_a_workflow_that_never_ran_is_told_with_the_known_ones(flow):
     with pytest.raises(UnknownName, match=r"no run of workflow 'refunds' in the ledger of 'test'"):
         kpi_report(flow.ledger, NAME)
@@ -176,8 +183,11 @@ def test_repeats_are_counted_by_case_and_by_call(flow):
         return type(answer)(case_id=answer.case_id, payload=answer.payload, confidence=0.9, usage=(took,))
 
     flow.role("judge", agent=ScriptedAgent(say))
+    assert values(flow, "retry_rate", "retry_load") == [None, str(Decimal(1) / 3)], "the cases are in work"
+    for step in (flow.branch, lambda: flow.role("draft"), flow.validate, flow.execute):
+        step()
 
-    assert values(flow, "retry_rate", "retry_load") == ["0.5", str(Decimal(1) / 3)]
+    assert values(flow, "retry_rate", "retry_load") == ["0.5", str(Decimal(1) / 7)]
     assert measured(flow)["cost_to_serve"]["note"] == "3 calls without a price are not in it"
 
 

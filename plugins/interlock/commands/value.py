@@ -80,7 +80,7 @@ def describe_cost(phase: Mapping[str, Any]) -> list[str]:
     if phase["unpriced_calls"]:
         lines.append(f"{phase['unpriced_calls']} calls have no price and are not in it")
     if phase["attempts_without_end"]:
-        lines.append(f"{phase['attempts_without_end']} attempts of tasks have no end yet; their time is not in it")
+        lines.append(f"the time of tasks that have no end yet is not in it; attempts: {phase['attempts_without_end']}")
     if got["completed"]:
         open_ = f", {got['provisional']} of which can still be undone" if got["provisional"] else ""
         each = _usd(phase["usd_per_outcome"])

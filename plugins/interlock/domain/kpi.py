@@ -1,7 +1,7 @@
 """
 What the figures of a workflow mean: each is defined here once, over counts that the ledger reads.
 
-A rate over cases is one over the cases taken in in the period, whatever became of them since; all else (what was sent,
+A rate over cases is one over the cases taken in in the period that no task works on any more; all else (what was sent,
 spent, decided, repaired) counts in the period in which it happened. A figure over nothing has no value: no case is not
 the same as no error.
 """
@@ -38,13 +38,15 @@ class Counts:
     """What the ledger counted for a workflow in a period."""
 
     taken_in: int = 0
-    """Cases taken in in the period; the next five are some of these."""
+    """Cases taken in in the period that no task works on any more; the next five are some of these."""
     done: int = 0
     """Sent, rejected or closed."""
     sent_straight: int = 0
     """Sent on the basis of a decision of the policy, without a vote, and not undone."""
     converted: int = 0
     """With an outcome that completes the case and was not undone."""
+    outcomes_told: bool = False
+    """An outcome of a case of the workflow was recorded at all: without one, nobody says that none converted."""
     fell_back: int = 0
     """Asked about a second time because of low confidence: decided onto the route ``fallback``."""
     repeated: int = 0
@@ -182,7 +184,7 @@ KPIS: Mapping[str, KpiDefinition] = {
             "conversion_rate",
             "share",
             "more",
-            lambda c: _share(c.converted, c.taken_in),
+            lambda c: _share(c.converted, c.taken_in if c.outcomes_told else 0),
             "Cases taken in that an outcome completed",
         ),
         _kpi(

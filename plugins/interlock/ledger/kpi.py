@@ -123,7 +123,7 @@ def sent(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
 
 
 def outcomes(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
-    """Return how many cases outcomes completed in the period, how many of these can be undone, how many were."""
+    """Return how many cases outcomes completed in the period, how many of these can be undone, and how many were."""
     of_workflow = select(outcome).join(case, case.c.id == outcome.c.case_id).where(scope.of_workflow)
     completed = (
         of_workflow.with_only_columns(func.min(outcome.c.final_at).label("final_at"))
@@ -141,6 +141,7 @@ def outcomes(connection: Connection, scope: Scope, now: datetime) -> dict[str, A
         outcome.c.case_id.not_in(select(kept.c.case_id).where(stands(kept))),
     )
     return {
+        "outcomes_told": connection.execute(of_workflow.limit(1)).first() is not None,
         "completed": number,
         "provisional": provisional or 0,
         "undone": _how_many(connection, undone, outcome.c.case_id),

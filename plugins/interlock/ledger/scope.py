@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
+from interlock.domain.case import ACTIVE
 from interlock.domain.period import Period
 from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger
@@ -39,12 +40,17 @@ class Scope:
 
     @property
     def taken_in(self) -> ColumnElement[bool]:
-        """The condition that a row of ``case`` was taken in in the period; the phase is of the run that has it."""
-        return and_(self.of_workflow, self.within(case.c.opened_at))
+        """
+        The condition that a row of ``case`` was taken in in the period and is in no task's hands any more.
+
+        While a run works, its cases are neither sent nor held back: counted, they would look like failures.
+        """
+        in_work = case.c.state.in_([state.value for state in ACTIVE])
+        return and_(self.of_workflow, self.within(case.c.opened_at), ~in_work)
 
     @property
     def of_workflow(self) -> ColumnElement[bool]:
-        """The condition that a row of ``case`` is the workflow's, in the phase."""
+        """The condition that a row of ``case`` is the workflow's, in the phase of the run that has it."""
         return and_(
             case.c.environment == self.environment, case.c.workflow == self.workflow, case.c.run_id.in_(self.runs)
         )
