@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
 from interlock.agents.report import ReportWriterAgent
 from interlock.analysis.measure import open_table
 from interlock.analysis.staging import staging
@@ -28,33 +29,31 @@ from interlock.errors import UnknownName
 AS_OF = datetime(2014, 6, 23, tzinfo=UTC)
 WEEK = "week of 2014-06-16"
 
-DATASET = Dataset.model_validate(
-    {
-        "source": "orders.csv",
-        "time": "day",
-        "columns": {"day": "date", "vendor": "string", "amount": "decimal", "on_time": "boolean"},
-    }
-)
-KPIS = parse_kpis(
-    {
-        "kpis": "orders",
-        "dataset": "orders",
-        "period": "week",
-        "indicators": {
-            "spend": {"title": "Spend", "value": "sum(amount)", "unit": "USD", "explain": ["vendor"]},
-            "orders": {"title": "Orders", "value": "count(*)", "decimals": 0},
-            "punctual": {
-                "title": "Orders on time",
-                "value": "count(*) FILTER (WHERE on_time)",
-                "per": "count(*)",
-                "unit": "%",
-                "decimals": 1,
-                "compare": ["previous", "target"],
-                "target": 98,
-            },
+DECLARED = {
+    "source": "orders.csv",
+    "time": "day",
+    "columns": {"day": "date", "vendor": "string", "amount": "decimal", "on_time": "boolean"},
+}
+DATASET = Dataset.model_validate(DECLARED)
+MEASURED: dict[str, Any] = {
+    "kpis": "orders",
+    "dataset": "orders",
+    "period": "week",
+    "indicators": {
+        "spend": {"title": "Spend", "value": "sum(amount)", "unit": "USD", "explain": ["vendor"]},
+        "orders": {"title": "Orders", "value": "count(*)", "decimals": 0},
+        "punctual": {
+            "title": "Orders on time",
+            "value": "count(*) FILTER (WHERE on_time)",
+            "per": "count(*)",
+            "unit": "%",
+            "decimals": 1,
+            "compare": ["previous", "target"],
+            "target": 98,
         },
-    }
-)
+    },
+}
+KPIS = parse_kpis(MEASURED)
 
 ORDERS: tuple[tuple[str, str, str, str], ...] = (
     ("2014-06-09", "Fitness 24/7", "1000.00", "true"),
@@ -241,6 +240,8 @@ def review_workflow(folder: Path, ledger: Any, *, template: str = "review: {}\n"
     texts = {"contracts": CONTRACTS, "policy": POLICY, "agents": AGENTS} | files
     made = Workflow(folder, ledger, **texts)
     made.write("prompts/review.yaml", template)
+    made.write("datasets.yaml", yaml.safe_dump({"orders": DECLARED}))
+    made.write("kpis/orders.yaml", yaml.safe_dump(MEASURED))
     made.version = made.publish()
     return made
 

@@ -205,16 +205,17 @@ def _bars(chart: Chart, facts: Sequence[Fact]) -> Drawing | None:
                 }
             )
     words = "Bars: " + "; ".join(f"{row['part']} {row['shown']}" for row in rows) + "."
-    return Drawing(title=chart.title, words=words, spec=_spec(layers, BAR_HEIGHT * len(rows)))
+    return Drawing(title=chart.title, words=words, spec=_spec(layers, BAR_HEIGHT * len(rows), left=40))
 
 
-def _spec(layers: Sequence[Mapping[str, Any]], height: int) -> dict[str, Any]:
+def _spec(layers: Sequence[Mapping[str, Any]], height: int, *, left: int = 14) -> dict[str, Any]:
+    """*left* is room for labels whose font is wider in a browser than where they were measured."""
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": WIDTH,
         "height": height,
         "background": None,
-        "padding": {"left": 14, "top": 4, "right": 10, "bottom": 4},  # fonts are wider in some browsers
+        "padding": {"left": left, "top": 4, "right": 10, "bottom": 4},
         "layer": list(layers),
         "config": {
             "font": "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif",
