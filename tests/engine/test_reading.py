@@ -9,7 +9,8 @@ from interlock.domain.fact import by_name
 from interlock.engine.provenance import trace
 from interlock.errors import ConfigurationError, Stopped, Tampered, UnknownName
 from interlock.ledger.verify import verify
-from shop import AS_OF, FILES, Shop, weeks
+from shop import AS_OF, FILES, NAME, Shop, weeks
+from workflows import put_in_force
 
 ROWS = weeks(
     {"A": 10}, {"A": 20, "B": 5}, {"A": 15}, {"A": 30, "B": 10}, {"A": 10, "B": 1}, {"A": 8}, {"A": 9}, {"A": 20}
@@ -166,6 +167,26 @@ def test_an_insight_whose_number_is_not_there_is_told_without_it(tmp_path, sqlit
     found = shop.run(as_of=datetime(2014, 1, 27, tzinfo=UTC))
 
     assert [one.title for one in found if one.kind == "insight"] == ["Sales: growth"]
+
+
+def test_a_warning_about_the_data_caps_what_an_insight_is_trusted(tmp_path, sqlite_ledger):
+    suite = """
+        suite: sales
+        expectations:
+          - {name: only A sells, expect: column_values_to_be_in_set, column: vendor, value_set: [A], severity: warning,
+             caps_confidence: 0.25}
+        """
+    totals = [{"A": 10, "B": week} for week in range(1, 20)]
+    datasets = FILES["datasets.yaml"].replace("key: [id]", "key: [id]\n          suite: sales")
+    kpis = FILES["kpis/sales.yaml"].replace("history: 8", "history: 30")
+    shop = Shop(tmp_path, sqlite_ledger, weeks(*totals), datasets=datasets, sales=kpis)
+    shop.write("expectations/sales.yaml", suite)
+    put_in_force(sqlite_ledger, shop.include, NAME)
+    [insight] = [one for one in shop.run(as_of=None) if one.kind == "insight"]
+
+    assert insight.quality == "warned"
+    assert insight.confidence == 0.25
+    assert insight.confidence_basis.endswith("capped because of a warning about the data")
 
 
 def test_an_insight_about_an_indicator_that_there_is_not_is_refused(tmp_path, sqlite_ledger):

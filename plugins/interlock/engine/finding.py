@@ -20,7 +20,7 @@ from interlock.domain.duty import Duties
 from interlock.domain.fact import Fact
 from interlock.domain.finding import Finding, Insight
 from interlock.domain.indicator import Kpis
-from interlock.domain.insight import History, InsightRule, Insights, parse_insights, record_of
+from interlock.domain.insight import History, InsightRule, Insights, Record, parse_insights, record_of
 from interlock.domain.period import Period
 from interlock.domain.source import SourceRow
 from interlock.engine.alarm import watch
@@ -180,13 +180,21 @@ def _finding(
         indicator=name,
         severity=rule.severity,
         assumptions=[*rule.assumptions, *of.kpis.indicators[name].assumptions],
-        confidence=None if record.confidence is None else round(record.confidence, 4),
-        confidence_basis=record.basis(_word(of.kpis)),
+        **_trust(record, of),
         facts=facts,
         series={name: of.series[name]},
         alarms={name: [one.label for one in of.alarms[name]]},
         **_when(session, of, period),
     )
+
+
+def _trust(record: Record, of: _Set) -> dict[str, Any]:
+    """Return the confidence and what it rests on; a warning about the data may cap it."""
+    confidence, basis = record.confidence, record.basis(_word(of.kpis))
+    cap = of.reading["reasons"].get("caps")
+    if confidence is not None and cap is not None and confidence > cap:
+        confidence, basis = cap, f"{basis}; capped because of a warning about the data"
+    return {"confidence": None if confidence is None else round(confidence, 4), "confidence_basis": basis}
 
 
 def _when(session: Session, of: _Set, period: Period) -> dict[str, Any]:
