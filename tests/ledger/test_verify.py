@@ -19,7 +19,7 @@ from interlock.ledger.notice import UPKEEP, write_notice
 from interlock.ledger.transaction import Actor, Transaction
 from interlock.ledger.verify import verify
 from interlock.ledger.version import on_proposal, record_approval
-from sqlalchemy import Connection, Table, create_engine, delete, select, update
+from sqlalchemy import Connection, Table, and_, create_engine, delete, select, update
 from sqlalchemy.pool import NullPool
 from workflows import NAME, Workflow, rows
 
@@ -44,7 +44,7 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
 
 
 def of_the_engine(tx: Transaction, flow: Workflow) -> None:
-    """Write a row of each table that only a run with models, outcomes and quotes fills."""
+    """Write a row of each table that only a run with models, outcomes, quotes and datasets fills."""
     case = flow.table(schema.case)[0]
     run = {"environment": "test", "workflow": NAME, "run_id": case["run_id"], "created_at": tx.at}
     batch = run | {"task": "judge", "agent": "judge", "agent_digest": "0" * 64, "connection": "llm", "state": "sent"}
@@ -57,6 +57,11 @@ def of_the_engine(tx: Transaction, flow: Workflow) -> None:
     tx.insert(schema.outcome, [outcome | {"id": "o" * 32, "created_at": tx.at}], kind="outcome.recorded")
     quote = run | {"id": "q" * 32, "source": "inbox.csv", "cases": 3, "estimate": {"cost": "1.5"}}
     tx.insert(schema.quote, [quote], kind="quote.given")
+    read = {"task": "check", "dataset": "orders", "created_at": tx.at, "run_id": case["run_id"]}
+    reading = {"source": "orders.csv", "as_of": tx.at, "state": "fit", "reasons": {}, "row_count": 3, "quarantined": 0}
+    tx.insert(schema.reading, [read | reading | {"id": "r" * 32, "columns": []}], kind="dataset.read")
+    fact = {"id": "f" * 16, "indicator": "spend", "name": "spend", "period_start": tx.at, "body": {"value": "1"}}
+    tx.insert(schema.fact, [read | fact], kind="fact.stated")
 
 
 def tamper(flow: Workflow, act: Callable[[Connection], Any]) -> list[str]:
@@ -73,8 +78,7 @@ def tamper(flow: Workflow, act: Callable[[Connection], Any]) -> list[str]:
 
 
 def key_of(table: Table, row: Any) -> Any:
-    [column] = table.primary_key.columns
-    return column == row._mapping[column.name]
+    return and_(*(column == row._mapping[column.name] for column in table.primary_key.columns))
 
 
 STATE_TABLES = [table.name for table in schema.STATE_TABLES if table.name not in ("quality_report", "label", "vote")]
