@@ -98,6 +98,7 @@ def get_commands() -> list[CLICommand]:
                     name="incidents", help="What is going wrong, and who looks after it", subcommands=_incidents()
                 ),
                 GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
+                GroupCommand(name="data", help="Datasets: fit or not, and what was put aside", subcommands=_data()),
                 GroupCommand(name="outcomes", help="What the business got from cases", subcommands=_outcomes()),
                 GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),
                 _command(
@@ -439,6 +440,40 @@ def _review() -> tuple[ActionCommand, ...]:
             "End a delegation before its time",
             "delegation.end",
             (Arg(("id",), help="Its id, from review delegations"),),
+        ),
+    )
+
+
+def _data() -> tuple[ActionCommand, ...]:
+    of_dataset = Arg(("--dataset",), help="Only of this dataset")
+    return (
+        _command(
+            "profile",
+            "Propose a declaration and a suite from a sample of a file",
+            "data.profile",
+            (
+                Arg(("file",), help="The file, or another source"),
+                Arg(("--dataset",), help="Name of the dataset; left out: the file's"),
+                Arg(("--out",), help="The workflow's folder to write into; left out: print"),
+            ),
+        ),
+        _command(
+            "readiness",
+            "Say whether a workflow's data is fit, before anything is built on it",
+            "data.readiness",
+            (
+                WORKFLOW,
+                Arg(("--source",), help="What its intake would read: is held against the contract"),
+                Arg(("--as-of",), help="Read as of this instant; left out: when the newest row became known"),
+                INCLUDE,
+                JSON,
+            ),
+        ),
+        _command(
+            "quarantine",
+            "List the rows that were put aside, each with its reasons",
+            "data.quarantine",
+            (WORKFLOW, of_dataset, Arg(("--run",), help="Only of this Dag run"), LIMIT, JSON),
         ),
     )
 

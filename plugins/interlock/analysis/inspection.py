@@ -149,13 +149,20 @@ def _offsets(zone: str) -> set[str]:
 
 
 def _encoding(staged: Staging) -> ExpectationResult:
-    dataset, told, garbled = staged.dataset, [], 0
-    for column in (name for name, kind in dataset.columns.items() if kind == "string"):
-        count = staged.number(f"SELECT count(*) FROM rows WHERE regexp_matches({q(column)}, {_MOJIBAKE})")
-        if count:
-            told.append(f"{column}: {count} values look like UTF-8 that was read as another encoding")
-            garbled += count
-    return said(dataset, "encoding", "; ".join(told), {"unexpected_count": garbled})
+    dataset, texts = staged.dataset, [name for name, kind in staged.dataset.columns.items() if kind == "string"]
+    if not texts:
+        return said(dataset, "encoding")
+    garbled = (
+        f"count(*) FILTER (strlen({q(name)}) > length({q(name)}) AND regexp_matches({q(name)}, {_MOJIBAKE}))"
+        for name in texts
+    )
+    counts = dict(zip(texts, staged.rows_of(f"SELECT {', '.join(garbled)} FROM rows")[0], strict=True))
+    told = [
+        f"{name}: {count} values look like UTF-8 that was read as another encoding"
+        for name, count in counts.items()
+        if count
+    ]
+    return said(dataset, "encoding", "; ".join(told), {"unexpected_count": sum(counts.values())})
 
 
 def _key(staged: Staging) -> ExpectationResult:

@@ -79,6 +79,43 @@ class Staging:
         self.found = tuple(found)
         return number
 
+    def add_csv(self, path: Path, header: Sequence[str], *, delimiter: str, lines: int, delimiters: int) -> bool:
+        """
+        Take the rows of a CSV file in, all at once, when each line of it is a row; return whether it was.
+
+        A file of which a line cannot be read, or where rows are not lines, is left to :meth:`add`, which says what is
+        wrong with which line.
+
+        :param header: its columns; it is line 1.
+        :param lines: how many lines there are, with the header.
+        :param delimiters: how many there are in all: DuckDB takes one too many at the end of a line without a word.
+        """
+        import duckdb
+
+        columns = self.dataset.columns
+        typed = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
+        source = (
+            f"read_csv({quoted(str(path))}, columns={{{typed}}}, auto_detect=false, header=false, skip=1, "
+            f"delim={quoted(delimiter)}, quote='\"', escape='\"', nullstr='', strict_mode=true, max_line_size=16777216)"
+        )
+        picked = ", ".join(_clean(q(name)) if name in header else "NULL" for name in columns)
+        empty = " AND ".join(f"({q(name)} IS NULL OR {q(name)} = '')" for name in header)
+        self.found = tuple(header)
+        try:
+            self.database.execute(
+                f"INSERT INTO raw SELECT row_number() OVER () + 1, CASE WHEN {empty} THEN 'every field is empty' END, "
+                f"{picked} FROM {source}"
+            )
+            if self.number("SELECT count(*) FROM raw") == lines - 1:
+                over = delimiters - lines * (len(header) - 1) - sum(name.count(delimiter) for name in header)
+                within = " + ".join(f"coalesce(len(string_split({q(n)}, {quoted(delimiter)})) - 1, 0)" for n in header)
+                if over == 0 or self.number(f"SELECT coalesce(sum({within}), 0) FROM {source}") == over:
+                    return True
+        except duckdb.Error:
+            pass
+        self.database.execute("DELETE FROM raw")
+        return False
+
     def add_parquet(self, path: Path) -> int:
         """
         Take the rows of a Parquet file in; return how many.
@@ -90,7 +127,8 @@ class Staging:
         where = quoted(str(path))
         try:
             self.found = tuple(str(row[0]) for row in self.rows_of(f"DESCRIBE SELECT * FROM read_parquet({where})"))
-            picked = ", ".join(f"CAST({q(c)} AS VARCHAR)" if c in self.found else "NULL" for c in self.dataset.columns)
+            columns = self.dataset.columns
+            picked = ", ".join(_clean(f"CAST({q(c)} AS VARCHAR)") if c in self.found else "NULL" for c in columns)
             self.database.execute(
                 f"INSERT INTO raw SELECT row_number() OVER (), NULL, {picked} FROM read_parquet({where})"
             )
@@ -111,29 +149,29 @@ class Staging:
 
     def type_rows(self) -> None:
         """Make ``rows`` and ``aside`` from ``raw``: typed, with ``_at``, ``_known`` and a digest of each row."""
-        columns = self.dataset.columns
-        cast = ", ".join(f"{_cast(name, kind, self.dataset.time_zone)} AS {q(name)}" for name, kind in columns.items())
-        self.database.execute(f"CREATE TABLE typed AS SELECT _number, _problem, {cast} FROM raw")
-        wrong = ", ".join(
-            f"CASE WHEN raw.{q(name)} IS NOT NULL AND typed.{q(name)} IS NULL THEN '{name}: is no {kind}' END"
-            for name, kind in columns.items()
+        columns, time = self.dataset.columns, self.dataset.time
+        known = self.dataset.known_at or time
+        typed = {name: q(f"_typed {name}") for name in columns}
+        casts = ", ".join(
+            f"{cast(name, kind, self.dataset.time_zone)} AS {typed[name]}" for name, kind in columns.items()
         )
-        time = q(self.dataset.time)
+        wrong = {name: f"({q(name)} IS NOT NULL AND {typed[name]} IS NULL)" for name in columns}
+        bad = f"(_problem IS NOT NULL OR {q(time)} IS NULL OR {' OR '.join(wrong.values())})"
+        told = ", ".join(f"CASE WHEN {wrong[name]} THEN '{name}: is no {kind}' END" for name, kind in columns.items())
+        both = f"(SELECT *, {casts} FROM raw)"
         self.database.execute(
-            "CREATE TABLE aside AS SELECT * FROM (SELECT raw.*, list_filter(list_value(raw._problem, "
-            f"CASE WHEN raw._problem IS NULL AND raw.{time} IS NULL "
-            f"THEN '{self.dataset.time}: is empty, and it says when the row counts' END, {wrong}), "
-            "lambda reason: reason IS NOT NULL) AS _reasons FROM raw JOIN typed USING (_number)) "
-            "WHERE len(_reasons) > 0"
+            f"CREATE TABLE aside AS SELECT * EXCLUDE ({', '.join(typed.values())}), list_filter(list_value(_problem, "
+            f"CASE WHEN _problem IS NULL AND {q(time)} IS NULL "
+            f"THEN '{time}: is empty, and it says when the row counts' END, {told}), "
+            f"lambda reason: reason IS NOT NULL) AS _reasons FROM {both} WHERE {bad}"
         )
-        known = self.dataset.known_at or self.dataset.time
+        named = ", ".join(f"{typed[name]} AS {q(name)}" for name in columns)
         texts = ", ".join(f"coalesce(CAST({q(name)} AS VARCHAR), '\\x00')" for name in columns)
         self.database.execute(
-            f"CREATE TABLE rows AS SELECT * EXCLUDE (_problem), {self._instant(self.dataset.time)} AS _at, "
+            f"CREATE TABLE rows AS SELECT *, {self._instant(time)} AS _at, "
             f"{self._instant(known, ends=True)} AS _known, md5(concat_ws('\\x1f', {texts})) AS _digest "
-            "FROM typed WHERE _number NOT IN (SELECT _number FROM aside)"
+            f"FROM (SELECT _number, {named} FROM {both} WHERE NOT {bad})"
         )
-        self.database.execute("DROP TABLE typed")
 
     def put_future_aside(self, now: datetime) -> int:
         """Put aside the rows that say to be known since later than *now*; return how many."""
@@ -292,8 +330,8 @@ def control_problems(name: str, dataset: Dataset) -> list[str]:
     return found
 
 
-def open_duckdb(path: Path | str, folder: Path) -> duckdb.DuckDBPyConnection:
-    """Return a database that loads nothing from the network and spills to *folder*."""
+def open_duckdb(path: Path | str, folder: Path | None) -> duckdb.DuckDBPyConnection:
+    """Return a database that loads nothing from the network and spills to *folder*, if there is one."""
     import duckdb
 
     database = duckdb.connect(
@@ -302,7 +340,7 @@ def open_duckdb(path: Path | str, folder: Path) -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "memory_limit": MEMORY,
-            "temp_directory": str(folder),
+            "temp_directory": "" if folder is None else str(folder),
             "threads": "2",
         },
     )
@@ -328,12 +366,25 @@ def _text(value: Any) -> str | None:
     return text or None
 
 
+_BLANK = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""What :meth:`str.strip` takes off."""
+
+
+def _clean(text: str) -> str:
+    """Return the SQL that does to *text* what :func:`_text` does; looking first is five times as fast."""
+    trimmed = f"nullif(trim({text}, {quoted(_BLANK)}), '')"
+    return f"CASE WHEN {text} = '' OR regexp_matches({text}, '^[^!-~]|[^!-~]$') THEN {trimmed} ELSE {text} END"
+
+
 def q(name: str) -> str:
     """Return *name* as SQL writes an identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _cast(column: str, kind: str, zone: str) -> str:
+def cast(column: str, kind: str, zone: str) -> str:
+    """Return the SQL that gives the text in *column* as a value of *kind*; NULL: it is none."""
     name = q(column)
     match kind:
         case "string":

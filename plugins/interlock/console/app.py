@@ -45,6 +45,7 @@ def create_app() -> FastAPI:
     from interlock.console.api_version import router as api_of_versions
     from interlock.console.page import router as pages
     from interlock.console.page_fact import router as pages_of_facts
+    from interlock.console.page_quality import router as pages_of_quality
     from interlock.reporting.page import FOLDER as REPORTING
 
     app = FastAPI(title="Interlock", docs_url=None, redoc_url=None, openapi_url=None)
@@ -53,6 +54,7 @@ def create_app() -> FastAPI:
     app.include_router(api, prefix="/api", dependencies=[Depends(current_person)])
     for router in (api_of_versions, api_of_delegations, api_of_incidents, api_of_outcomes):
         app.include_router(router, prefix="/api", dependencies=[Depends(current_person)])
+    app.include_router(pages_of_quality, dependencies=[Depends(current_person)])
     app.include_router(pages_of_facts, dependencies=[Depends(current_person)])
     app.include_router(pages, dependencies=[Depends(current_person)])
     app.add_exception_handler(InterlockError, _tell)

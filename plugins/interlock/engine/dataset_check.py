@@ -7,7 +7,7 @@ columns) makes the suite pointless, so it is not run then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -50,7 +50,14 @@ def check_staged(
 
 def _check_suite(suite: Suite, staged: Staging) -> QualityResult:
     from interlock.quality.check import check_frame
+    from interlock.quality.table import FRAME_ROWS, Table, check_table
 
+    if staged.count() > FRAME_ROWS:
+        table = Table(staged.dataset.columns, staged.count(), staged.rows_of, _values(staged))
+        found = check_table(suite, table)
+        if found.aside:
+            staged.put_aside(found.aside)
+        return found.result
     frame = staged.frame()
     numbers = frame.pop("_number").tolist()
     result = check_frame(suite, frame)
@@ -58,18 +65,22 @@ def _check_suite(suite: Suite, staged: Staging) -> QualityResult:
     return result
 
 
+def _values(staged: Staging) -> Callable[[int | None], Any]:
+    return lambda limit: staged.frame(limit).drop(columns="_number")
+
+
 @contextmanager
 def _before(beside: Beside) -> Iterator[Before | None]:
     """Give the reading before, with its rows where they are still kept."""
     row: Mapping[str, Any] | None = beside.before
-    if row is None:
+    if row is None or beside.snapshots is None:
         yield None
         return
     try:
         with beside.snapshots.open(row["snapshot"]) as snapshot:
-            yield Before(row["as_of"], row["row_count"], row["columns"], snapshot)
+            yield Before(row["as_of"], row["row_count"], dict(row["columns"]), snapshot)
     except SourceError:
-        yield Before(row["as_of"], row["row_count"], row["columns"], None)
+        yield Before(row["as_of"], row["row_count"], dict(row["columns"]), None)
 
 
 def _reconcile(staged: Staging, control: Control, beside: Beside) -> ExpectationResult:

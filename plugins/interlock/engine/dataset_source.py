@@ -20,6 +20,7 @@ from interlock.domain.source import FileSource, describe, file_format, is_object
 from interlock.engine.own_data import own_rows
 from interlock.engine.source import read_rows
 from interlock.engine.source_file import place_of, reading
+from interlock.engine.source_format import header_of
 from interlock.errors import SourceError
 from interlock.ledger.book import Ledger
 
@@ -61,7 +62,10 @@ def take_in(staged: Staging, source: Any, reach: Reach) -> list[ExpectationResul
         with reading(local, label):
             staged.add_parquet(local)
         return []
-    staged.add(read_rows(spec.model_copy(update={"path": str(local), "conn_id": None}), connection=reach.connection))
+    if not (chosen in ("csv", "tsv") and not is_packed and _add_lines(staged, spec, local, label)):
+        staged.add(
+            read_rows(spec.model_copy(update={"path": str(local), "conn_id": None}), connection=reach.connection)
+        )
     if chosen not in ("csv", "tsv") or is_packed or spec.encoding not in ("utf-8", "cp1252", "iso8859-1", "ascii"):
         return []
     told = (
@@ -75,6 +79,37 @@ def _fetch(place: Any, folder: Path, label: str) -> Path:
     with reading(place, repr(label)), place.open("rb") as stream, local.open("wb") as sink:
         shutil.copyfileobj(stream, sink, 1 << 20)
     return local
+
+
+def _add_lines(staged: Staging, spec: FileSource, path: Path, label: str) -> bool:
+    """Take a CSV file in at once, if each of its lines is a row; return whether it was."""
+    delimiter = spec.delimiter or ("\t" if file_format(spec) == "tsv" else ",")
+    if spec.encoding != "utf-8" or not delimiter.isascii():
+        return False
+    with reading(path, label):
+        counted = _count(path, delimiter)
+        if counted is None:
+            return False
+        with path.open("rb") as stream:
+            header = header_of(stream, encoding=spec.encoding, delimiter=delimiter, label=label)
+        return staged.add_csv(path, header, delimiter=delimiter, lines=counted[0], delimiters=counted[1])
+
+
+def _count(path: Path, delimiter: str) -> tuple[int, int] | None:
+    """Return how many lines and delimiters there are; None: it holds what only a reader of lines can tell of."""
+    lines, delimiters, last = 0, 0, b"\n"
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            if b"\0" in chunk:
+                return None
+            if b"\r" in chunk or last == b"\r":
+                whole = last + chunk
+                if whole.count(b"\r") - whole.endswith(b"\r") != whole.count(b"\r\n"):
+                    return None
+            lines += chunk.count(b"\n")
+            delimiters += chunk.count(delimiter.encode())
+            last = chunk[-1:]
+    return None if last == b"\r" else (lines + (last != b"\n"), delimiters)
 
 
 def _ends_with_a_line(path: Path) -> bool:

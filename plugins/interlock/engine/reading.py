@@ -39,7 +39,7 @@ class Beside:
     """Reads another source."""
     before: Row | None
     """The reading before."""
-    snapshots: Snapshots
+    snapshots: Snapshots | None
 
 
 Check = Callable[[Session, str, Dataset, Staging, datetime, Beside], list[QualityResult]]

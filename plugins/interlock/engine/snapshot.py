@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +34,15 @@ class Snapshots:
         with file.open("rb") as source, part.open("wb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
         part.rename(target)
+
+    def delete(self, digests: Collection[str]) -> int:
+        """Delete those of *digests* that are there; return how many."""
+        if not digests or not self.root.exists():
+            return 0
+        gone = [path for path in self.root.iterdir() if path.suffix == ".parquet" and path.stem in digests]
+        for path in gone:
+            path.unlink()
+        return len(gone)
 
     @contextmanager
     def open(self, digest: str) -> Iterator[Path]:

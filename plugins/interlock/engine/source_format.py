@@ -47,6 +47,17 @@ def read_stream(
             return _read_parquet(stream, label)
 
 
+def header_of(stream: IO[bytes], *, encoding: str, delimiter: str, label: str) -> list[str]:
+    """
+    Return the columns of a CSV file.
+
+    :raises SourceError: there is no usable header.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD_CHARACTERS))
+    lines = decoded_lines(stream, encoding, label)
+    return _read_header(csv.reader(lines, delimiter=delimiter, strict=True), delimiter, label)
+
+
 def row_of(number: int, item: Any) -> SourceRow:
     """Return *item* as a row, or as a problem when it is no object or holds what no database or JSON can."""
     if not isinstance(item, Mapping):

@@ -22,6 +22,8 @@ from interlock.domain.company import Company
 from interlock.domain.gate import GateState
 from interlock.domain.ladder import Ladder, all_away
 from interlock.domain.version import WorkflowVersion
+from interlock.engine.retention import expired_snapshots
+from interlock.engine.snapshot import Snapshots
 from interlock.engine.threshold import tell_breaches
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import due_to_go_on, move
@@ -55,11 +57,18 @@ class _Taken:
     cases: int = 0
 
 
-def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | None = None) -> dict[str, int]:
+def keep_up(
+    ledger: Ledger,
+    *,
+    send: Send | None = None,
+    snapshots: Snapshots | None = None,
+    log: logging.Logger | None = None,
+) -> dict[str, int]:
     """
     Take the steps that are due, tell whose cases are late, and send what waits; return counts.
 
     :param send: left out, notices stay waiting.
+    :param snapshots: of datasets; those whose time is over are deleted. Left out, all stay.
     """
     log = log or logging.getLogger("interlock")
     company = company_in_force(ledger)
@@ -75,6 +84,8 @@ def keep_up(ledger: Ledger, *, send: Send | None = None, log: logging.Logger | N
     if broken := tell_breaches(ledger, company):
         counts["kpis_told"] = broken
     _tell_who_can_go_on(ledger, counts, log)
+    if snapshots is not None and (deleted := snapshots.delete(expired_snapshots(ledger))):
+        counts["snapshots_deleted"] = deleted
     if send is None:
         waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
         if waits:

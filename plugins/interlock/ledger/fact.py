@@ -101,3 +101,24 @@ def inputs_of(connection: Connection, run_id: str, found: Fact) -> list[Fact]:
     )
     known = {row.id: Fact.model_validate(row.body) for row in rows}
     return [known[fact_id] for fact_id in found.inputs]
+
+
+def readings_with_quarantine(
+    connection: Connection, environment: str, workflow: str, *, dataset: str | None = None, run: str | None = None
+) -> list[Row]:
+    """Return the readings of *workflow* that put rows aside, the newest first, each with its Dag run as ``run``."""
+    query = (
+        select(reading, workflow_run.c.run_id.label("run"))
+        .join(workflow_run, workflow_run.c.id == reading.c.run_id)
+        .where(
+            workflow_run.c.environment == environment,
+            workflow_run.c.workflow == workflow,
+            reading.c.quarantine.is_not(None),
+        )
+        .order_by(reading.c.created_at.desc())
+    )
+    if dataset is not None:
+        query = query.where(reading.c.dataset == dataset)
+    if run is not None:
+        query = query.where(workflow_run.c.run_id == run)
+    return [as_dict(row) for row in connection.execute(query)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from interlock.operators.link import CasesLink
 
@@ -37,7 +37,7 @@ class InterlockOperator(BaseOperator):
     runs_without_cases: ClassVar[bool] = False
     """Intake and reporting have something to do when no case stands at them."""
 
-    operator_extra_links = (CasesLink(),)
+    operator_extra_links: tuple[BaseOperatorLink, ...] = (CasesLink(),)
     ui_color = "#e8f0fb"
 
     def __init__(self, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The link from a task instance to its cases in the console, where a case can be pulled back to people."""
+"""The links from a task instance to the console: its cases, and what a data check found."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 
+class QualityLink(BaseOperatorLink):
+    """To what the data check found."""
+
+    name = "Data quality"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address of the console's page for this data check."""
+        return _page("quality", ti_key)
+
+
 class CasesLink(BaseOperatorLink):
     """To the run's cases: what each came to, and "ask for review" for those that were not sent."""
 
@@ -19,7 +29,11 @@ class CasesLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address of the console's page for this task instance."""
-        from interlock.console.address import console_path
+        return _page("task", ti_key)
 
-        query = urlencode({"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": ti_key.task_id})
-        return console_path(f"task?{query}")
+
+def _page(name: str, ti_key: TaskInstanceKey) -> str:
+    from interlock.console.address import console_path
+
+    query = urlencode({"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": ti_key.task_id})
+    return console_path(f"{name}?{query}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from interlock.operators.base import InterlockOperator
+from interlock.operators.link import CasesLink, QualityLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,6 +32,7 @@ class DataQualityOperator(InterlockOperator):
     """
 
     template_fields = ("source", "as_of")
+    operator_extra_links = (QualityLink(), CasesLink())
 
     def __init__(
         self,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 class UpkeepOperator(BaseOperator):
     """
-    Takes the steps of the gates' ladders that are due, tells whose cases are late, and sends the notices that wait.
+    Takes the steps of the gates' ladders that are due, tells whose cases are late, sends the notices that wait,
+    and deletes snapshots of datasets whose time is over.
 
     Belongs to no workflow: one Dag runs it for the whole environment, every quarter of an hour. A notice that cannot be
     sent is kept with its reason and tried again the next time; the task stays green.
@@ -31,13 +32,14 @@ class UpkeepOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Do what is due."""
+        from interlock.engine.snapshot import Snapshots
         from interlock.engine.upkeep import keep_up
         from interlock.hooks.ledger import LedgerHook
         from interlock.hooks.notifier import sender
-        from interlock.hooks.setting import notifiers
+        from interlock.hooks.setting import notifiers, snapshot_path
         from interlock.operators.runtime import airflow_errors
 
         with airflow_errors():
             wanted = notifiers() if self.notifiers is None else self.notifiers
             send = sender(wanted, context) if wanted else None
-            return keep_up(LedgerHook().get_conn(), send=send, log=self.log)
+            return keep_up(LedgerHook().get_conn(), send=send, snapshots=Snapshots(snapshot_path()), log=self.log)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,6 @@ def check_frame(suite: Suite, frame: pandas.DataFrame) -> QualityResult:
     :raises UnknownName: an expectation that Great Expectations does not have.
     :raises ConfigurationError: arguments that an expectation does not take, or one that needs a database.
     """
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from interlock.quality.suite import build_expectations
 
     built = build_expectations(suite)
@@ -121,7 +119,7 @@ def _read(item: Expectation, found: Mapping[str, Any], frame: pandas.DataFrame) 
         is_isolated=bool(rows) and len(rows) == detail.get("unexpected_count"),
         failing_rows=rows,
         observed=observed,
-        message=_say(success, len(rows), observed),
+        message=say(success, len(rows), observed),
     )
 
 
@@ -161,7 +159,8 @@ def _not_computed(item: Expectation, frame: pandas.DataFrame) -> str:
     return "it could not be computed on these values" + (f": {kinds}" if kinds else "") + "."
 
 
-def _say(success: bool, failing: int, observed: Mapping[str, Any]) -> str:
+def say(success: bool, failing: int, observed: Mapping[str, Any]) -> str:
+    """Return a sentence on what was found."""
     if failing:
         return f"{failing} of {observed['element_count']} rows fail" + (", which 'mostly' allows." if success else ".")
     if "observed_value" in observed:

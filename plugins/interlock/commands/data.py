@@ -1,0 +1,146 @@
+"""``airflow interlock data …``: proposing a declaration, whether data is fit, and what was put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from interlock.commands.terminal import command, print_json, print_table
+from interlock.engine.bundle import load_contracts, read_bundle
+from interlock.engine.dataset_source import Reach
+from interlock.errors import InputError, SourceError
+from interlock.hooks.connection import find_connection
+from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.setting import include_path, snapshot_path
+from interlock.hooks.storage import object_path
+
+
+@command
+def profile(args: Any) -> None:
+    """Print, or write, a declaration and a suite that hold for the file."""
+    from interlock.analysis.profile import propose
+    from interlock.domain.source import parse_source
+    from interlock.engine.source import read_rows
+
+    name = args.dataset or Path(args.file.partition("://")[2] or args.file).name.partition(".")[0]
+    rows = read_rows(parse_source(args.file), connection=_connection, base=_include(args).parent, storage=object_path)
+    dataset, suite = propose(rows, name=name, source=args.file)
+    texts = {"datasets.yaml": _yaml(dataset), f"expectations/{name}.yaml": _yaml(suite)}
+    if args.out is None:
+        for path, text in texts.items():
+            print(f"# {path}\n{text}")
+        return
+    folder = Path(args.out)
+    there = [path for path in texts if (folder / path).exists()]
+    if there:
+        raise InputError(
+            f"{' and '.join(there)} in {str(folder)!r} would be written over; give another --out, or print"
+        )
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+        print(f"wrote {folder / path}")
+
+
+@command
+def readiness(args: Any) -> None:
+    """Say of each dataset of the workflow whether it is fit, and why not; exit 1 when one that is required is not."""
+    from interlock.domain.outcome import read_instant
+    from interlock.domain.source import parse_source
+    from interlock.engine.readiness import look_at_datasets, look_at_source
+
+    include = _include(args)
+    bundle = read_bundle(include, args.workflow)
+    ledger = LedgerHook().get_conn()
+    reach = Reach(connection=_connection, base=include.parent, storage=object_path, ledger=ledger)
+    as_of = read_instant(args.as_of) if args.as_of else None
+    found: dict[str, Any] = {"datasets": look_at_datasets(bundle, reach, now=ledger.clock(), as_of=as_of)}
+    settings = bundle.settings.intake
+    if args.source:
+        contract = load_contracts(include, args.workflow, [settings.contract])[settings.contract]
+        found["source"] = look_at_source(parse_source(args.source), reach, contract=contract, settings=settings)
+    if not found["datasets"] and not args.source:
+        raise InputError(f"{args.workflow!r} declares no dataset; say what its intake reads: --source")
+    needed = [*(d for d in found["datasets"] if d["required"]), *([found["source"]] if args.source else [])]
+    found["ready"] = all(one["state"] != "withheld" for one in needed)
+    if args.json:
+        print_json(found)
+    else:
+        print("\n".join(_told(args.workflow, found)))
+    if not found["ready"]:
+        raise SystemExit(1)
+
+
+def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
+    for one in found["datasets"]:
+        told = f"{one['dataset']}: {one['state']}, {one['rows']} rows as of {one['as_of']:%Y-%m-%d %H:%M} UTC"
+        yield f"{told}, {one['put_aside']} put aside" + ("" if one["required"] else "; not required")
+        if (periods := one["periods"]) is not None:
+            gaps = f", empty: {', '.join(periods['empty'][-5:])}" if periods["empty"] else ", none empty"
+            yield f"  {periods['count']} of a {periods['grain']} each, {periods['first']} to {periods['last']}{gaps}"
+        for severity in ("critical", "warning", "info"):
+            yield from (f"  {severity}: {reason}" for reason in one["reasons"][severity])
+    if "source" in found:
+        source = found["source"]
+        yield f"source of cases: {source['state']}, {source['fit']} of {source['rows']} rows satisfy the contract"
+        yield from (f"  {count} × {problem}" for problem, count in source["problems"].items())
+    yield f"{workflow} is {'' if found['ready'] else 'not '}ready"
+
+
+@command
+def quarantine(args: Any) -> None:
+    """List the rows that were put aside, each with its reasons, from the snapshots of the readings."""
+    from interlock.engine.snapshot import Snapshots
+    from interlock.ledger.fact import readings_with_quarantine
+
+    ledger = LedgerHook().get_conn()
+    with ledger.read() as connection:
+        readings = readings_with_quarantine(
+            connection, ledger.environment, args.workflow, dataset=args.dataset, run=args.run
+        )
+    rows: list[dict[str, Any]] = []
+    for reading in readings:
+        if len(rows) >= args.limit:
+            break
+        try:
+            rows += _put_aside(reading, Snapshots(snapshot_path()), args.limit - len(rows))
+        except SourceError as error:
+            print(f"{reading['dataset']}: {error}")
+    if args.json:
+        print_json(rows)
+        return
+    heads = {"run": "RUN", "dataset": "DATASET", "row": "ROW", "reasons": "REASONS", "values": "VALUES"}
+    print_table([{**row, "reasons": "; ".join(row["reasons"])} for row in rows], heads, empty="Nothing was put aside")
+
+
+def _put_aside(reading: dict[str, Any], snapshots: Any, limit: int) -> Iterator[dict[str, Any]]:
+    from pyarrow import parquet
+
+    with snapshots.open(reading["quarantine"]) as path:
+        batches = parquet.ParquetFile(path).iter_batches(batch_size=1000)
+        items = (item for batch in batches for item in batch.to_pylist())
+        for item in list(islice(items, limit)):
+            number, reasons = item.pop("_number"), item.pop("_reasons")
+            yield {
+                "run": reading["run"],
+                "dataset": reading["dataset"],
+                "row": number,
+                "reasons": reasons,
+                "values": item,
+            }
+
+
+def _include(args: Any) -> Path:
+    return Path(args.include) if getattr(args, "include", None) else include_path()
+
+
+def _connection(conn_id: str) -> Any:
+    return find_connection(conn_id, wanted_for="the source", example="--conn-uri <uri>")
+
+
+def _yaml(document: Any) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
