@@ -199,13 +199,18 @@ def _bars(chart: Chart, facts: Sequence[Fact]) -> Drawing | None:
         if side:
             layers.append(
                 {
-                    "data": {"values": side},
+                    "data": {"values": [row | {"shown": _short(row["shown"])} for row in side]},
                     "mark": {**text, "align": align, "dx": offset},
                     "encoding": {"x": x, "y": y, "text": {"field": "shown"}},
                 }
             )
     words = "Bars: " + "; ".join(f"{row['part']} {row['shown']}" for row in rows) + "."
     return Drawing(title=chart.title, words=words, spec=_spec(layers, BAR_HEIGHT * len(rows), left=40))
+
+
+def _short(shown: str) -> str:
+    """Return a number as a bar has room for it."""
+    return shown.replace("percentage points", "pp")
 
 
 def _spec(layers: Sequence[Mapping[str, Any]], height: int, *, left: int = 14) -> dict[str, Any]:
