@@ -14,6 +14,7 @@ from interlock.console.rendering import render
 from interlock.ledger.fact import readings_of
 from interlock.ledger.quality import reports_of
 from interlock.ledger.run import find_run
+from interlock.ledger.transaction import Row
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -40,16 +41,19 @@ def quality(person: Reader, ledger: Book, dag_id: str = "", run_id: str = "", ta
         place=place,
         run=run,
         readings=list(readings.values()),
-        reports=[
-            {
-                **row,
-                "results": sorted(row["results"], key=_rank),
-                "failed": sum(not r["success"] for r in row["results"]),
-            }
-            for row in reports
-        ],
+        reports=[_shown(row) for row in reports],
     )
 
 
-def _rank(result: Mapping[str, Any]) -> tuple[bool, int]:
-    return bool(result["success"]), _ORDER[result["severity"]]
+def _shown(report: Row) -> Row:
+    """Return a report with what failed, the worst first, apart from what holds."""
+    results = sorted(report["results"], key=_rank)
+    failed = [result for result in results if not result["success"]]
+    state = "withheld" if not report["passed"] else "fit"
+    if report["passed"] and any(result["severity"] == "warning" for result in failed):
+        state = "warned"
+    return {**report, "state": state, "failed": failed, "held": [result for result in results if result["success"]]}
+
+
+def _rank(result: Mapping[str, Any]) -> int:
+    return _ORDER[result["severity"]]
