@@ -15,7 +15,7 @@ from interlock.domain.insight import parse_insights
 from interlock.engine.bundle import read_bundle
 from interlock.engine.publication import problems_of
 
-WORKFLOWS = ["pipeline_health"]
+WORKFLOWS = ["executive_review", "pipeline_health", "anomaly_watch"]
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -142,3 +142,89 @@ def test_interlocks_own_cases_are_told_where_the_leads_are_too_old(tmp_path: Pat
 
     assert "Cases opened were 2; 2 of them are not done and 0 are past their time." in said
     assert any(one.what == "Conversion" and "newest row" in one.reason for one in review.withheld), review.withheld
+
+
+# Anomaly watch
+
+WATCH = "anomaly_watch"
+
+
+def test_the_table_of_metrics_is_the_published_series_under_names_that_say_nothing_of_causes(tmp_path: Path):
+    import pandas
+
+    shipped = pandas.read_parquet(INCLUDE / WATCH / "data" / "metrics.parquet")
+    made = prepared_by(WATCH).metrics(INCLUDE / WATCH / "data").reset_index(drop=True)
+
+    pandas.testing.assert_frame_equal(shipped, made)
+    assert len(shipped) == 69_561
+    assert shipped["series"].nunique() == 7
+
+
+def test_no_rule_or_runbook_knows_what_was_wrong_with_a_series():
+    """What people found out afterwards is for benchmarks; a runbook that knew it would prove nothing."""
+    told = "\n".join(
+        path.read_text("utf-8").lower()
+        for path in (INCLUDE / WATCH).rglob("*.yaml")
+        if "data" not in path.relative_to(INCLUDE / WATCH).parts
+    )
+    causes = ["marathon", "thanksgiving", "christmas", "new year", "snow", "storm", "misconfig", "autoscal", "asg"]
+    causes += ["shutdown", "shut down", "rogue", "system failure", "windows.json"]
+
+    assert [cause for cause in causes if cause in told] == []
+
+
+def test_every_series_is_watched_and_has_a_runbook():
+    bundle = read_bundle(INCLUDE, WATCH)
+    insights = parse_insights(bundle.document("insights.yaml"))
+    sets = [parse_kpis(bundle.document(f"kpis/{kpis}.yaml")) for kpis in insights.kpis]
+    watched = {indicator for kpis in sets for indicator in kpis.indicators}
+
+    assert watched == set(prepared_by(WATCH).SERIES.values())
+    assert {i for rule in insights.insights for i in rule.indicators} == watched
+    assert all(rule.once == "alarm" and rule.recommendation for rule in insights.insights)
+    assert all(kpis.indicators[i].where == f"series = '{i}'" for kpis in sets for i in kpis.indicators)
+
+
+def test_consecutive_hours_tell_of_an_alarm_once_each_and_of_none_twice(tmp_path: Path, sqlite_ledger: Any):
+    """A run looks back on two hours, so the run after it sees the same alarm; the case's key says that it is one."""
+    flow = Decision(WATCH, tmp_path, sqlite_ledger)
+    seen: dict[str, int] = {}
+    for hour in (17, 18, 19, 20):
+        run = f"at {hour}"
+        flow.run(run=run, as_of=f"2014-07-11T{hour}:00Z", until="route")
+        seen |= {run: sum(fact.name.endswith(".expected") for fact in flow.facts(run=run))}
+
+    assert seen == {"at 17": 0, "at 18": 1, "at 19": 1, "at 20": 1}
+    assert sorted(flow.cases()) == ["cpu_utilization@2014-07-11 19:50", "key_hold@2014-07-11 17:15"]
+
+
+def test_an_urgent_alarm_waits_for_who_is_on_call_and_comes_with_its_runbook(tmp_path: Path, sqlite_ledger: Any):
+    flow = Decision(WATCH, tmp_path, sqlite_ledger)
+    flow.run(as_of="2014-07-11T18:00Z")
+    ((key, row),) = flow.cases().items()
+    review = flow.reviews()[key]
+
+    assert (row["state"], row["route"], row["owner"]) == ("waiting", "urgent", "on_call")
+    assert review.recommendations[0].text.startswith("Look at what else the account did in the hour")
+    assert review.sections[0].sentences[0].text == (
+        "Time that keys are held stood at 0.895 seconds at 2014-07-11 17:15."
+    )
+    assert [chart.kind for section in review.sections for chart in section.charts] == ["line"]
+    assert len(flow.findings()[key].series["key_hold"]) == 500
+
+
+def test_an_alarm_that_is_not_urgent_goes_to_its_owner_by_itself(tmp_path: Path, sqlite_ledger: Any):
+    flow = Decision(WATCH, tmp_path, sqlite_ledger)
+    flow.run(as_of="2014-11-02T02:00Z")
+
+    assert {key: (row["state"], row["route"]) for key, row in flow.cases().items()} == {
+        "taxi_passengers@2014-11-02 01:00": ("authorised", "auto")
+    }
+
+
+def test_an_hour_in_which_nothing_is_recorded_stops_and_says_so(tmp_path: Path, sqlite_ledger: Any):
+    from interlock.errors import Stopped
+
+    flow = Decision(WATCH, tmp_path, sqlite_ledger)
+    with pytest.raises(Stopped, match="newest row"):
+        flow.run(as_of="2015-02-02T00:00Z")

@@ -87,6 +87,8 @@ def _sentence(text: str, *facts: Fact | None) -> Sentence:
 def _when(period: str) -> str:
     if period.startswith("week of"):
         return f"in the {period}"
+    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", period):
+        return f"at {period}"
     return f"on {period}" if re.fullmatch(r"\d{4}-\d\d-\d\d", period) else f"in {period}"
 
 

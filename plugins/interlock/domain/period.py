@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 Grain = Literal["5min", "10min", "15min", "30min", "hour", "day", "week", "month", "quarter"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-_MINUTES = {"5min": 5, "10min": 10, "15min": 15, "30min": 30, "hour": 60}
+MINUTES = {"5min": 5, "10min": 10, "15min": 15, "30min": 30, "hour": 60}
 _DAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -30,7 +30,12 @@ class Period:
     @property
     def key(self) -> str:
         """Its name in keys: the first day, or the first hour."""
-        return self.label.removeprefix("week of ")
+        return key_of(self.label)
+
+
+def key_of(label: str) -> str:
+    """Return the name in keys of the period that people read as *label*."""
+    return label.removeprefix("week of ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,7 @@ class Periods:
     def containing(self, at: datetime) -> Period:
         """Return the period that the instant *at* is in."""
         local = at.astimezone(ZoneInfo(self.time_zone))
-        minutes = _MINUTES.get(self.grain)
+        minutes = MINUTES.get(self.grain)
         if minutes is not None:
             hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
             begin = hour + timedelta(minutes=at.minute // minutes * minutes)

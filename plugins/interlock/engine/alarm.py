@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.analysis.measure import Table, instant
-from interlock.domain.anomaly import Alarm, Scored, detect, score
+from interlock.domain.anomaly import Alarm, Scored, alarms_of, score
 from interlock.domain.fact import Fact, Kind, of_period
 from interlock.domain.indicator import Indicator, Kpis
-from interlock.domain.period import Period
+from interlock.domain.period import MINUTES, Period, Periods
 from interlock.engine.session import Session
 from interlock.engine.snapshot import Snapshots
 from interlock.engine.stating import load_kpis, periods_of, present_period, read_by_run, table_of
@@ -26,24 +26,44 @@ BY_BASELINE = "by the baseline of"
 """Between what is stated (expected, low, high) and the file that says how: the expression of such a fact."""
 
 
+STEPS = 4
+"""The first period that is looked back on moves in steps of so many to a history, and not with every run: what is said
+of a period depends on where its past begins, and the runs of consecutive hours must tell of the same alarm."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watched:
     """An indicator over its history, and what was expected of it."""
 
     periods: list[Period]
+    """From the first that has a value."""
     values: list[float | None]
     scored: Scored
     alarms: list[Alarm]
 
 
+def look_back(kpis: Kpis, periods: Periods, present: Period) -> list[Period]:
+    """
+    Return the periods that are looked back on at *present*: the history of *kpis*.
+
+    Of periods shorter than a day it is up to a quarter more.
+    """
+    if kpis.anomalies is None or kpis.period not in MINUTES:
+        return periods.up_to(present, kpis.history)
+    passed = int(present.start.timestamp()) // (60 * MINUTES[kpis.period])
+    return periods.up_to(present, kpis.history + passed % max(kpis.history // STEPS, 1))
+
+
 def watch(table: Table, kpis: Kpis, indicator: Indicator, periods: Sequence[Period]) -> Watched:
-    """Return what is said of *indicator* over *periods*."""
+    """Return what is said of *indicator* over *periods*, from the first that has a value."""
     assert kpis.anomalies is not None
     exact = table.by_period(indicator.expression, periods, indicator.where)
-    values = [None if value is None else float(value) for value in exact]
-    series = [math.nan if value is None else value for value in values]
-    scored = score(series, kpis.anomalies)
-    return Watched(periods=list(periods), values=values, scored=scored, alarms=detect(series, kpis.anomalies))
+    first = next((i for i, value in enumerate(exact) if value is not None), 0)
+    values = [None if value is None else float(value) for value in exact[first:]]
+    scored = score([math.nan if value is None else value for value in values], kpis.anomalies)
+    return Watched(
+        periods=list(periods[first:]), values=values, scored=scored, alarms=alarms_of(scored, kpis.anomalies)
+    )
 
 
 def state_anomalies(session: Session, name: str, snapshots: Snapshots, *, lookback: int = 1) -> list[Fact]:
@@ -61,14 +81,14 @@ def state_anomalies(session: Session, name: str, snapshots: Snapshots, *, lookba
         session.log.warning("dataset %r is not fit: nothing is looked for in it", kpis.dataset)
         return []
     present, facts = present_period(session, kpis, reading), []
-    periods = periods_of(session, kpis).up_to(present, kpis.history)
+    periods = look_back(kpis, periods_of(session, kpis), present)
     with table_of(snapshots, reading) as table:
         for indicator_name, indicator in kpis.indicators.items():
             watched = watch(table, kpis, indicator, periods)
             if not watched.scored.judged:
                 session.count("too_short")
             for alarm in watched.alarms:
-                if alarm.index >= len(periods) - lookback:
+                if alarm.index >= len(watched.periods) - lookback:
                     facts += _facts(kpis, indicator_name, indicator, table, watched, alarm, reading)
     with session.write() as tx:
         session.count("facts", write_facts(tx, session.run, session.task.task_id, facts))
@@ -84,10 +104,9 @@ def expected_again(kpis: Kpis, zone: str, table: Table, fact: Fact) -> Decimal |
     """
     what, indicator = fact.expression.split()[0], kpis.pick(fact.indicator)
     periods = kpis.periods(zone)
-    looked = periods.up_to(periods.last_full(fact.as_of), kpis.history)
-    scored = watch(table, kpis, indicator, looked).scored
-    place = next((i for i, period in enumerate(looked) if period.start == fact.period_start), None)
-    return None if place is None else _number(getattr(scored, what)[place])
+    watched = watch(table, kpis, indicator, look_back(kpis, periods, periods.last_full(fact.as_of)))
+    place = next((i for i, period in enumerate(watched.periods) if period.start == fact.period_start), None)
+    return None if place is None else _number(getattr(watched.scored, what)[place])
 
 
 def _facts(

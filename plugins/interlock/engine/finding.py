@@ -23,7 +23,7 @@ from interlock.domain.indicator import Kpis
 from interlock.domain.insight import History, InsightRule, Insights, Record, parse_insights, record_of
 from interlock.domain.period import Period
 from interlock.domain.source import SourceRow
-from interlock.engine.alarm import watch
+from interlock.engine.alarm import look_back, watch
 from interlock.engine.session import Session
 from interlock.engine.snapshot import Snapshots
 from interlock.engine.stating import load_kpis, periods_of, present_period, read_by_run, table_of
@@ -34,6 +34,8 @@ from interlock.ledger.transaction import Row
 
 _INNER = (".numerator.", ".denominator.")
 """Facts that others follow from, and that nobody states."""
+SHOWN = 500
+"""Periods that a finding carries for its charts; a case is no archive of a series."""
 _PERIODS_OF_A_YEAR = {"week": 52, "month": 12, "quarter": 4, "day": 365}
 
 
@@ -85,6 +87,8 @@ class _Set:
     reading: Row
     period: Period
     histories: dict[str, History]
+    looked_back: dict[str, list[Period]]
+    """Indicator to the periods of its history."""
     series: dict[str, list[tuple[str, float | None]]]
     alarms: dict[str, list[Period]]
     """Indicator to the periods in which anomalies began."""
@@ -93,7 +97,7 @@ class _Set:
     def open(cls, session: Session, name: str, snapshots: Snapshots, opened: ExitStack) -> _Set:
         kpis = load_kpis(session, name)
         reading = read_by_run(session, kpis.dataset)
-        made = cls(kpis, reading, present_period(session, kpis, reading), {}, {}, {})
+        made = cls(kpis, reading, present_period(session, kpis, reading), {}, {}, {}, {})
         if reading["state"] != "withheld":
             table = opened.enter_context(table_of(snapshots, reading))
             for indicator in kpis.indicators:
@@ -102,18 +106,20 @@ class _Set:
 
     def _look_back(self, session: Session, table: Table, name: str) -> None:
         indicator = self.kpis.indicators[name]
-        periods = periods_of(session, self.kpis).up_to(self.period, self.kpis.history)
+        periods = look_back(self.kpis, periods_of(session, self.kpis), self.period)
         expected: list[float | None] = []
         began: frozenset[int] = frozenset()
         if self.kpis.anomalies is not None:
             watched = watch(table, self.kpis, indicator, periods)
-            values = watched.values
+            periods, values = watched.periods, watched.values
             expected = [float(one) if math.isfinite(one) else None for one in watched.scored.expected]
             began = frozenset(alarm.index for alarm in watched.alarms)
         else:
             exact = table.by_period(indicator.expression, periods, indicator.where)
             values = [None if value is None else float(value) for value in exact]
-        self.series[name] = [(period.label, value) for period, value in zip(periods, values, strict=True)]
+        self.looked_back[name] = periods
+        shown = list(zip(periods, values, strict=True))[-SHOWN:]
+        self.series[name] = [(period.label, value) for period, value in shown]
         self.alarms[name] = [periods[index] for index in sorted(began)]
         self.histories[name] = History(
             indicator=name,
@@ -154,7 +160,7 @@ def _apply(session: Session, rule: InsightRule, sets: dict[str, _Set], facts: li
         else:
             periods = [of.period]
         for period in periods:
-            reads = history.at(next(i for i, (label, _) in enumerate(of.series[name]) if label == period.label))
+            reads = history.at(of.looked_back[name].index(period))
             if rule.once == "period":
                 reads["anomaly"] = any(fact.name == f"{name}.expected" for fact in stated)
             said = rule.fires.evaluate(reads)
@@ -180,7 +186,7 @@ def _finding(
         indicator=name,
         severity=rule.severity,
         assumptions=[*rule.assumptions, *of.kpis.indicators[name].assumptions],
-        **_trust(record, of),
+        **(_trust(record, of) if rule.holds_when else {}),
         facts=facts,
         series={name: of.series[name]},
         alarms={name: [one.label for one in of.alarms[name]]},

@@ -171,7 +171,8 @@ def _bars(chart: Chart, facts: Sequence[Fact]) -> Drawing | None:
     ]
     values = [float(row["value"]) for row in rows]
     span = max([*values, 0.0]) - min([*values, 0.0]) or 1.0
-    room = [min([*values, 0.0]) - (0.30 * span if min(values) < 0 else 0), max([*values, 0.0]) + 0.30 * span]
+    beside = max(0.15, 0.022 * max(len(row["shown"]) for row in rows)) * span  # for what is written at a bar's end
+    room = [min([*values, 0.0]) - (beside if min(values) < 0 else 0), max([*values, 0.0]) + beside]
     y = {
         "field": "part",
         "type": "nominal",
@@ -255,7 +256,7 @@ def _day(label: str) -> str | None:
     text = label.removeprefix("week of ")
     if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         return f"{text}T12:00:00"
-    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:00", text):
+    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", text):
         return text.replace(" ", "T") + ":00"
     if re.fullmatch(r"\d{4}-\d\d", text):
         return f"{text}-01T12:00:00"
