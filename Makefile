@@ -25,6 +25,7 @@ help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  make run ONCE=1 SOURCE=cases.csv PORT=8081   ends at the gate, with your own cases, on another port"
+	@echo "  make run WORKFLOW=executive_review           also pipeline_health, anomaly_watch; AS_OF=2014-07-28 goes back"
 
 setup: $(VENV)/.installed  ## Make .venv with everything that runs
 
@@ -50,9 +51,10 @@ $(VENV)/.installed-dev: .ci/requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
-run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (ONCE=1, SOURCE=file, PORT=8080)
+run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (WORKFLOW=name, ONCE=1, SOURCE=file, PORT=8080)
 	@exec $(BIN)/python -m interlock.quickstart --port $(PORT) --home $(HOME_DIR) \
-	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$(SOURCE)")
+	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$(SOURCE)") \
+	  $(if $(WORKFLOW),--workflow "$(WORKFLOW)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
 test: $(VENV)/.installed-dev lint types  ## Lint, types and all tests; the end says what was left out
 	@$(BIN)/python -m pytest

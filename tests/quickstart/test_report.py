@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from interlock.commands.airflow_client import AirflowClient, ApiRefused
 from interlock.commands.summary_text import describe_summary
-from interlock.quickstart.report import RunFollower, addresses, describe_counts, tail
+from interlock.quickstart.report import RunFollower, addresses, describe_as_of, describe_counts, tail
 
 
 class _Airflow(BaseHTTPRequestHandler):
@@ -199,6 +199,7 @@ def a_summary(**changes):
             "usd_per_outcome": "0.155000",
         },
         "stages": [{"task": "intake", "attempts": 2, "seconds": 0.4, "counts": {"taken": 60}}],
+        "facts": None,
         "unplaced": [],
     } | changes
 
@@ -215,6 +216,17 @@ def test_the_summary_says_what_went_where_and_who_is_waited_for():
     assert spent in text
     assert "0.4 s, 2 attempts   60 taken" in text
     assert "no place" not in text
+
+
+def test_a_run_that_reads_data_says_as_of_when_and_why():
+    facts = {"as_of": "2014-08-04T00:00:00+00:00", "stated": 98, "withheld": 3, "review": "c1"}
+    text = describe_summary(a_summary(facts=facts))
+
+    assert "as of        2014-08-04 00:00 UTC\n  facts        98 stated, 3 withheld" in text
+    assert describe_as_of(facts, asked="", default="").endswith("2014-08-04 00:00 UTC, the end of the data")
+    assert describe_as_of(facts, asked="2014-08-04", default="x").endswith("as asked")
+    assert describe_as_of(facts, asked="", default="2014-08-04").endswith("the Dag's own parameter")
+    assert "The review: http://x/interlock/review/c1" in addresses("http://x", "d", "r", {}, review="c1")
 
 
 def test_the_summary_leaves_out_what_there_is_not():

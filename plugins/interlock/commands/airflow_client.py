@@ -103,6 +103,11 @@ class AirflowClient:
                 )
             time.sleep(0.3)
 
+    def default_of(self, dag_id: str, parameter: str) -> Any:
+        """Return the Dag's own value of a parameter; None when it has none, or no such parameter."""
+        given = (self.call("GET", f"/api/v2/dags/{dag_id}/details")["params"] or {}).get(parameter) or {}
+        return given.get("value")
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None) -> str:
         """Unpause the Dag, start a run of it and return the run's id."""
         run_id = run_id or f"manual__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"

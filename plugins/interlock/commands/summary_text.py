@@ -7,6 +7,7 @@ What a run does not have is left out, not printed as zero: no line about accurac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,7 @@ def describe_summary(summary: Mapping[str, Any]) -> str:
     """Return *summary* as lines for a terminal."""
     lines = [
         f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}",
+        *_facts(summary["facts"]),
         _line("cases", _cases(summary)),
         _line("by route", _counts(summary["by_route"])),
         _line("automatic", _automatic(summary)),
@@ -48,6 +50,18 @@ def _cases(summary: Mapping[str, Any]) -> str:
     if not summary["cases_total"]:
         return "none taken in that the ledger did not have already"
     return f"{summary['cases_total']} taken in: {_counts(summary['by_state'])}"
+
+
+def _facts(facts: Mapping[str, Any] | None) -> list[str]:
+    if facts is None:
+        return []
+    withheld = f", {facts['withheld']} withheld" if facts["withheld"] else ""
+    return [_line("as of", tell_instant(facts["as_of"])), _line("facts", f"{facts['stated']} stated{withheld}")]
+
+
+def tell_instant(text: str) -> str:
+    """Return an ISO instant as people read it: ``2014-08-04 00:00 UTC``."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

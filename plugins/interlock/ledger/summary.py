@@ -17,6 +17,7 @@ from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import load_files
 from interlock.ledger.charge import MODEL
+from interlock.ledger.fact import facts_of
 from interlock.ledger.outcome import stands
 from interlock.ledger.provider_batch import batches_out, uncounted
 from interlock.ledger.run import WorkflowRun, load_run
@@ -67,6 +68,7 @@ def summarize(ledger: Ledger, run_id: str | None = None, *, workflow: str | None
             "quality": _quality(connection, run),
             "cost": _cost(connection, run),
             "stages": _stages(connection, run),
+            "facts": _facts(connection, run, rows),
             "unplaced": [
                 {"case": row["business_key"], "state": row["state"], "task": row["task"]}
                 for row in unplaced(connection, run)[:20]
@@ -218,6 +220,20 @@ def _cost(connection: Connection, run: WorkflowRun) -> dict[str, Any]:
         "unpriced_calls": sum(row.cost is None for row in models),
         "outcomes": completed,
         "usd_per_outcome": format(total / completed, ".6f") if completed else None,
+    }
+
+
+def _facts(connection: Connection, run: WorkflowRun, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what a run states of its data, and the case of the review; None: it reads no dataset."""
+    if run.as_of is None:
+        return None
+    values = [one.value for one in facts_of(connection, run.id)]
+    review = next((row["id"] for row in rows if row["business_key"].partition("~")[0].endswith("/review")), None)
+    return {
+        "as_of": run.as_of.isoformat(),
+        "stated": sum(value is not None for value in values),
+        "withheld": sum(value is None for value in values),
+        "review": review,
     }
 
 

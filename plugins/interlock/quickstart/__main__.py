@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.commands.summary_text import describe_summary
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.prepare import is_prepared
-from interlock.quickstart.report import RunFollower, addresses, case_counts, say, tail
+from interlock.quickstart.report import RunFollower, addresses, case_counts, describe_as_of, say, tail
 from interlock.quickstart.server import ComponentFailed, LocalAirflow
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--once", action="store_true", help="end when the run is over or waits for people")
     parser.add_argument("--source", type=Path, help="file with the cases; left out, the Dag's own example")
+    parser.add_argument("--as-of", default="", help="instant to read the data as of; left out, the end of the data")
     parser.add_argument(
         "--port", type=int, default=8080, help="of Airflow's UI (%(default)s; another when it is taken)"
     )
@@ -101,6 +102,7 @@ def _run(options: argparse.Namespace) -> int:
             airflow.client.wait_for_dag(options.workflow)
         run_id = f"quickstart__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
         conf = {"source": str(options.source)} if options.source else {}
+        conf |= {"as_of": options.as_of} if options.as_of else {}
         airflow.client.trigger(options.workflow, conf, run_id=run_id)
         say(f"run {run_id} of {options.workflow!r}:")
         follower = RunFollower(
@@ -108,13 +110,24 @@ def _run(options: argparse.Namespace) -> int:
         )
         state = follower.until_it_stands(between=airflow.check_alive)
         say(f"the run {_STANDS[state]}, {time.monotonic() - begun:.0f} s after the start\n")
+        review = None
         if is_workflow:
-            say(_summary(ledger, options.workflow, run_id) + "\n")
+            figures = _figures(ledger, options.workflow, run_id)
+            if (facts := figures["facts"]) is not None:
+                review = facts["review"]
+                default = airflow.client.default_of(options.workflow, "as_of")
+                say(describe_as_of(facts, asked=options.as_of, default=str(default or "")) + "\n")
+            say(describe_summary(figures) + "\n")
         if follower.failed or state == "failed":
             _tell_failed_tasks(airflow, follower)
             return 1
         if not options.once:
-            _stay(airflow, follower, lambda: _summary(ledger, options.workflow, run_id) if is_workflow else "")
+            _stay(
+                airflow,
+                follower,
+                lambda: describe_summary(_figures(ledger, options.workflow, run_id)) if is_workflow else "",
+                review=review,
+            )
         return 0
     finally:
         _end(airflow)
@@ -164,10 +177,10 @@ def _person(airflow: LocalAirflow) -> dict[str, str]:
     return {"INTERLOCK_URL": airflow.url, "INTERLOCK_TOKEN": airflow.client.token or ""}
 
 
-def _summary(ledger: Ledger, workflow: str, run_id: str) -> str:
+def _figures(ledger: Ledger, workflow: str, run_id: str) -> dict[str, Any]:
     from interlock.ledger.summary import summarize
 
-    return describe_summary(summarize(ledger, run_id, workflow=workflow))
+    return summarize(ledger, run_id, workflow=workflow)
 
 
 def _tell_failed_tasks(airflow: LocalAirflow, follower: RunFollower) -> None:
@@ -177,11 +190,11 @@ def _tell_failed_tasks(airflow: LocalAirflow, follower: RunFollower) -> None:
         say("\n".join(f"    {line}" for line in lines[-20:]))
 
 
-def _stay(airflow: LocalAirflow, follower: RunFollower, summary: Callable[[], str]) -> None:
+def _stay(airflow: LocalAirflow, follower: RunFollower, summary: Callable[[], str], *, review: str | None) -> None:
     """Keep Airflow up until Ctrl-C, and tell of the run as people move it on."""
     # Only now: it takes a fifth of the start, and no gate needs it. Dags that defer do.
     airflow.start(["triggerer"])
-    say(addresses(airflow.url, follower.dag_id, follower.run_id, PEOPLE))
+    say(addresses(airflow.url, follower.dag_id, follower.run_id, PEOPLE, review=review))
     say("\nAirflow stays up; Ctrl-C ends it.")
     is_over = follower.state in ("success", "failed")
     try:

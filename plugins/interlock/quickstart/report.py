@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from interlock.commands.airflow_client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
+from interlock.commands.summary_text import tell_instant
+from interlock.console.address import URL_PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,16 +136,27 @@ def describe_counts(counts: Mapping[str, int]) -> str:
     return f"{total} case{'' if total == 1 else 's'}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
-def addresses(url: str, dag_id: str, run_id: str, people: Mapping[str, str]) -> str:
-    """Return where to look and as whom."""
+def describe_as_of(facts: Mapping[str, Any], *, asked: str, default: str) -> str:
+    """Return as of which instant the run reads, and why; *facts* are those of the summary."""
+    why = "as asked" if asked else "which is the Dag's own parameter" if default else "the end of the data"
+    return f"the run reads as of {tell_instant(facts['as_of'])}, {why}"
+
+
+def addresses(url: str, dag_id: str, run_id: str, people: Mapping[str, str], *, review: str | None = None) -> str:
+    """
+    Return where to look and as whom.
+
+    :param review: id of the case whose page shows the review of the run; left out, there is none.
+    """
     logins = ", ".join(f"{name} ({role})" for name, role in people.items())
     lines = {
         "Console": f"{url}/plugin/interlock",
+        **({"The review": f"{url}{URL_PREFIX}/review/{review}"} if review else {}),
         "The run": f"{url}/dags/{dag_id}/runs/{run_id}",
         "Reviews": f"{url}/required_actions",
         "Log in as": f"{logins}; each password is the name",
     }
-    return "\n".join(f"  {name + ':':<11}{value}" for name, value in lines.items())
+    return "\n".join(f"  {name + ':':<12}{value}" for name, value in lines.items())
 
 
 def tail(log: Path, *, lines: int = 20) -> str:
