@@ -90,8 +90,14 @@ class Decision:
         self, task_id: str, *, run: str = "r1", as_of: str = "", sources: Mapping[str, Path] | None = None
     ) -> dict[str, Any]:
         """Let one task do its work."""
+        from airflow.sdk.execution_time.context import OutletEventAccessors
+
         operator = self.dag.get_task(task_id)
-        context = {"params": {"as_of": as_of}, "dag_run": SimpleNamespace(run_type="manual", data_interval_end=None)}
+        context: Any = {
+            "params": {"as_of": as_of},
+            "dag_run": SimpleNamespace(run_type="manual", data_interval_end=None, conf={}),
+            "outlet_events": OutletEventAccessors(),
+        }
         session = open_session(
             self.ledger,
             workflow=self.name,

@@ -33,6 +33,7 @@ class AnomalyOperator(InterlockOperator):
         super().__init__(**kwargs)
         self.kpis = kpis
         self.lookback = lookback
+        self._told: tuple[str, str, str, int] | None = None
 
     def wired(self) -> dict[str, Any]:
         """Return the KPIs."""
@@ -42,7 +43,16 @@ class AnomalyOperator(InterlockOperator):
         """Look and state."""
         from interlock.engine.alarm import state_anomalies
         from interlock.engine.snapshot import Snapshots
+        from interlock.engine.stating import load_kpis
         from interlock.hooks.setting import snapshot_path
 
-        state_anomalies(session, self.kpis, Snapshots(snapshot_path()), lookback=self.lookback)
+        facts = state_anomalies(session, self.kpis, Snapshots(snapshot_path()), lookback=self.lookback)
+        dataset = load_kpis(session, self.kpis).dataset
+        self._told = (session.run.workflow, dataset, f"{self.kpis}/anomalies", len(facts))
         return session.finish()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage which anomalies were stated, and from which snapshot."""
+        from interlock.operators.lineage import nothing, of_facts
+
+        return nothing() if self._told is None else of_facts(*self._told)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from interlock.domain.period import key_of
 from interlock.operators.base import InterlockOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interlock.domain.fact import Fact
     from interlock.domain.wiring import TaskKind
     from interlock.engine.session import Session
 
@@ -20,6 +23,10 @@ class KpiOperator(InterlockOperator):
     Each is a fact with its provenance, from the snapshot that ``DataQualityOperator(dataset=…)`` made in the same run.
     Where the dataset is not fit, what rests on it is withheld with the reason.
 
+    An asset among its ``outlets`` gets an event for the period: its partition is the period (``2014-07-28``: the first
+    day), and ``extra`` says as of when, on which reading, and how many facts. A Dag that runs for each of them is
+    scheduled by ``PartitionedAssetTimetable``.
+
     :param kpis: name of ``kpis/<kpis>.yaml`` in the workflow's folder; the published text counts.
     """
 
@@ -30,6 +37,7 @@ class KpiOperator(InterlockOperator):
     def __init__(self, *, kpis: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kpis = kpis
+        self._told: tuple[str, str, str, int] | None = None
 
     def wired(self) -> dict[str, Any]:
         """Return the KPIs."""
@@ -41,5 +49,32 @@ class KpiOperator(InterlockOperator):
         from interlock.engine.stating import state_kpis
         from interlock.hooks.setting import snapshot_path
 
-        state_kpis(session, self.kpis, Snapshots(snapshot_path()))
+        facts = state_kpis(session, self.kpis, Snapshots(snapshot_path()))
+        self._told = (session.run.workflow, facts[0].dataset, self.kpis, len(facts))
+        tell_outlets(self, context, facts)
         return session.finish()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage which facts were stated, and from which snapshot."""
+        from interlock.operators.lineage import nothing, of_facts
+
+        return nothing() if self._told is None else of_facts(*self._told)
+
+
+def tell_outlets(operator: KpiOperator, context: Context, facts: Sequence[Fact]) -> None:
+    """Let the assets of *operator* know what was stated, each in the partition of the period."""
+    from airflow.sdk import Asset
+
+    stated = facts[0]
+    for asset in (outlet for outlet in operator.outlets if isinstance(outlet, Asset)):
+        event = context["outlet_events"][asset]
+        event.extra.update(
+            {
+                "period": stated.period,
+                "as_of": stated.as_of.isoformat(),
+                "reading": stated.reading,
+                "facts": sum(fact.value is not None for fact in facts),
+                "withheld": sum(fact.value is None for fact in facts),
+            }
+        )
+        event.add_partitions(key_of(stated.period))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from interlock.domain.wiring import TaskKind
     from interlock.engine.session import Session
+    from interlock.operators.lineage import Told
 
 
 class DataQualityOperator(InterlockOperator):
@@ -27,8 +28,9 @@ class DataQualityOperator(InterlockOperator):
     :param dataset: name of a dataset in ``datasets.yaml``: it is read as of the run's instant, checked, and kept as a
         snapshot, on which every number of the run rests. Its own ``suite`` counts.
     :param source: read in place of the dataset's declared source; templated.
-    :param as_of: instant to read as of, in ISO form; templated. Left out: the Dag's parameter ``as_of``, the end of a
-        scheduled run's interval, or when the newest row of the data became known.
+    :param as_of: instant to read as of, in ISO form; templated. Left out: the parameter ``as_of`` that the run was
+        started with; of a scheduled or backfilled run the end of its interval; the Dag's own value of ``as_of``; or
+        when the newest row of the data became known.
     """
 
     template_fields = ("source", "as_of")
@@ -48,6 +50,7 @@ class DataQualityOperator(InterlockOperator):
         self.dataset = dataset
         self.source = source
         self.as_of = as_of
+        self._told: Told | None = None
 
     @property
     def interlock_kind(self) -> TaskKind:  # type: ignore[override]  # by what it checks
@@ -78,6 +81,7 @@ class DataQualityOperator(InterlockOperator):
         from interlock.engine.snapshot import Snapshots
         from interlock.hooks.setting import snapshot_path
         from interlock.hooks.storage import object_path
+        from interlock.operators.lineage import is_told, told_of
         from interlock.operators.runtime import as_of_of, find_source_connection
 
         read = read_dataset(
@@ -90,5 +94,14 @@ class DataQualityOperator(InterlockOperator):
             source=self.source or None,
             storage=object_path,
         )
+        if is_told():
+            declared = session.version.bundle.datasets[self.dataset]
+            self._told = told_of(session, self.dataset, self.source or declared.source, read)
         session.finish()
         return {"as_of": read["as_of"].isoformat(), "rows": read["row_count"], "quarantined": read["quarantined"]}
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage what was read, and how good it was; of cases nothing is told."""
+        from interlock.operators.lineage import nothing, of_reading
+
+        return nothing() if self._told is None else of_reading(self._told)

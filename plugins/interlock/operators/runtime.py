@@ -113,21 +113,26 @@ def as_of_of(context: Context, asked: str | None) -> datetime | None:
     """
     Return the instant that a run's datasets are read as of, or None where the data themselves must say.
 
+    What the schedule or a backfill starts reads as of its interval's end: the Dag's own value of the parameter
+    ``as_of`` is for runs that are started by hand.
+
     :param asked: what the operator was given.
     :raises ConfigurationError: it is no instant.
     """
     from interlock.domain.outcome import read_instant
 
-    text = asked or (context.get("params") or {}).get("as_of")
-    if text:
-        try:
-            return read_instant(text)
-        except ValueError as error:
-            raise ConfigurationError(f"as_of: {error}") from None
     run = context["dag_run"]
-    if getattr(run.run_type, "value", run.run_type) in ("scheduled", "backfill") and run.data_interval_end is not None:
+    text = asked or (getattr(run, "conf", None) or {}).get("as_of")
+    by_schedule = getattr(run.run_type, "value", run.run_type) in ("scheduled", "backfill")
+    if not text and by_schedule and run.data_interval_end is not None:
         return datetime.fromisoformat(run.data_interval_end.isoformat())
-    return None
+    text = text or (context.get("params") or {}).get("as_of")
+    if not text:
+        return None
+    try:
+        return read_instant(text)
+    except ValueError as error:
+        raise ConfigurationError(f"as_of: {error}") from None
 
 
 def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:
