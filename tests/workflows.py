@@ -133,6 +133,7 @@ connections:
   payout: {environments: [test]}
   nowhere: {environments: [test]}
   supervised_target: {environments: [test]}
+  mail_server: {environments: [test]}
   llm: {environments: [test]}
 uses:
   - roles: [enrichment, reasoning, drafting]

@@ -210,10 +210,11 @@ def _in_a_transaction(kill: Kill, end: partial[None]) -> None:
 
 def _at_a_send(kill: Kill, end: partial[None]) -> None:
     from interlock.connectors.http import HttpTarget
+    from interlock.connectors.mail import MailServer
     from interlock.connectors.outbox import Outbox
 
     seen = {"number": 0}
-    for connector in (HttpTarget, Outbox):
+    for connector in (HttpTarget, MailServer, Outbox):
 
         def sending(self: Any, request: Any, _send: Any = connector.send) -> Any:
             seen["number"] += 1

@@ -39,6 +39,11 @@ class _Declared(BaseModel):
         """Whether it says how an effect is undone; one that does not always needs a vote."""
         return False
 
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether the other system can tell if an effect has taken place."""
+        return True
+
 
 class OutboxConnector(_Declared):
     """A folder that takes one JSON file per effect, for a system that collects files, and for trying things out."""
@@ -108,6 +113,10 @@ class MailConnector(_Declared):
     """``owner``, ``maintainer`` or ``approver`` of ``workflow.yaml``, or addresses."""
     console_url: str | None = Field(default=None, pattern=r"^https?://")
     """Address of Interlock's console, such as ``https://airflow.example.com/interlock``, for links to facts."""
+
+    @property
+    def can_be_asked(self) -> bool:
+        return False
 
     @field_validator("to")
     @classmethod

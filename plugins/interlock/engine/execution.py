@@ -36,7 +36,7 @@ from interlock.ledger.effect import Claim, claim, commit, give_back
 from interlock.ledger.handoff import load_handoffs
 
 GROUP = 16
-"""Effects that are claimed at once: what a crash leaves to be looked for."""
+"""Effects that are claimed at once: what a crash leaves to be looked for. Where nobody can look, one."""
 LEASE_MINIMUM = timedelta(seconds=20)
 
 
@@ -62,7 +62,7 @@ def _execute(session: Session, connector: Connector) -> dict[str, int]:
     executor = _Executor(session, connector)
     while True:
         with session.read() as connection:
-            rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=executor.after)
+            rows = cases_at(connection, session.run, session.task.task_id, limit=executor.group, after=executor.after)
             files = load_files(connection, rows)
             drafts = load_handoffs(connection, [row["draft_id"] for row in rows if row["draft_id"]])
         if not rows:
@@ -84,6 +84,7 @@ class _Executor:
         self.session, self.action = session, session.task.connector or ""
         declared = session.company.connectors.get(self.action)
         self.connector = MeteredConnector(connector, conn_id=declared.conn_id if declared else None)
+        self.group = 1 if declared and not declared.can_be_asked else GROUP
         self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 4))
         self.after = ""
         self.leased_seconds = 0.0
