@@ -101,7 +101,7 @@ def test_rows_that_became_known_later_are_not_there():
 def test_the_second_row_of_a_key_is_put_aside():
     with staged([{"id": "7"}, {"id": "7", "amount": "99"}], key=["id"]) as opened:
         assert opened.read_as_of(datetime(2020, 1, 1, tzinfo=UTC)) == 1
-        assert reasons_of(opened) == {3: ["the same id as row 2"]}
+        assert reasons_of(opened) == {3: ["the same id as row 2, with other values"]}
 
 
 def test_of_a_key_that_was_corrected_the_version_counts_that_was_known_then():
