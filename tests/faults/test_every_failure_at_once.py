@@ -107,6 +107,7 @@ def storm(bench, seed):
                 break
         killer.stop()
         weather.is_calm = True
+        target.behave()
         runs.append(bench.airflow.trigger(NAME, {"source": f"include/{NAME}/data/calm.csv"}, run_id="calm"))
         assert bench.airflow.wait_for_run(NAME, "calm", timeout_seconds=PATIENCE) == "success"
         yield Storm(bench, weather, target, broken_off + [at for _, at in killer.killed], runs)

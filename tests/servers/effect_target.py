@@ -93,6 +93,11 @@ class EffectTarget:
         with self._lock:
             self._steps.extend(steps)
 
+    def behave(self) -> None:
+        """Answer as a good system does from now on, whatever the script has left."""
+        with self._lock:
+            self._steps.clear()
+
     def keys(self) -> list[str]:
         """The key of every effect that took place, in order."""
         return [effect.key for effect in self.stored]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from interlock.domain.company import Company
 from interlock.domain.version import WorkflowVersion
@@ -215,7 +215,8 @@ def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
         earlier = select(task_attempt.c.token).where(
             task_attempt.c.run_id == run.id, task_attempt.c.task == task, task_attempt.c.number < number
         )
-        tx.connection.execute(delete(permit).where(permit.c.holder.in_(earlier)))  # a dead process makes no calls
+        freed = update(permit).where(permit.c.holder.in_(earlier)).values(wanted=0, granted=0, expires_at=tx.at)
+        tx.connection.execute(freed)  # a dead process makes no calls
         tx.tell("task.began", f"task:{run.id}:{task}", {"attempt": number})
     return Attempt(run.id, task, number, token, before is not None and before.ended_at is None)
 
