@@ -107,14 +107,15 @@ class Decision:
             wiring=self.wiring,
             include=INCLUDE,
         )
-        given = getattr(operator, "source", None)
-        if operator.interlock_kind == "data" and given is not None:
-            operator.source = str((sources or {}).get(operator.dataset) or "")
+        given, other = getattr(operator, "source", None), (sources or {}).get(getattr(operator, "dataset", ""))
+        is_replaced = operator.interlock_kind == "data" and (given is not None or other is not None)
+        if is_replaced:
+            operator.source = str(other or "")
         try:
             with session.ended_if_it_fails(), _settings(self.folder):
                 return dict(operator.work(session, context))
         finally:
-            if given is not None:
+            if is_replaced:
                 operator.source = given
 
     def facts(self, *, run: str = "r1") -> list[Fact]:
