@@ -120,7 +120,7 @@ def test_ctrl_c_ends_everything_and_a_second_start_meanwhile_is_refused(project)
         seen.append(line)
         if "Ctrl-C ends it" in line:
             break
-    assert any("Log in as: admin (admin), alice (user)" in line for line in seen), "".join(seen)
+    assert any("admin (admin), alice (user)" in line for line in seen), "".join(seen)
 
     other = quickstart(project, "--once")
     assert other.returncode == 1
