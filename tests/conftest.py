@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from interlock.ledger.book import Ledger
 from interlock.ledger.database import open_database
 from interlock.ledger.migrate import migrate
@@ -23,6 +24,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
 TEMPLATE = "interlock_template"
+
+# How long an example takes says nothing of the code on a machine that does other things, too.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
