@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -68,5 +69,10 @@ def _public(
                 found = calc_price(taken, name, genai_request_timestamp=at, price_context=context, **where)
             except (LookupError, ValueError):
                 continue
-            return found.total_price, f"genai-prices {version('genai-prices')}" + (", batch" if in_batch else "")
+            return found.total_price, _public_list() + (", batch" if in_batch else "")
     return None
+
+
+@cache
+def _public_list() -> str:  # looking a version up reads a file, and each call of a model asks
+    return f"genai-prices {version('genai-prices')}"
