@@ -228,9 +228,10 @@ def lock_cases(tx: Transaction, rows: Sequence[Row]) -> list[Row]:
     if not revisions:
         return []
     locked = tx.connection.execute(
-        select(case).where(case.c.id.in_(list(revisions))).order_by(case.c.id).with_for_update()
+        select(case.c.id, case.c.revision).where(case.c.id.in_(list(revisions))).order_by(case.c.id).with_for_update()
     )
-    return [as_dict(row) for row in locked if revisions[row.id] == row.revision]
+    unchanged = {row.id for row in locked if revisions[row.id] == row.revision}
+    return [row for row in rows if row["id"] in unchanged]
 
 
 def move(tx: Transaction, rows: Sequence[tuple[Row, dict[str, Any]]], *, kind: str) -> list[Row]:
