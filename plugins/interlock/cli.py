@@ -118,6 +118,12 @@ def get_commands() -> list[CLICommand]:
                     "cost", "What a workflow costs, and what for each outcome", "value.cost", (WORKFLOW, PERIOD, JSON)
                 ),
                 _command(
+                    "budgets",
+                    "What may be spent, what was, and what is left",
+                    "value.budgets",
+                    (Arg(("workflow",), help="Name of the workflow; left out: all", nargs="?"), JSON),
+                ),
+                _command(
                     "quote",
                     "What a run over a source will cost, take and ask of people; or how good such quotes were",
                     "quote.quote",

@@ -1,4 +1,4 @@
-"""``airflow interlock kpi`` and ``cost``: what a workflow achieves, and what it costs."""
+"""``airflow interlock kpi``, ``cost`` and ``budgets``: what a workflow achieves, what it costs, and may cost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from interlock.commands.terminal import command, print_json, print_table
 from interlock.domain.cost import FATES, KINDS
-from interlock.domain.price import tell_dollars, to_nano
-from interlock.engine.value import cost_report, kpi_report
+from interlock.engine.budget import budget_report
+from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_usd
 from interlock.hooks.ledger import LedgerHook
 
 
@@ -25,7 +25,7 @@ def kpi(args: Any) -> None:
         rows = [
             {
                 **row,
-                "threshold": _threshold(row),
+                "threshold": row["threshold_told"] + (" broken" if row["breach"] else ""),
                 "over": row["over"] or "",
                 "said": row["note"] or row["meaning"],
             }
@@ -43,11 +43,6 @@ def kpi(args: Any) -> None:
         print()
 
 
-def _threshold(row: Mapping[str, Any]) -> str:
-    limits = [f"{word} {row[key]}" for key, word in (("at_least", "≥"), ("at_most", "≤")) if row[key] is not None]
-    return " ".join(limits) + (" broken" if row["breach"] else "")
-
-
 @command
 def cost(args: Any) -> None:
     """Print what a workflow cost."""
@@ -59,7 +54,7 @@ def cost(args: Any) -> None:
         print(_heading(report, phase))
         print("\n".join(f"  {line}" for line in describe_cost(phase)))
         print()
-        rows = [{**row, "usd": _usd(row["usd"]), "kind": KINDS[row["kind"]]} for row in phase["by_agent"]]
+        rows = [{**row, "usd": tell_usd(row["usd"]), "kind": KINDS[row["kind"]]} for row in phase["by_agent"]]
         columns = {"kind": "KIND", "agent": "WHO", "model": "MODEL", "rows": "NUMBER", "seconds": "SECONDS"}
         print_table(rows, {**columns, "tokens": "TOKENS", "usd": "COST"}, empty="Nothing was recorded")
         print()
@@ -67,29 +62,13 @@ def cost(args: Any) -> None:
 
 def describe_cost(phase: Mapping[str, Any]) -> list[str]:
     """Return the lines that say what a phase cost."""
-    got = phase["outcomes"]
-    lines = [f"{_usd(phase['usd'])} in all"]
-    lines += [f"  {_usd(usd)} for {KINDS[kind]}" for kind, usd in phase["by_kind"].items() if Decimal(usd)]
+    lines = [f"{tell_usd(phase['usd'])} in all"]
+    lines += [f"  {tell_usd(usd)} for {KINDS[kind]}" for kind, usd in phase["by_kind"].items() if Decimal(usd)]
     lines.append("of it, by what became of the case,")
-    lines += [f"  {_usd(usd)} for {FATES[fate]}" for fate, usd in phase["by_fate"].items() if Decimal(usd)]
-    if len(lines) == 2:
-        lines = [*lines[:1], "nothing that was recorded has a price: see prices.yaml"]
-    for key, what in (("failed_usd", "calls and attempts that gave nothing"), ("repeated_usd", "repeats")):
-        if Decimal(phase[key]):
-            lines.append(f"{_usd(phase[key])} of the whole went into {what}")
-    if phase["unpriced_calls"]:
-        lines.append(f"{phase['unpriced_calls']} calls have no price and are not in it")
-    if phase["attempts_without_end"]:
-        lines.append(f"the time of tasks that have no end yet is not in it; attempts: {phase['attempts_without_end']}")
-    if got["completed"]:
-        open_ = f", {got['provisional']} of which can still be undone" if got["provisional"] else ""
-        each = _usd(phase["usd_per_outcome"])
-        lines.append(f"{each} for each of {got['completed']} completed outcomes{open_}; failures are in it")
-    else:
-        lines.append("no outcome was completed in it, so the cost of one is not known: see outcomes record")
-    if got["undone"]:
-        lines.append(f"{got['undone']} cases were completed and undone; they count as no outcome")
-    return lines
+    lines += [f"  {tell_usd(usd)} for {FATES[fate]}" for fate, usd in phase["by_fate"].items() if Decimal(usd)]
+    if not Decimal(phase["usd"]):
+        lines = lines[:1]
+    return lines + cost_remarks(phase)
 
 
 def _heading(report: Mapping[str, Any], phase: Mapping[str, Any]) -> str:
@@ -97,5 +76,22 @@ def _heading(report: Mapping[str, Any], phase: Mapping[str, Any]) -> str:
     return f"{report['workflow']}, {phase['phase']} in {report['environment']}, {report['period']}{until}"
 
 
-def _usd(text: str) -> str:
-    return tell_dollars(to_nano(Decimal(text)))
+@command
+def budgets(args: Any) -> None:
+    """Print how the budgets stand now."""
+    report = budget_report(LedgerHook().get_conn(), args.workflow)
+    if args.json:
+        print_json(report)
+        return
+    money = ("limit", "spent", "reserved", "left")
+    rows = [
+        {
+            **row,
+            **{name: row[name] and tell_usd(row[name]) for name in money},
+            "soft_told": ("passed, " if row["is_past_soft"] else "") + row["soft_told"],
+        }
+        for row in report["budgets"]
+    ]
+    heads = {"budget": "BUDGET", "of": "OF", "limit": "LIMIT", "spent": "SPENT", "reserved": "RESERVED", "left": "LEFT"}
+    whose = f"{args.workflow} has no budget" if args.workflow else "No workflow has a budget"
+    print_table(rows, {**heads, "soft_told": "SOFT LIMIT", "until": "UNTIL"}, empty=f"{whose}: nothing is limited")

@@ -42,19 +42,22 @@ def create_app() -> FastAPI:
     from interlock.console.api_delegation import router as api_of_delegations
     from interlock.console.api_incident import router as api_of_incidents
     from interlock.console.api_outcome import router as api_of_outcomes
+    from interlock.console.api_value import router as api_of_value
     from interlock.console.api_version import router as api_of_versions
     from interlock.console.page import router as pages
     from interlock.console.page_fact import router as pages_of_facts
     from interlock.console.page_quality import router as pages_of_quality
+    from interlock.console.page_value import router as pages_of_value
     from interlock.reporting.page import FOLDER as REPORTING
 
     app = FastAPI(title="Interlock", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/reporting", StaticFiles(directory=REPORTING / "static"), name="reporting")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(api, prefix="/api", dependencies=[Depends(current_person)])
-    for router in (api_of_versions, api_of_delegations, api_of_incidents, api_of_outcomes):
+    for router in (api_of_versions, api_of_delegations, api_of_incidents, api_of_outcomes, api_of_value):
         app.include_router(router, prefix="/api", dependencies=[Depends(current_person)])
     app.include_router(pages_of_quality, dependencies=[Depends(current_person)])
+    app.include_router(pages_of_value, dependencies=[Depends(current_person)])
     app.include_router(pages_of_facts, dependencies=[Depends(current_person)])
     app.include_router(pages, dependencies=[Depends(current_person)])
     app.add_exception_handler(InterlockError, _tell)

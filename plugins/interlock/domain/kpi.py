@@ -291,6 +291,31 @@ def breach(kpi: Kpi, value: Decimal | None) -> str | None:
     return None
 
 
+def is_better(change: Decimal | None, better: Literal["more", "less"]) -> bool | None:
+    """Tell whether a change is one for the better; None when it is none, or not known."""
+    return (change > 0) == (better == "more") if change else None
+
+
+def tell_change(change: Decimal | None, unit: Unit) -> str:
+    """Return *change* for a person, with its sign: that of a share in percentage points."""
+    if change is None:
+        return ""
+    size = f"{abs(change) * 100:.1f} points" if unit == "share" else tell_value(abs(change), unit)
+    return f"{'−' if change < 0 else '+'}{size}"
+
+
+def tell_thresholds(kpi: Kpi, unit: Unit) -> str:
+    """Return what *kpi* must keep to, exactly as ``workflow.yaml`` says it: ``≥ 60% ≤ 90%``; empty for nothing."""
+    limits = (("≥", kpi.at_least), ("≤", kpi.at_most))
+    return " ".join(f"{sign} {_exact(limit, unit)}" for sign, limit in limits if limit is not None)
+
+
+def _exact(value: Decimal, unit: Unit) -> str:
+    scaled = value * 100 if unit == "share" else value
+    number = format(scaled.normalize(), "f")
+    return f"{number}%" if unit == "share" else number if unit == "count" else f"{number} {unit}"
+
+
 def tell_value(value: Decimal | None, unit: Unit) -> str:
     """Return *value* for a person; ``no data`` for None."""
     if value is None:

@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.domain import cost as costs
-from interlock.domain.kpi import KPIS, Counts, breach, tell_value
+from interlock.domain.kpi import KPIS, Counts, breach, is_better, tell_change, tell_thresholds, tell_value
 from interlock.domain.period import Period
+from interlock.domain.price import tell_dollars, to_nano
 from interlock.domain.timeframe import parse_period
 from interlock.domain.version import Kpi
 from interlock.ledger.book import Ledger
@@ -47,9 +48,11 @@ def told(counts: Counts, wanted: Mapping[str, Kpi]) -> dict[str, Any]:
     for name in sorted(KPIS, key=lambda name: (name not in wanted, list(wanted).index(name) if name in wanted else 0)):
         definition, kpi = KPIS[name], wanted.get(name)
         measured = definition.measure(counts)
+        change = measured.value - kpi.baseline if kpi and measured.value is not None else None
         rows.append(
             {
                 "name": name,
+                "is_wanted": kpi is not None,
                 "value": _number(measured.value),
                 "unit": definition.unit,
                 "told": tell_value(measured.value, definition.unit),
@@ -59,9 +62,12 @@ def told(counts: Counts, wanted: Mapping[str, Kpi]) -> dict[str, Any]:
                 "meaning": definition.meaning,
                 "baseline": _number(kpi.baseline) if kpi else None,
                 "baseline_told": tell_value(kpi.baseline, definition.unit) if kpi else None,
-                "change": _number(measured.value - kpi.baseline) if kpi and measured.value is not None else None,
+                "change": _number(change),
+                "change_told": tell_change(change, definition.unit),
+                "is_better": is_better(change, definition.better),
                 "at_least": _number(kpi.at_least) if kpi else None,
                 "at_most": _number(kpi.at_most) if kpi else None,
+                "threshold_told": tell_thresholds(kpi, definition.unit) if kpi else "",
                 "breach": breach(kpi, measured.value) if kpi else None,
             }
         )
@@ -103,6 +109,36 @@ def cost_report(ledger: Ledger, workflow: str, period: str = "month") -> dict[st
                 }
             )
     return {**_heading(ledger, workflow, span), "phases": phases}
+
+
+def cost_remarks(phase: Mapping[str, Any]) -> list[str]:
+    """Return the lines that say what the sums of a phase of :func:`cost_report` hold, and what is not in them."""
+    got, lines = phase["outcomes"], []
+    if not phase["by_agent"]:
+        lines.append("nothing was recorded in it")
+    elif not Decimal(phase["usd"]):
+        lines.append("nothing that was recorded has a price: see prices.yaml")
+    for key, what in (("failed_usd", "calls and attempts that gave nothing"), ("repeated_usd", "repeats")):
+        if Decimal(phase[key]):
+            lines.append(f"{tell_usd(phase[key])} of the whole went into {what}")
+    if phase["unpriced_calls"]:
+        lines.append(f"{phase['unpriced_calls']} calls have no price and are not in it")
+    if phase["attempts_without_end"]:
+        lines.append(f"the time of tasks that have no end yet is not in it; attempts: {phase['attempts_without_end']}")
+    if got["completed"]:
+        open_ = f", {got['provisional']} of which can still be undone" if got["provisional"] else ""
+        each = tell_usd(phase["usd_per_outcome"])
+        lines.append(f"{each} for each of {got['completed']} completed outcomes{open_}; failures are in it")
+    else:
+        lines.append("no outcome was completed in it, so the cost of one is not known: see outcomes record")
+    if got["undone"]:
+        lines.append(f"{got['undone']} cases were completed and undone; they count as no outcome")
+    return lines
+
+
+def tell_usd(text: str) -> str:
+    """Return an amount of a report for a person."""
+    return tell_dollars(to_nano(Decimal(text)))
 
 
 def _by_agent(lines: list[costs.CostLine]) -> list[dict[str, Any]]:

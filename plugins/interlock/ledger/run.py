@@ -182,6 +182,17 @@ def unfinished_runs(ledger: Ledger, workflow: str) -> list[tuple[str, str, str]]
         return [(row.id, row.dag_id, row.run_id) for row in rows]
 
 
+def runs_at_work(connection: Connection, environment: str, workflow: str, *, limit: int = 20) -> list[WorkflowRun]:
+    """Return the runs of *workflow* that are not over, the newest first; when all are, the newest of them."""
+    query = (
+        select(workflow_run)
+        .where(workflow_run.c.environment == environment, workflow_run.c.workflow == workflow)
+        .order_by(workflow_run.c.ended_at.is_not(None), workflow_run.c.started_at.desc())
+    )
+    rows = [as_dict(row) for row in connection.execute(query.limit(limit))]
+    return [_run(connection, row) for row in [row for row in rows if row["ended_at"] is None] or rows[:1]]
+
+
 def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
     """Take the turn at *task* of *run* over from whatever process had it."""
     token = new_id()

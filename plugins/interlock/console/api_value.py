@@ -1,0 +1,25 @@
+"""The API of a workflow's value: its KPIs, what it costs, its budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from interlock.console.api import Book
+from interlock.console.identity import Reader, demand
+from interlock.engine.budget import budget_report
+from interlock.engine.value import cost_report, kpi_report
+
+router = APIRouter()
+
+
+@router.get("/workflows/{workflow}/value")
+def value(workflow: str, person: Reader, ledger: Book, period: str = "month") -> dict[str, Any]:
+    """Return what a workflow achieves and costs in a period, as ``kpi``, ``cost`` and ``budgets`` print it."""
+    demand(person, "GET", None, "see figures")
+    return {
+        "kpi": kpi_report(ledger, workflow, period),
+        "cost": cost_report(ledger, workflow, period),
+        "budgets": budget_report(ledger, workflow)["budgets"],
+    }

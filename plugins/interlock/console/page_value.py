@@ -1,0 +1,99 @@
+"""
+The page of a workflow's value: its KPIs, what it costs, its budgets, and the incidents that are not over.
+
+The figures are those of ``airflow interlock kpi``, ``cost`` and ``budgets``; whoever may see cases may see them.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+from interlock.console.api import Book
+from interlock.console.identity import Person, Reader, demand, may
+from interlock.console.rendering import render
+from interlock.domain.cost import FATES, KINDS
+from interlock.engine.budget import budget_report
+from interlock.engine.value import cost_remarks, cost_report, kpi_report
+from interlock.errors import UnknownName
+from interlock.ledger.book import Ledger
+from interlock.ledger.company import company_in_force
+from interlock.ledger.incident import list_incidents
+from interlock.ledger.version import in_force, versions_in_force
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+PERIODS = {"day": "today", "7d": "last 7 days", "month": "this month", "30d": "last 30 days", "all": "all of the time"}
+
+
+@router.get("/value")
+def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month") -> Response:
+    """Return what a workflow achieves and costs in a period; without one, which there are."""
+    demand(person, "GET", None, "see figures")
+    names = [version.bundle.workflow for version in versions_in_force(ledger)]
+    if not workflow and len(names) != 1:
+        return render("values.html.j2", here="value", person=person, names=names)
+    name = workflow or names[0]
+    version = in_force(ledger, name)
+    with ledger.read() as connection:
+        incidents = list_incidents(connection, ledger.environment, workflow=name)
+    return render(
+        "value.html.j2",
+        here="value",
+        person=person,
+        workflow=name,
+        title=version.bundle.settings.title,
+        names=names,
+        period=period,
+        periods=PERIODS,
+        kinds=KINDS,
+        now=ledger.clock(),
+        incidents=incidents,
+        may_settle=_may_settle(person, ledger),
+        budgets=budget_report(ledger, name)["budgets"],
+        **_figures(ledger, name, period),
+    )
+
+
+def _figures(ledger: Ledger, workflow: str, period: str) -> dict[str, Any]:
+    """Return both reports by phase, or none of them while the workflow has no run."""
+    try:
+        kpis, costs = kpi_report(ledger, workflow, period), cost_report(ledger, workflow, period)
+    except UnknownName:
+        return {"report": None, "phases": []}
+    spent = {phase["phase"]: phase for phase in costs["phases"]}
+    return {"report": kpis, "phases": [_shown(phase, spent[phase["phase"]]) for phase in kpis["phases"]]}
+
+
+def _shown(kpis: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
+    wanted = [row for row in kpis["kpis"] if row["is_wanted"]]
+    return {
+        "phase": kpis["phase"],
+        "wanted": wanted,
+        "rest": [row for row in kpis["kpis"] if row not in wanted],
+        "stages": kpis["approval_latency_by_stage"],
+        "cost": cost,
+        "remarks": cost_remarks(cost),
+        "parts": {
+            "For what": _parts(cost["by_kind"], KINDS, cost["usd"]),
+            "For which cases": _parts(cost["by_fate"], FATES, cost["usd"]),
+        },
+    }
+
+
+def _parts(amounts: dict[str, str], names: dict[str, str], whole: str) -> list[dict[str, Any]]:
+    """Return the parts of a sum that are not nothing, each with its share."""
+    return [
+        {"name": names[key], "usd": usd, "share": float(Decimal(usd) / Decimal(whole))}
+        for key, usd in amounts.items()
+        if Decimal(usd)
+    ]
+
+
+def _may_settle(person: Person, ledger: Ledger) -> bool:
+    """Tell whether *person* may acknowledge and close incidents; the API asks again."""
+    holds = company_in_force(ledger).access.holds(person.identity, "switch")
+    return holds and person.id != "Anonymous" and may(person, "PUT", None)
