@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command, positive_int
 
 WORKFLOW = Arg(("workflow",), help="Name of the workflow: a folder of include")
 SUBJECT = Arg(("workflow",), help="Name of the workflow, or company for the company's own files")
@@ -20,7 +20,8 @@ SET = Arg(
     ("--set",), help="FIELD=VALUE, as often as needed; VALUE is read as JSON when it is", action="append", default=[]
 )
 JSON = Arg(("--json",), help="Print JSON", action="store_true")
-LIMIT = Arg(("--limit",), help="At most so many (default 100)", type=int, default=100)
+COUNT = positive_int(allow_zero=False)
+LIMIT = Arg(("--limit",), help="At most so many (default 100)", type=COUNT, default=100)
 PERIOD = Arg(("--period",), help="day, month (default), all, 7d, 2026-11 or 2026-11-23", default="month")
 OF_WORKFLOW = Arg(("--workflow",), help="Only of this workflow")
 INCLUDE = Arg(("--include",), help="Folder of the workflows; left out: [interlock] include_path")
@@ -65,7 +66,7 @@ def get_commands() -> list[CLICommand]:
                     "report.provenance",
                     (
                         Arg(("fact",), help="Id of the fact, or the beginning of it"),
-                        Arg(("--rows",), help="At most so many of its rows (default 10)", type=int, default=10),
+                        Arg(("--rows",), help="At most so many of its rows (default 10)", type=COUNT, default=10),
                         JSON,
                     ),
                 ),
@@ -80,8 +81,9 @@ def get_commands() -> list[CLICommand]:
                             (
                                 WORKFLOW,
                                 Arg(("--period",), help="Its label or a part of it, such as 2014-06-16"),
-                                Arg(("--html",), help="A file for it as one HTML page"),
-                                Arg(("--markdown",), help="A file for it as Markdown"),
+                                Arg(("--html",), help="Write it there as one HTML page, and over what is there"),
+                                Arg(("--markdown",), help="Write it there as Markdown, and over what is there"),
+                                JSON,
                             ),
                         ),
                     ),
@@ -270,7 +272,7 @@ def _policy() -> tuple[ActionCommand, ...]:
             "replay.replay",
             (
                 WORKFLOW,
-                Arg(("--last",), help="At most so many decisions (default 10000)", type=int, default=10_000),
+                Arg(("--last",), help="At most so many decisions (default 10000)", type=COUNT, default=10_000),
                 INCLUDE,
                 Arg(("--version",), help="Number of a published version instead of what stands in include", type=int),
                 Arg(("--dag",), help="Dag that would carry it out; left out: each decision's own, as it was then"),

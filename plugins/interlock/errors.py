@@ -67,7 +67,7 @@ class UnknownName(ConfigurationError):
         super().__init__(
             f"there is no {kind} {name!r}{place}."
             + (f" Did you mean {near[0]!r}?" if near else "")
-            + (f" Known: {listing}." if there else " None is defined.")
+            + (f" Known: {listing}." if there else " There is none at all.")
         )
 
 

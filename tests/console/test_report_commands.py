@@ -39,6 +39,30 @@ def test_the_newest_review_is_printed_or_written_to_files(workflow, tmp_path: Pa
     assert "## Sources" in (tmp_path / "r.md").read_text(encoding="utf-8")
 
 
+def test_the_review_as_data_has_the_numbers_of_its_text(workflow, capsys):
+    report.show(asked())
+    words = capsys.readouterr().out
+
+    report.show(asked(json=True))
+    told = json.loads(capsys.readouterr().out)
+
+    assert (told["case"], told["state"]) == ("R1", "waiting")
+    assert told["review"]["figures"]
+    for fact in told["facts"]:
+        [line] = [line for line in words.splitlines() if f"(fact `{fact['id']}`)" in line]
+        assert fact["shown"] in line
+
+
+def test_a_file_that_cannot_be_written_ends_with_one_line(workflow, tmp_path: Path):
+    with pytest.raises(SystemExit, match=r"'/nowhere/r\.html': No such file or directory"):
+        report.show(asked(html="/nowhere/r.html"))
+
+
+def test_a_beginning_of_several_facts_is_not_told_as_none(workflow):
+    with pytest.raises(SystemExit, match=r"\d+ facts begin with ''.*Give more"):
+        report.provenance(asked(fact=""))
+
+
 def test_a_period_without_a_review_is_told(workflow):
     with pytest.raises(SystemExit, match="no review of '2015'"):
         report.show(asked(period="2015"))

@@ -52,6 +52,11 @@ def test_each_figure_is_what_its_definition_says(name, counts, expected):
     assert value(name, **counts) == Decimal(expected)
 
 
+def test_two_cases_in_a_second_are_no_throughput_of_a_day():
+    assert value("throughput", sent=2, taken_in=2, days=Decimal("0.00002")) is None
+    assert value("throughput", sent=2, taken_in=2, days=Decimal("0.25")) == 8
+
+
 def test_when_all_outcomes_are_undone_the_cost_of_one_is_not_known_and_the_rate_is_one():
     counts = {"cost": Decimal(9), "undone": 3, "taken_in": 3, "outcomes_told": True}
 

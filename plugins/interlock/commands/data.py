@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from interlock.commands.terminal import command, print_json, print_table
+from interlock.domain.company import COMPANY
 from interlock.engine.bundle import load_contracts, read_bundle
 from interlock.engine.dataset_source import Reach
-from interlock.errors import InputError, SourceError
+from interlock.errors import InputError, SourceError, UnknownName
 from interlock.hooks.connection import find_connection
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path, snapshot_path
 from interlock.hooks.storage import object_path
+from interlock.ledger.version import demand_published
 
 
 @command
@@ -26,7 +31,9 @@ def profile(args: Any) -> None:
     from interlock.domain.source import parse_source
     from interlock.engine.source import read_rows
 
-    name = args.dataset or Path(args.file.partition("://")[2] or args.file).name.partition(".")[0]
+    name = args.dataset or re.sub(r"[^\w-]+", "_", Path(urlsplit(args.file).path).name.partition(".")[0]) or "dataset"
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise InputError(f"{name!r} cannot name a dataset and its file; use letters, digits, '_' and '-'")
     rows = read_rows(parse_source(args.file), connection=_connection, base=_include(args).parent, storage=object_path)
     dataset, suite = propose(rows, name=name, source=args.file)
     texts = {"datasets.yaml": _yaml(dataset), f"expectations/{name}.yaml": _yaml(suite)}
@@ -55,9 +62,14 @@ def readiness(args: Any) -> None:
 
     include = _include(args)
     bundle = read_bundle(include, args.workflow)
+    if args.workflow == COMPANY:
+        raise InputError(f"{COMPANY!r} is no workflow: it has no datasets")
     ledger = LedgerHook().get_conn()
     reach = Reach(connection=_connection, base=include.parent, storage=object_path, ledger=ledger)
-    as_of = read_instant(args.as_of) if args.as_of else None
+    try:
+        as_of = read_instant(args.as_of) if args.as_of else None
+    except ValueError as error:
+        raise InputError(f"--as-of: {error}") from None
     found: dict[str, Any] = {"datasets": look_at_datasets(bundle, reach, now=ledger.clock(), as_of=as_of)}
     settings = bundle.settings.intake
     if args.source:
@@ -77,11 +89,12 @@ def readiness(args: Any) -> None:
 
 def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
     for one in found["datasets"]:
-        told = f"{one['dataset']}: {one['state']}, {one['rows']} rows as of {one['as_of']:%Y-%m-%d %H:%M} UTC"
+        told = f"{one['dataset']}: {one['state']}, {_rows(one['rows'])} as of {one['as_of']:%Y-%m-%d %H:%M} UTC"
         yield f"{told}, {one['put_aside']} put aside" + ("" if one["required"] else "; not required")
         if (periods := one["periods"]) is not None:
             gaps = f", empty: {', '.join(periods['empty'][-5:])}" if periods["empty"] else ", none empty"
-            yield f"  {periods['count']} of a {periods['grain']} each, {periods['first']} to {periods['last']}{gaps}"
+            many = "" if periods["count"] == 1 else "s"
+            yield f"  {periods['count']} full {periods['grain']}{many}, {periods['first']} to {periods['last']}{gaps}"
         for severity in ("critical", "warning", "info"):
             yield from (f"  {severity}: {reason}" for reason in one["reasons"][severity])
     if "source" in found:
@@ -95,26 +108,38 @@ def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
 def quarantine(args: Any) -> None:
     """List the rows that were put aside, each with its reasons, from the snapshots of the readings."""
     from interlock.engine.snapshot import Snapshots
-    from interlock.ledger.fact import readings_with_quarantine
+    from interlock.ledger.fact import readings_of_workflow
 
     ledger = LedgerHook().get_conn()
+    demand_published(ledger, args.workflow)
     with ledger.read() as connection:
-        readings = readings_with_quarantine(
-            connection, ledger.environment, args.workflow, dataset=args.dataset, run=args.run
-        )
+        readings = readings_of_workflow(connection, ledger.environment, args.workflow)
+    for field, asked in (("dataset", args.dataset), ("run", args.run)):
+        known = {str(reading[field]) for reading in readings}
+        if asked is not None and asked not in known:
+            raise UnknownName(field, asked, known, where=f"the readings of {args.workflow!r}")
+        readings = [reading for reading in readings if asked in (None, reading[field])]
     rows: list[dict[str, Any]] = []
+    is_lost = False
     for reading in readings:
         if len(rows) >= args.limit:
             break
+        if reading["quarantine"] is None:
+            continue
         try:
             rows += _put_aside(reading, Snapshots(snapshot_path()), args.limit - len(rows))
         except SourceError as error:
-            print(f"{reading['dataset']}: {error}")
+            is_lost = True
+            aside = f"{reading['run']}, {reading['dataset']}: {_rows(reading['quarantined'])} put aside cannot be shown"
+            print(f"{aside}: {error}", file=sys.stderr)
     if args.json:
         print_json(rows)
         return
+    if is_lost and not rows:
+        return
     heads = {"run": "RUN", "dataset": "DATASET", "row": "ROW", "reasons": "REASONS", "values": "VALUES"}
-    print_table([{**row, "reasons": "; ".join(row["reasons"])} for row in rows], heads, empty="Nothing was put aside")
+    empty = "Nothing was put aside" if readings else f"No dataset of {args.workflow} was read yet"
+    print_table([{**row, "reasons": "; ".join(row["reasons"])} for row in rows], heads, empty=empty)
 
 
 def _put_aside(reading: dict[str, Any], snapshots: Any, limit: int) -> Iterator[dict[str, Any]]:
@@ -132,6 +157,10 @@ def _put_aside(reading: dict[str, Any], snapshots: Any, limit: int) -> Iterator[
                 "reasons": reasons,
                 "values": item,
             }
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'' if number == 1 else 's'}"
 
 
 def _include(args: Any) -> Path:

@@ -17,8 +17,10 @@ from interlock.errors import InputError
 from interlock.hooks.connection import find_connection
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
+from interlock.hooks.storage import object_path
 from interlock.ledger.book import Ledger
 from interlock.ledger.company import company_in_force
+from interlock.ledger.version import demand_published
 
 
 def _usd(value: float) -> str:
@@ -39,6 +41,7 @@ def quote(args: Any) -> None:
     ledger = LedgerHook().get_conn()
     if args.history == bool(args.source):
         raise InputError("give --source for a quote, or --history for the record of them")
+    demand_published(ledger, args.workflow)
     told = quote_history(ledger, args.workflow) if args.history else _quote(ledger, args)
     if args.json:
         print_json(told)
@@ -51,7 +54,7 @@ def quote(args: Any) -> None:
 def _quote(ledger: Ledger, args: Any) -> dict[str, Any]:
     spec, base = parse_source(args.source), include_path().parent
     demand_reading(company_in_force(ledger).access, getattr(spec, "conn_id", None), ledger.environment)
-    rows = read_rows(spec, connection=_connection, base=base)
+    rows = read_rows(spec, connection=_connection, base=base, storage=object_path)
     return quote_run(ledger, args.workflow, rows, source=located(describe(spec), base))
 
 
@@ -65,17 +68,23 @@ def describe_quote(told: Mapping[str, Any]) -> list[str]:
         f"{told[name]} {what}" for name, what in (("known", "are in the ledger"), ("repeated", "twice")) if told[name]
     ]
     of_rows = f" of {told['rows']} rows ({', '.join(there)})" if there else ""
-    lines = [f"{told['workflow']}, {told['phase']}: {told['cases']} new cases{of_rows} of {told['source']}"]
+    lines = [
+        f"{told['workflow']}, {told['phase']}: {told['cases']} new case{_s(told['cases'])}{of_rows} of {told['source']}"
+    ]
     for name, (title, tell) in FIGURES.items():
         lines.append(f"  {title:<15}{_estimate(told[name], tell)}")
     lines.append(
-        f"  by {told['from_runs']} earlier runs with {told['from_cases']} cases; {told['coverage']:.0%} of such runs "
-        "should lie between"
+        f"  by {told['from_runs']} earlier run{_s(told['from_runs'])} with {told['from_cases']} cases; "
+        f"{told['coverage']:.0%} of such runs should lie between"
         if told["from_runs"]
         else "  no run of it is over here, so there is nothing to go by"
     )
     lines.append(f"  kept as quote {told['id'][-8:]}; the next run over this source says how good it was")
     return lines
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
 
 
 def _estimate(one: Mapping[str, Any], tell: Callable[[float], str]) -> str:

@@ -13,6 +13,7 @@ from interlock.engine.snapshot import Snapshots
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import snapshot_path
 from interlock.ledger.review import latest_review
+from interlock.ledger.version import demand_published
 
 
 @command
@@ -22,13 +23,18 @@ def show(args: Any) -> None:
     from interlock.reporting.page import render_html
     from interlock.reporting.view import View
 
-    row, review, finding = latest_review(LedgerHook().get_conn(), args.workflow, period=args.period)
+    ledger = LedgerHook().get_conn()
+    demand_published(ledger, args.workflow)
+    row, review, finding = latest_review(ledger, args.workflow, period=args.period)
     view = View.of(review, finding)
     if args.html:
         Path(args.html).write_text(render_html(view), encoding="utf-8")
     if args.markdown:
         Path(args.markdown).write_text(render_markdown(view), encoding="utf-8")
-    if args.html or args.markdown:
+    if args.json:
+        facts = [fact.model_dump(mode="json") | {"shown": fact.shown} for fact in view.sources]
+        print_json({"case": row["business_key"], "state": row["state"], "review": review, "facts": facts})
+    elif args.html or args.markdown:
         files = " and ".join(file for file in (args.html, args.markdown) if file)
         print(f"{view.review.title}, {view.review.period} (case {row['business_key']}, {row['state']}): {files}")
     else:

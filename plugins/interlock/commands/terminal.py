@@ -6,14 +6,18 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from interlock.errors import InputError, InterlockError
 
 
 def command(function: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Make *function* a command: an error of ours ends it with one line and exit code 1 instead of a traceback."""
+    """
+    Make *function* a command: an error of ours ends it with one line and exit code 1 instead of a traceback.
+
+    So does a file that cannot be read or written, whose name the person at the terminal gave.
+    """
 
     @functools.wraps(function)
     def run(args: Any) -> None:
@@ -23,13 +27,21 @@ def command(function: Callable[[Any], None]) -> Callable[[Any], None]:
             function(args)
         except InterlockError as error:
             raise SystemExit(f"{type(error).__name__}: {error}") from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise SystemExit(f"{type(error).__name__}: {str(error.filename)!r}: {error.strerror}") from None
 
     return run
 
 
 def print_json(value: Any) -> None:
     """Print *value* as JSON."""
-    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    print(json.dumps(value, indent=2, default=_as_json, ensure_ascii=False))
+
+
+def _as_json(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Unit = Literal["share", "h", "USD", "cases/day", "count"]
 _HOUR = Decimal(3600)
+_DAYS_TO_JUDGE = Decimal("0.25")
+"""Of a period, before what was sent in it is told as a number a day."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,11 @@ def _cost_per_outcome(counts: Counts) -> Measured:
 
 
 def _throughput(counts: Counts) -> Measured:
-    known = counts.days > 0 and counts.taken_in + counts.sent > 0
-    return Measured(Decimal(counts.sent) / counts.days if known else None, counts.sent)
+    if counts.taken_in + counts.sent == 0 or not counts.days:
+        return Measured(None, counts.sent)
+    if counts.days < _DAYS_TO_JUDGE:
+        return Measured(None, counts.sent, "six hours must have passed")
+    return Measured(Decimal(counts.sent) / counts.days, counts.sent)
 
 
 def _violations(counts: Counts) -> Measured:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from interlock.domain.fact import Fact
-from interlock.errors import UnknownName
+from interlock.errors import InputError, UnknownName
 from interlock.ledger.book import as_dict
 from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import fact, reading, workflow_run
@@ -50,7 +50,8 @@ def find_fact(connection: Connection, environment: str, fact_id: str) -> tuple[F
     Return a fact with its run and its reading, as the newest run stated it.
 
     :param fact_id: its id, or the beginning of it.
-    :raises UnknownName: there is none, or several begin so.
+    :raises UnknownName: there is none.
+    :raises InputError: several begin so.
     """
     rows = connection.execute(
         select(fact.c.id, fact.c.body, fact.c.run_id)
@@ -58,8 +59,12 @@ def find_fact(connection: Connection, environment: str, fact_id: str) -> tuple[F
         .where(workflow_run.c.environment == environment, fact.c.id.startswith(fact_id, autoescape=True))
         .order_by(fact.c.created_at.desc())
     ).all()
-    if not fact_id or len({row.id for row in rows}) != 1:
-        raise UnknownName("fact", fact_id, sorted({row.id for row in rows})[:20], where="the ledger")
+    there = sorted({row.id for row in rows})
+    if len(there) > 1:
+        some = ", ".join(there[:5]) + (", …" if len(there) > 5 else "")
+        raise InputError(f"{len(there)} facts begin with {fact_id!r}: {some}. Give more of the one that is meant")
+    if not there:
+        raise UnknownName("fact", fact_id, (), where="the ledger")
     found = Fact.model_validate(rows[0].body)
     run = connection.execute(select(workflow_run).where(workflow_run.c.id == rows[0].run_id)).one()
     return found, as_dict(run), load_reading(connection, found.reading)
@@ -103,22 +108,15 @@ def inputs_of(connection: Connection, run_id: str, found: Fact) -> list[Fact]:
     return [known[fact_id] for fact_id in found.inputs]
 
 
-def readings_with_quarantine(
-    connection: Connection, environment: str, workflow: str, *, dataset: str | None = None, run: str | None = None
-) -> list[Row]:
-    """Return the readings of *workflow* that put rows aside, the newest first, each with its Dag run as ``run``."""
+def readings_of_workflow(connection: Connection, environment: str, workflow: str) -> list[Row]:
+    """Return the readings of *workflow*, the newest first, each with its Dag run as ``run``."""
     query = (
         select(reading, workflow_run.c.run_id.label("run"))
         .join(workflow_run, workflow_run.c.id == reading.c.run_id)
         .where(
             workflow_run.c.environment == environment,
             workflow_run.c.workflow == workflow,
-            reading.c.quarantine.is_not(None),
         )
         .order_by(reading.c.created_at.desc())
     )
-    if dataset is not None:
-        query = query.where(reading.c.dataset == dataset)
-    if run is not None:
-        query = query.where(workflow_run.c.run_id == run)
     return [as_dict(row) for row in connection.execute(query)]

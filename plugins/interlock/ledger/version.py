@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, func, select, true
@@ -341,10 +342,32 @@ def _all_in_force(connection: Connection, ledger: Ledger) -> list[WorkflowVersio
 
 
 def _none_in_force(ledger: Ledger, workflow: str) -> ConfigurationError:
+    with ledger.read() as connection:
+        known = _published(connection, ledger.environment)
+    near = get_close_matches(workflow, known, n=1) if workflow not in known else []
     return ConfigurationError(
         f"no version of workflow {workflow!r} is in force in environment {ledger.environment!r}. "
-        f"Publish one: airflow interlock policy publish {workflow}"
+        + (f"Did you mean {near[0]!r}? " if near else "")
+        + f"Publish one: airflow interlock policy publish {workflow}"
     )
+
+
+def demand_published(ledger: Ledger, workflow: str) -> None:
+    """
+    Let a question about *workflow* be answered with "nothing".
+
+    :raises UnknownName: no version of it was ever published here, so the question is about something else.
+    """
+    with ledger.read() as connection:
+        known = _published(connection, ledger.environment)
+    if workflow not in known:
+        raise UnknownName("workflow", workflow, known, where=f"the ledger of {ledger.environment!r}")
+
+
+def _published(connection: Connection, environment: str) -> list[str]:
+    there = workflow_version.c
+    query = select(there.workflow).where(there.environment == environment, there.workflow != COMPANY)
+    return list(connection.execute(query.distinct()).scalars())
 
 
 def load_version(connection: Connection, version_id: str) -> WorkflowVersion:
