@@ -146,7 +146,7 @@ def test_the_console_follows_airflows_theme(triage, open_page):
     frame.locator(f"html[data-theme={after}]").wait_for(state="attached")
 
 
-@pytest.mark.parametrize("path", ["/interlock/", "/interlock/runs", "/interlock/case/C-01"])
+@pytest.mark.parametrize("path", ["/interlock/", "/interlock/runs", "/interlock/case/C-01", "/interlock/value"])
 def test_a_phone_does_not_scroll_sideways(triage, open_page, path):
     page = open_page("alice")
     page.set_viewport_size({"width": 360, "height": 740})

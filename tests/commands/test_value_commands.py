@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from interlock.engine.value import tell_usd
 from interlock.ledger.book import Ledger
 from interlock.ledger.schema import usage
 from terminal import ledger_behind
-from workflows import Workflow, rows
+from workflows import POLICY, Workflow, rows
 
 PRICES = "machine: {per_hour: 3.6}\nconnectors: {payout: {per_call: 0.01}}\n"
 
@@ -128,3 +129,31 @@ def test_what_cannot_be_quoted_ends_in_one_line_and_keeps_no_quote(terminal, flo
 def test_a_review_of_a_workflow_that_is_none_is_not_told_as_missing(terminal, flow):
     assert "Did you mean 'refunds'?" in terminal("report show refund").told
     assert "there is no review in workflow 'refunds'" in terminal("report show refunds").told
+
+
+def test_budgets_say_in_json_what_they_say_in_words(terminal, flow):
+    budgets = "{per: case, limit: 0.5}, {per: workflow, every: month, limit: 10, soft: 0.5}"
+    flow.write("policy.yaml", f"{POLICY}budgets: [{budgets}]\n")
+    flow.publish()
+
+    words, told = terminal("budgets refunds").out, terminal("budgets --json").json
+
+    assert [(row["budget"], row["limit"], row["left"]) for row in told["budgets"]] == [
+        ("per case", "0.5", None),
+        ("per workflow and month", "10", "10"),
+    ]
+    case, month = words.splitlines()[2:]
+    assert case.split("  ")[0] == "per case"
+    assert re.split(r" {2,}", month)[2:] == [
+        "10.00 USD",
+        "0.00 USD",
+        "0.00 USD",
+        "10.00 USD",
+        "50%: a cheaper agent is asked",
+        told["budgets"][1]["until"],
+    ]
+
+
+def test_without_a_budget_nothing_is_limited(terminal, flow):
+    assert terminal("budgets refunds").out == "refunds has no budget: nothing is limited\n"
+    assert "Did you mean 'refunds'?" in terminal("budgets refund").told

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 
 import pytest
+import yaml
 from interlock.domain.budget import accounts_of
 from interlock.engine.budget import budget_report
-from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_usd
+from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
 from interlock.ledger.budget import reserve, settle
 from interlock.ledger.company import company_in_force
 from interlock.ledger.incident import report_incident
 from interlock.ledger.schema import usage
 from interlock.ledger.transaction import Actor, new_id
-from workflows import NAME, POLICY, WORKFLOW, rows
+from workflows import NAME, POLICY, WORKFLOW, put_in_force, rows
 
 pytestmark = pytest.mark.airflow
 
@@ -124,17 +126,13 @@ def test_a_broken_threshold_says_so(flow, client):
     flow.up_to("send", [row for row in rows(*"abcdef") if row.number > 4], run="r2")
     flow.gate(run="r2")
 
-    assert table_rows(page_of(client), under="KPIs")[0][1:5] == [
-        "40.0%",
-        "25.0%",
-        "+15.0 points better",
-        "≥ 60% broken",
-    ]
+    first = table_rows(page_of(client), under="KPIs")[0]
+    assert first[1:5] == ["40.0%", "25.0%", "+15.0 points better", "≥ 60% broken"]
 
 
 def test_the_cost_is_that_of_the_report_with_what_is_not_in_it(flow, client):
     with flow.ledger.write(actor=TASK, chain="t") as tx:
-        told = {**flow.table(usage)[0], "id": new_id(), "cost": None, "kind": "model", "outcome": "ok"}
+        told = {**flow.table(usage)[0], "id": new_id(), "cost": None, "kind": "model", "model": "llama"}
         tx.insert(usage, [told], kind="usage")
     [phase] = cost_report(flow.ledger, NAME, "all")["phases"]
     page = page_of(client)
@@ -142,14 +140,15 @@ def test_the_cost_is_that_of_the_report_with_what_is_not_in_it(flow, client):
     said = text_of(page)
     assert f"Cost {tell_usd(phase['usd'])}" in said
     assert Decimal(phase["usd"]) > 0
-    assert "1 calls have no price and are not in it" in cost_remarks(phase)
+    assert "1 call has no price and is not in it" in cost_remarks(phase)
     for line in cost_remarks(phase):
         assert line in said
     for part in ("by_kind", "by_fate"):
         for usd in phase[part].values():
             assert tell_usd(usd) in said
     by_agent = table_rows(page, under="By agent")
-    assert [row[5] for row in by_agent] == [tell_usd(row["usd"]) for row in phase["by_agent"]]
+    assert [row[5] for row in by_agent] == [tell_cost(row) for row in phase["by_agent"]]
+    assert [row[5] for row in by_agent if "llama" in row[0]] == ["no price"]
     assert [row[2] for row in by_agent] == [f"{row['rows']:,}" for row in phase["by_agent"]]
 
 
@@ -161,6 +160,7 @@ def test_pilot_and_production_are_apart(flow, client):
 
     pilot, production = page_of(client).split('<h2 class="phase">')[1:]
 
+    # The phase that is in force comes first.
     assert pilot.startswith("In the pilot")
     assert production.startswith("In production")
     assert table_rows(pilot, under="KPIs")[0][1] == "0.0%"
@@ -247,7 +247,7 @@ def test_who_may_not_see_dags_sees_no_figures(flow, client, path):
 @pytest.mark.parametrize(
     ("name", "period", "status", "told"),
     [
-        ("refund", "all", 422, "no version of workflow 'refund' is in force"),
+        ("refund", "all", 404, "there is no workflow 'refund' in the ledger of 'test'. Did you mean 'refunds'?"),
         ("refunds", "mnth", 409, "'mnth' is no period; write day, month, all, 7d, 2026-11 or 2026-11-23"),
         ("refunds", "9000-01", 409, "'9000-01' has not begun"),
     ],
@@ -284,3 +284,27 @@ def test_without_a_budget_or_a_figure_to_keep_the_page_says_where_to_write_them(
 def test_every_page_leads_to_it(flow, client):
     assert 'href="/interlock/value"' in client("vera").get("/").text
     assert 'href="/interlock/value?workflow=refunds"' in client("vera").get("/runs").text
+    assert 'href="/interlock/value?workflow=refunds"' in client("vera").get("/task?dag_id=refunds&run_id=r1").text
+
+
+def test_where_nothing_is_in_force_the_page_says_what_to_do(workflow, client, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__ENVIRONMENT", "staging")
+
+    assert "airflow interlock policy publish WORKFLOW" in text_of(page_of(client, ""))
+
+
+def test_of_several_workflows_one_is_picked(flow, client):
+    other = yaml.safe_load(WORKFLOW) | {"workflow": "returns", "title": "Returns & more", "phase": "pilot"}
+    shutil.copytree(flow.include / NAME, flow.include / "returns")
+    flow.write("../returns/workflow.yaml", yaml.safe_dump(other))
+    put_in_force(flow.ledger, flow.include, "returns")
+    trouble(flow)
+
+    page = page_of(client, "")
+
+    assert table_rows(page, under="What workflows achieve and cost") == [
+        ["Refunds refunds", "production", "Ann", "1"],
+        ["Returns & more returns", "pilot", "Ann", "0"],
+    ]
+    assert 'href="/interlock/value?workflow=returns"' in page
+    assert "No run of returns is in the ledger" in text_of(page_of(client, "?workflow=returns"))

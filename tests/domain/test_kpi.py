@@ -73,7 +73,7 @@ def test_where_nobody_tells_of_outcomes_nobody_says_that_no_case_converted():
 def test_a_cost_says_which_outcomes_can_still_be_undone_and_which_calls_have_no_price():
     measured = KPIS["cost_per_outcome"].measure(Counts(cost=Decimal(6), completed=3, provisional=2, unpriced=1))
 
-    assert measured.note == "1 calls without a price are not in it; 2 of the outcomes can still be undone"
+    assert measured.note == "1 call without a price is not in it; 2 of the outcomes can still be undone"
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))

@@ -62,20 +62,20 @@ class Desk:
         self.server = server
         self.model = "gpt-4o-mini"
 
-    def resolve(self, conn_id: str, model: str | None) -> Any:
+    def judge(self, run: str = "r1") -> dict[str, int]:
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
 
-        return OpenAIChatModel(self.model, provider=OpenAIProvider(base_url=self.server.base_url, api_key="none"))
-
-    def judge(self, run: str = "r1") -> dict[str, int]:
         session = self.flow.session("judge", run=run)
+
+        def resolve(conn_id: str, model: str | None) -> Any:
+            return OpenAIChatModel(self.model, provider=OpenAIProvider(base_url=self.server.base_url, api_key="none"))
 
         def make(name: str) -> Any:
             declared = declared_agent(session, "reasoning", name)
             prices = session.company.prices
             return load_agent(
-                name, declared, session.files, cache=self.flow.include, resolve_model=self.resolve, prices=prices
+                name, declared, session.files, cache=self.flow.include, resolve_model=resolve, prices=prices
             )
 
         return run_role(session, make("judge"), Role("reasoning", self.flow.contract("Verdict")), make=make)

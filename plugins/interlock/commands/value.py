@@ -9,7 +9,7 @@ from typing import Any
 from interlock.commands.terminal import command, print_json, print_table
 from interlock.domain.cost import FATES, KINDS
 from interlock.engine.budget import budget_report
-from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_usd
+from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
 from interlock.hooks.ledger import LedgerHook
 
 
@@ -54,7 +54,7 @@ def cost(args: Any) -> None:
         print(_heading(report, phase))
         print("\n".join(f"  {line}" for line in describe_cost(phase)))
         print()
-        rows = [{**row, "usd": tell_usd(row["usd"]), "kind": KINDS[row["kind"]]} for row in phase["by_agent"]]
+        rows = [{**row, "usd": tell_cost(row), "kind": KINDS[row["kind"]]} for row in phase["by_agent"]]
         columns = {"kind": "KIND", "agent": "WHO", "model": "MODEL", "rows": "NUMBER", "seconds": "SECONDS"}
         print_table(rows, {**columns, "tokens": "TOKENS", "usd": "COST"}, empty="Nothing was recorded")
         print()

@@ -10,6 +10,7 @@ from interlock.console.api import Book
 from interlock.console.identity import Reader, demand
 from interlock.engine.budget import budget_report
 from interlock.engine.value import cost_report, kpi_report
+from interlock.ledger.version import demand_published
 
 router = APIRouter()
 
@@ -18,6 +19,7 @@ router = APIRouter()
 def value(workflow: str, person: Reader, ledger: Book, period: str = "month") -> dict[str, Any]:
     """Return what a workflow achieves and costs in a period, as ``kpi``, ``cost`` and ``budgets`` print it."""
     demand(person, "GET", None, "see figures")
+    demand_published(ledger, workflow)
     return {
         "kpi": kpi_report(ledger, workflow, period),
         "cost": cost_report(ledger, workflow, period),

@@ -6,6 +6,7 @@ The figures are those of ``airflow interlock kpi``, ``cost`` and ``budgets``; wh
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +23,7 @@ from interlock.errors import UnknownName
 from interlock.ledger.book import Ledger
 from interlock.ledger.company import company_in_force
 from interlock.ledger.incident import list_incidents
-from interlock.ledger.version import in_force, versions_in_force
+from interlock.ledger.version import demand_published, in_force, versions_in_force
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -33,10 +34,13 @@ PERIODS = {"day": "today", "7d": "last 7 days", "month": "this month", "30d": "l
 def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month") -> Response:
     """Return what a workflow achieves and costs in a period; without one, which there are."""
     demand(person, "GET", None, "see figures")
-    names = [version.bundle.workflow for version in versions_in_force(ledger)]
-    if not workflow and len(names) != 1:
-        return render("values.html.j2", here="value", person=person, names=names)
-    name = workflow or names[0]
+    there = [version.bundle.settings for version in versions_in_force(ledger)]
+    if not workflow and len(there) != 1:
+        with ledger.read() as connection:
+            troubles = Counter(row["workflow"] for row in list_incidents(connection, ledger.environment))
+        return render("values.html.j2", here="value", person=person, workflows=there, troubles=troubles)
+    name = workflow or there[0].workflow
+    demand_published(ledger, name)
     version = in_force(ledger, name)
     with ledger.read() as connection:
         incidents = list_incidents(connection, ledger.environment, workflow=name)
@@ -46,7 +50,7 @@ def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month
         person=person,
         workflow=name,
         title=version.bundle.settings.title,
-        names=names,
+        names=[settings.workflow for settings in there],
         period=period,
         periods=PERIODS,
         kinds=KINDS,
@@ -54,18 +58,19 @@ def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month
         incidents=incidents,
         may_settle=_may_settle(person, ledger),
         budgets=budget_report(ledger, name)["budgets"],
-        **_figures(ledger, name, period),
+        **_figures(ledger, name, period, first=version.bundle.settings.phase),
     )
 
 
-def _figures(ledger: Ledger, workflow: str, period: str) -> dict[str, Any]:
-    """Return both reports by phase, or none of them while the workflow has no run."""
+def _figures(ledger: Ledger, workflow: str, period: str, *, first: str) -> dict[str, Any]:
+    """Return both reports by phase, *first* the one in force, or none of them while the workflow has no run."""
     try:
         kpis, costs = kpi_report(ledger, workflow, period), cost_report(ledger, workflow, period)
     except UnknownName:
         return {"report": None, "phases": []}
     spent = {phase["phase"]: phase for phase in costs["phases"]}
-    return {"report": kpis, "phases": [_shown(phase, spent[phase["phase"]]) for phase in kpis["phases"]]}
+    phases = sorted(kpis["phases"], key=lambda phase: phase["phase"] != first)
+    return {"report": kpis, "phases": [_shown(phase, spent[phase["phase"]]) for phase in phases]}
 
 
 def _shown(kpis: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interlock.console.address import base_path, console_path
-from interlock.engine.value import tell_usd
+from interlock.engine.value import tell_cost, tell_usd
 
 LONG = 70
 """Characters from which a text gets a block of its own."""
@@ -33,8 +33,8 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words, "usd": tell_usd}
-    made.filters |= {"arranged": arranged}
+    made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words, "arranged": arranged}
+    made.filters |= {"usd": tell_usd, "cost": tell_cost}
     made.tests |= {"long": is_long, "listing": is_listing, "mapping_list": is_mapping_list}
     made.globals |= {"url": console_path, "field_kind": field_kind, "as_text": as_text}
     return made

@@ -123,7 +123,8 @@ def _hours(seconds: float | None, over: int) -> Measured:
 
 
 def _cost_over(counts: Counts, number: int) -> Measured:
-    note = f"{counts.unpriced} calls without a price are not in it" if counts.unpriced else ""
+    what = "call without a price is" if counts.unpriced == 1 else "calls without a price are"
+    note = f"{counts.unpriced} {what} not in it" if counts.unpriced else ""
     return Measured(counts.cost / number if number else None, number, note)
 
 

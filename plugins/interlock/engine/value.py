@@ -121,8 +121,9 @@ def cost_remarks(phase: Mapping[str, Any]) -> list[str]:
     for key, what in (("failed_usd", "calls and attempts that gave nothing"), ("repeated_usd", "repeats")):
         if Decimal(phase[key]):
             lines.append(f"{tell_usd(phase[key])} of the whole went into {what}")
-    if phase["unpriced_calls"]:
-        lines.append(f"{phase['unpriced_calls']} calls have no price and are not in it")
+    if unpriced := phase["unpriced_calls"]:
+        what = "call has no price and is" if unpriced == 1 else "calls have no price and are"
+        lines.append(f"{unpriced} {what} not in it")
     if phase["attempts_without_end"]:
         lines.append(f"the time of tasks that have no end yet is not in it; attempts: {phase['attempts_without_end']}")
     if got["completed"]:
@@ -136,6 +137,13 @@ def cost_remarks(phase: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def tell_cost(row: Mapping[str, Any]) -> str:
+    """Return what a row of ``by_agent`` cost, for a person: what has no price was not free."""
+    if row["unpriced"] == row["rows"]:
+        return "no price"
+    return tell_usd(row["usd"]) + (f", {row['unpriced']} without a price" if row["unpriced"] else "")
+
+
 def tell_usd(text: str) -> str:
     """Return an amount of a report for a person."""
     return tell_dollars(to_nano(Decimal(text)))
@@ -145,8 +153,9 @@ def _by_agent(lines: list[costs.CostLine]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for line in lines:
         key = (line.kind, line.agent, line.model)
-        row = found.setdefault(key, {"rows": 0, "seconds": 0.0, "tokens": 0, "usd": Decimal(0)})
+        row = found.setdefault(key, {"rows": 0, "unpriced": 0, "seconds": 0.0, "tokens": 0, "usd": Decimal(0)})
         row["rows"] += line.rows
+        row["unpriced"] += line.unpriced
         row["seconds"] += line.seconds
         row["tokens"] += line.tokens
         row["usd"] += line.cost
