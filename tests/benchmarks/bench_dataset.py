@@ -42,6 +42,9 @@ COLUMNS = {
     "currency": "string",
 }
 
+PATIENCE = 300
+"""Seconds after which a run is given up."""
+
 
 def make(folder: Path, rows: int) -> None:
     import duckdb
@@ -123,8 +126,12 @@ def main() -> None:
             print(f"{name}: {given.rows:,} rows, {size:.0f} MB")
             for which in ("ours", "peer"):
                 command = [sys.executable, __file__, "--run", which, f"{folder}/{name}"]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                print(f"  {which}: {done.stdout.strip() or done.stderr.strip().splitlines()[-1:]}", flush=True)
+                try:
+                    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+                    told = done.stdout.strip() or done.stderr.strip().splitlines()[-1:]
+                except subprocess.TimeoutExpired:
+                    told = f"not done after {PATIENCE} s"
+                print(f"  {which}: {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -11,10 +12,13 @@ from typing import Any
 
 import pytest
 from engine.test_engine_limits import Desk
+from interlock.agents.batch_call import batch_client
+from interlock.agents.batch_client import BatchClient
 from interlock.commands.summary_text import describe_summary
+from interlock.domain.agent import ModelAgent
 from interlock.domain.price import to_nano
+from interlock.engine.going_on import GoingOn, what_can_go_on
 from interlock.engine.switch import throw
-from interlock.engine.upkeep import keep_up
 from interlock.errors import AgentUnavailable, SwitchedOff
 from interlock.ledger.case import load_files, move
 from interlock.ledger.schema import budget_account, handoff, provider_batch, reservation, usage
@@ -83,6 +87,15 @@ def calls(desk: Desk) -> list[dict[str, Any]]:
 
 def batch(desk: Desk) -> dict[str, Any]:
     return desk.flow.table(provider_batch)[-1]
+
+
+def going_on(desk: Desk) -> list[GoingOn]:
+    """Return what upkeep would start a run for."""
+
+    def client(name: str, agent: ModelAgent) -> BatchClient | None:
+        return batch_client(name, agent, desk.resolve(agent.conn_id, agent.model))
+
+    return what_can_go_on(desk.flow.ledger, client=client, log=logging.getLogger("t"))
 
 
 def is_even(desk: Desk) -> bool:
@@ -446,8 +459,39 @@ def test_off_peak_a_case_goes_on_in_a_later_run_and_before_it_is_due_whatever_th
     assert (server.total, len(server.batches)) == (1, 0)
     clock.now = begins - timedelta(minutes=1)
     assert "taken_up" not in desk.flow.intake([], run="r2")
-    assert "can_go_on" not in keep_up(desk.flow.ledger)
+    assert going_on(desk) == []
     clock.now = begins + timedelta(minutes=1)
-    assert keep_up(desk.flow.ledger)["can_go_on"] == 1
+    [ready] = going_on(desk)
+    assert (ready.workflow, ready.dag_id, ready.cases, ready.since) == ("refunds", "refunds", 1, begins)
     assert desk.flow.intake([], run="r3")["taken_up"] == 1
     assert desk.judge("r3") == {"waiting": 1, "with_provider": 1}
+
+
+def test_the_cases_of_a_batch_go_on_when_it_is_over_and_not_while_the_workflow_is_off(desk, server, clock, caplog):
+    desk.flow.intake(rows("one", "two"))
+    desk.judge()
+    sent_at = batch(desk)["created_at"]
+    assert going_on(desk) == []
+
+    server.refuses["look"] = 503
+    assert going_on(desk) == []
+    assert f"how batch {batch(desk)['provider_id']} of refunds stands is not known" in caplog.text
+    server.refuses.clear()
+    server.end()
+    [ready] = going_on(desk)
+    assert (ready.workflow, ready.dag_id, ready.cases, ready.since) == ("refunds", "refunds", 2, sent_at)
+
+    workflow = {"kind": "workflow", "name": "refunds", "person": "cleo"}
+    throw(desk.flow.ledger, **workflow, off=True, reason="it errs")
+    assert going_on(desk) == []
+    throw(desk.flow.ledger, **workflow, off=False, reason="it is well")
+    assert len(going_on(desk)) == 1
+    desk.judge("r2")
+    assert going_on(desk) == []
+
+
+def test_the_same_cases_get_one_run_a_day(clock):
+    one = GoingOn("refunds", "refunds", 2, clock())
+
+    assert one.run_id(clock()) == one.run_id(clock() + timedelta(minutes=15)) != one.run_id(clock() + timedelta(days=1))
+    assert one.run_id(clock()) != GoingOn("refunds", "refunds", 1, clock() + timedelta(hours=1)).run_id(clock())

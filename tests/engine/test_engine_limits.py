@@ -62,20 +62,20 @@ class Desk:
         self.server = server
         self.model = "gpt-4o-mini"
 
-    def judge(self, run: str = "r1") -> dict[str, int]:
+    def resolve(self, conn_id: str, model: str | None) -> Any:
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
 
-        session = self.flow.session("judge", run=run)
+        return OpenAIChatModel(self.model, provider=OpenAIProvider(base_url=self.server.base_url, api_key="none"))
 
-        def resolve(conn_id: str, model: str | None) -> Any:
-            return OpenAIChatModel(self.model, provider=OpenAIProvider(base_url=self.server.base_url, api_key="none"))
+    def judge(self, run: str = "r1") -> dict[str, int]:
+        session = self.flow.session("judge", run=run)
 
         def make(name: str) -> Any:
             declared = declared_agent(session, "reasoning", name)
             prices = session.company.prices
             return load_agent(
-                name, declared, session.files, cache=self.flow.include, resolve_model=resolve, prices=prices
+                name, declared, session.files, cache=self.flow.include, resolve_model=self.resolve, prices=prices
             )
 
         return run_role(session, make("judge"), Role("reasoning", self.flow.contract("Verdict")), make=make)

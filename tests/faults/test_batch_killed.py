@@ -1,5 +1,6 @@
 """
 ``kill -9`` of a task that sends batches, between the provider's yes and our note of it, and of one that collects them.
+The second run is the one that upkeep starts when the batches are over.
 
 Under a real LocalExecutor: every case is in one batch, is answered once, and its cost counts once.
 """
@@ -16,6 +17,7 @@ from faults.refund_desk import inbox, write_workflow
 from faults.sabotage import marks
 from interlock.domain.price import to_nano
 from interlock.ledger.schema import budget_account, provider_batch, reservation, usage
+from live_airflow import PROJECT
 from servers.openai_batches import OpenAIBatches
 
 pytestmark = pytest.mark.live
@@ -40,7 +42,7 @@ def arm(context):
     # The third transaction about batches notes that the first of them was created.
     _arm((Kill("before commit", 3, "provider_batch"),), "killed", context)
     # Of each batch, cases are taken up and then moved on: the second one dies with its answers in hand.
-    _arm((Kill("before commit", 4, "case"),), "collected", context)
+    _arm((Kill("before commit", 4, "case"),), "goes_on", context)
 
 
 DAG.get_task("judge").pre_execute = arm
@@ -81,10 +83,23 @@ def killed(bench, server):
     sent = bench.airflow.trigger(NAME, run_id="killed")
     first_end = bench.airflow.wait_for_run(NAME, sent, timeout_seconds=240)
     after_sending = {"run": first_end, "states": Counter(bench.states(NAME).values())}
+    upkeep = (PROJECT / "dags" / "interlock_upkeep.py").read_text()
+    bench.write("dags/interlock_upkeep.py", upkeep.replace("schedule=timedelta(minutes=15)", "schedule=None"))
+    assert goes_on(bench, "too_soon") == []
     for batch in server.batches.values():
         server.end(batch=batch)
-    collected = bench.airflow.trigger(NAME, run_id="collected")
-    return after_sending | {"second": bench.airflow.wait_for_run(NAME, collected, timeout_seconds=240)}
+    [collected] = goes_on(bench, "over")
+    assert goes_on(bench, "once_more") == [collected]
+    second = bench.airflow.wait_for_run(NAME, collected, timeout_seconds=240)
+    return after_sending | {"collected": collected, "second": second}
+
+
+def goes_on(bench: Any, upkeep: str) -> list[str]:
+    """Let upkeep run, and return the runs that it has started."""
+    ended = bench.airflow.wait_for_run("interlock_upkeep", bench.airflow.trigger("interlock_upkeep", run_id=upkeep))
+    assert ended == "success"
+    runs = bench.airflow.client.call("GET", f"/api/v2/dags/{NAME}/dagRuns")["dag_runs"]
+    return [run["dag_run_id"] for run in runs if run["dag_run_id"].startswith("goes_on")]
 
 
 def ours(bench: Any, table: Any) -> list[dict[str, Any]]:
@@ -93,7 +108,7 @@ def ours(bench: Any, table: Any) -> list[dict[str, Any]]:
 
 
 def test_both_tasks_were_killed_and_the_runs_ended_well(bench, killed):
-    assert [len(marks(bench.airflow.home, run, "judge", "killed")) for run in ("killed", "collected")] == [1, 1]
+    assert [len(marks(bench.airflow.home, run, "judge", "killed")) for run in ("killed", killed["collected"])] == [1, 1]
     assert (killed["run"], killed["second"]) == ("success", "success")
     assert killed["states"] == {"waiting": CASES}
 

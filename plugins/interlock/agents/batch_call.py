@@ -21,6 +21,7 @@ from interlock.agents.batch_client import BatchClient, Reply, has_batches
 from interlock.agents.in_flight import in_flight
 from interlock.agents.model import Asking, Question, TextModelAgent
 from interlock.agents.model_error import Asked
+from interlock.domain.agent import ModelAgent
 from interlock.domain.contract import Contract
 from interlock.domain.price import from_nano
 from interlock.domain.redaction import Masker
@@ -57,12 +58,9 @@ class Sent:
     usage_id: str
 
 
-def batch_client(agent: TextModelAgent) -> BatchClient | None:
-    """Return the batch interface behind *agent*'s model; None when it has none."""
-    model = agent.new_model()
-    if not has_batches(model):
-        return None
-    return BatchClient(model, _called(agent, model))
+def batch_client(name: str, declared: ModelAgent, model: Model) -> BatchClient | None:
+    """Return the batch interface behind the *model* of an agent; None when it has none."""
+    return BatchClient(model, _called(name, declared, model)) if has_batches(model) else None
 
 
 def write_calls(agent: TextModelAgent, work: Sequence[Work], contract: type[Contract]) -> dict[str, Written]:
@@ -199,10 +197,9 @@ def _no_question(agent: TextModelAgent, case_id: str) -> Question:
     return Question("-", Masker(), Planned(case_id=case_id, model=agent.declaration.model or "", tokens=0, most=None))
 
 
-def _called(agent: TextModelAgent, model: Model) -> Asked:
-    declared = agent.declaration
+def _called(name: str, declared: ModelAgent, model: Model) -> Asked:
     return Asked(
-        agent=agent.name,
+        agent=name,
         conn_id=declared.conn_id,
         model=declared.model or model.model_name,
         timeout_seconds=declared.timeout_seconds,

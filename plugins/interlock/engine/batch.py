@@ -89,7 +89,7 @@ class Batches:
             return None
         from interlock.agents.batch_call import batch_client
 
-        return batch_client(self._agent)
+        return batch_client(self._agent.name, self._agent.declaration, self._agent.new_model())
 
     @property
     def _agent(self) -> TextModelAgent:

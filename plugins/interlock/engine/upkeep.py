@@ -26,7 +26,7 @@ from interlock.engine.retention import expired_snapshots
 from interlock.engine.snapshot import Snapshots
 from interlock.engine.threshold import tell_breaches
 from interlock.ledger.book import Ledger, as_dict, in_groups
-from interlock.ledger.case import due_to_go_on, move
+from interlock.ledger.case import move
 from interlock.ledger.company import company_in_force
 from interlock.ledger.gate import electorate_of, open_requests_of, stages_of, votes_on
 from interlock.ledger.incident import unanswered
@@ -83,7 +83,6 @@ def keep_up(
     _escalate_incidents(ledger, company, counts)
     if broken := tell_breaches(ledger, company):
         counts["kpis_told"] = broken
-    _tell_who_can_go_on(ledger, counts, log)
     if snapshots is not None and (deleted := snapshots.delete(expired_snapshots(ledger))):
         counts["snapshots_deleted"] = deleted
     if send is None:
@@ -302,16 +301,6 @@ def _escalate_incidents(ledger: Ledger, company: Company, counts: dict[str, int]
                 f"airflow interlock incidents acknowledge {row['id'][-8:]}",
             )
             counts["incidents_escalated"] = counts.get("incidents_escalated", 0) + 1
-
-
-def _tell_who_can_go_on(ledger: Ledger, counts: dict[str, int], log: logging.Logger) -> None:
-    """Say of which workflows cases have waited long enough for a budget, a batch or cheaper hours."""
-    with ledger.read() as connection:
-        due = due_to_go_on(connection, ledger.environment, ledger.clock())
-    for workflow, number in due.items():
-        counts["can_go_on"] = counts.get("can_go_on", 0) + number
-        told = "%d cases of %s can go on: its next run takes them up, or: airflow interlock resume %s"
-        log.info(told, number, workflow, workflow)
 
 
 def _answering(tx: Transaction, ledger: Ledger, workflow: str, owner: str) -> tuple[str, ...]:

@@ -409,10 +409,16 @@ def take_up_waited(tx: Transaction, run: WorkflowRun, *, tasks: Iterable[str]) -
     return len(found)
 
 
-def due_to_go_on(connection: Connection, environment: str, at: datetime) -> dict[str, int]:
-    """Return, by workflow, how many cases have waited long enough and can be taken up."""
-    query = select(case.c.workflow, func.count()).where(case.c.environment == environment, _waited(at))
-    return {row[0]: row[1] for row in connection.execute(query.group_by(case.c.workflow))}
+def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list[Row]:
+    """Return, by ``workflow`` and ``dag_id``, how many ``cases`` waited for an instant that has come, and ``since``."""
+    names = (case.c.workflow, workflow_run.c.dag_id)
+    query = (
+        select(*names, func.count().label("cases"), func.min(case.c.wait_until).label("since"))
+        .join(workflow_run, workflow_run.c.id == case.c.run_id)
+        .where(case.c.environment == environment, case.c.wait_until.is_not(None), _waited(at))
+        .group_by(*names)
+    )
+    return [as_dict(row) for row in connection.execute(query)]
 
 
 def _waited(at: datetime) -> ColumnElement[bool]:

@@ -20,9 +20,11 @@ from interlock.ledger.book import as_dict, in_groups
 from interlock.ledger.budget import give_back
 from interlock.ledger.case import going_on, move
 from interlock.ledger.run import WorkflowRun
-from interlock.ledger.schema import case, case_run, provider_batch, usage
+from interlock.ledger.schema import case, case_run, provider_batch, usage, workflow_run
 from interlock.ledger.transaction import Row, Transaction
 
+OUT = ("intended", "submitted")
+"""States of a batch that is not ended."""
 WITH_PROVIDER = "batch"
 """For what a case waits that is out in a batch."""
 
@@ -105,10 +107,20 @@ def batches_out(connection: Connection, environment: str, workflow: str, task: s
     query = select(provider_batch).where(
         provider_batch.c.environment == environment,
         provider_batch.c.workflow == workflow,
-        provider_batch.c.state.in_(["intended", "submitted"]),
+        provider_batch.c.state.in_(OUT),
     )
     if task is not None:
         query = query.where(provider_batch.c.task == task)
+    return [as_dict(row) for row in connection.execute(query.order_by(provider_batch.c.created_at))]
+
+
+def all_batches_out(connection: Connection, environment: str) -> list[Row]:
+    """Return all batches that are not ended, with the ``dag_id`` and the ``version_id`` of the run that sent each."""
+    query = (
+        select(provider_batch, workflow_run.c.dag_id, workflow_run.c.version_id)
+        .join(workflow_run, workflow_run.c.id == provider_batch.c.run_id)
+        .where(provider_batch.c.environment == environment, provider_batch.c.state.in_(OUT))
+    )
     return [as_dict(row) for row in connection.execute(query.order_by(provider_batch.c.created_at))]
 
 

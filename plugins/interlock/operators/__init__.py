@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interlock.operators.outcome import RecordOutcomeOperator
     from interlock.operators.quality import DataQualityOperator
     from interlock.operators.reporting import ReportingOperator
-    from interlock.operators.upkeep import UpkeepOperator
+    from interlock.operators.upkeep import GoingOnOperator, UpkeepOperator
     from interlock.operators.validation import ValidationOperator
 
 _WHERE = {
@@ -35,6 +35,7 @@ _WHERE = {
     "DraftingOperator": "agent",
     "EnrichmentOperator": "agent",
     "ExecutionOperator": "execution",
+    "GoingOnOperator": "upkeep",
     "IntakeOperator": "intake",
     "KpiOperator": "kpi",
     "ReasoningOperator": "agent",
@@ -52,6 +53,7 @@ __all__ = [
     "DraftingOperator",
     "EnrichmentOperator",
     "ExecutionOperator",
+    "GoingOnOperator",
     "IntakeOperator",
     "KpiOperator",
     "ReasoningOperator",

@@ -1,4 +1,4 @@
-"""Upkeep: the steps of gates that nobody answers, late cases, and notices."""
+"""Upkeep: the steps of gates that nobody answers, late cases, notices, and cases that can go on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from airflow.sdk import BaseOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from interlock.agents.batch_client import BatchClient
+    from interlock.domain.agent import ModelAgent
 
 
 class UpkeepOperator(BaseOperator):
@@ -43,3 +46,35 @@ class UpkeepOperator(BaseOperator):
             wanted = notifiers() if self.notifiers is None else self.notifiers
             send = sender(wanted, context) if wanted else None
             return keep_up(LedgerHook().get_conn(), send=send, snapshots=Snapshots(snapshot_path()), log=self.log)
+
+
+class GoingOnOperator(BaseOperator):
+    """
+    Returns the runs that take up what waited for nobody and can go on: cheaper hours or a budget's next period have
+    come, or a batch of a provider is over.
+
+    A ``TriggerDagRunOperator`` that is mapped over them starts them; see ``dags/interlock_upkeep.py``. Nothing is
+    returned for a workflow that is switched off, paused or retired, and the same cases get one run a day.
+    """
+
+    ui_color = "#eef2e6"
+
+    def execute(self, context: Context) -> list[dict[str, str]]:
+        """Return the ``trigger_dag_id`` and the ``trigger_run_id`` of each run."""
+        from interlock.engine.going_on import what_can_go_on
+        from interlock.hooks.ledger import LedgerHook
+        from interlock.operators.runtime import airflow_errors
+
+        with airflow_errors():
+            ledger = LedgerHook().get_conn()
+            ready = what_can_go_on(ledger, client=_batch_client, log=self.log)
+            for one in ready:
+                self.log.info("%d cases of %s can go on since %s", one.cases, one.workflow, one.since)
+            return [{"trigger_dag_id": one.dag_id, "trigger_run_id": one.run_id(ledger.clock())} for one in ready]
+
+
+def _batch_client(name: str, agent: ModelAgent) -> BatchClient | None:
+    from interlock.agents.batch_call import batch_client
+    from interlock.hooks.model import resolve_model
+
+    return batch_client(name, agent, resolve_model(agent.conn_id, agent.model))
