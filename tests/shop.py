@@ -152,13 +152,12 @@ class Shop:
             self.ledger, workflow=NAME, dag_id=NAME, run_id=run, task_id=task, wiring=self.wiring, include=self.include
         )
 
-    def read(self, *, run: str = "r1", as_of: datetime | None = AS_OF) -> dict[str, Any]:
-        """Read the data."""
+    def read(self, *, run: str = "r1", as_of: datetime | None = AS_OF, **how: Any) -> dict[str, Any]:
+        """Read the data, by *how* otherwise than usual."""
         session = self.session("data", run=run)
+        usual: dict[str, Any] = {"connection": _no_connection, "snapshots": self.snapshots, "check": check_dataset}
         with session.ended_if_it_fails():
-            return read_dataset(
-                session, "sales", connection=_no_connection, snapshots=self.snapshots, check=check_dataset, as_of=as_of
-            )
+            return read_dataset(session, "sales", as_of=as_of, **(usual | how))
 
     def state(self, *, run: str = "r1") -> list[Fact]:
         """State the KPIs."""

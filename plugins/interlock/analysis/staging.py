@@ -137,6 +137,11 @@ class Staging:
             raise SourceError(f"{path.name!r} cannot be read as Parquet: {told}. Was it written to its end?") from None
         return self.number("SELECT count(*) FROM raw")
 
+    def forget_rows(self) -> None:
+        """Give up what was taken in, because it is not all."""
+        self.database.execute("DELETE FROM raw")
+        self.found = ()
+
     @property
     def missing(self) -> list[str]:
         """Declared columns that the source has not."""

@@ -71,6 +71,7 @@ def read_dataset(
     as_of: datetime | None = None,
     source: Any = None,
     storage: Callable[[str, str | None], Any] | None = None,
+    may_try_again: bool = True,
 ) -> Row:
     """
     Read dataset *name* for the run, and return the row of the reading.
@@ -79,14 +80,18 @@ def read_dataset(
     :param as_of: the instant to read as of, unless the run has one already; None: when the newest row became known.
     :param source: read in place of the declared source.
     :param storage: gives the path-like object of an address in object storage.
+    :param may_try_again: whether the task will be tried again. At its last attempt a source that cannot answer is one
+        that cannot be read, so that a run goes on without a dataset that it does not need.
     :raises Stopped: the dataset is required and not fit. The reading and its reasons are kept.
+    :raises SourceError: the source may be readable later. There is no reading.
     """
     dataset = pick_dataset(session.version.bundle.datasets, name)
     with session.read() as opened:
         there = readings_of(opened, session.run.id).get(name)
     if there is None:
         reach = Reach(connection=connection, base=session.include.parent, storage=storage, ledger=session.ledger)
-        there = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of)
+        waits = may_try_again or dataset.required
+        there = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of, waits=waits)
     session.log.info(
         "dataset %r as of %s: %d rows, %d put aside, %s",
         *(name, there["as_of"].isoformat(), there["row_count"], there["quarantined"], there["state"]),
@@ -108,6 +113,8 @@ def _read(
     snapshots: Snapshots,
     check: Check,
     as_of: datetime | None,
+    *,
+    waits: bool,
 ) -> Row:
     def rows_of(other: Any) -> Iterator[SourceRow]:
         spec = parse_source(other)
@@ -123,17 +130,17 @@ def _read(
                 told = describe(spec)
             results += take_in(staged, source, reach)
         except SourceError as error:
-            if error.retryable:
+            if error.retryable and waits:
                 raise
+            staged.forget_rows()  # a part of the rows is none of them
             results.append(said(dataset, "source", str(error)))
         staged.type_rows()
         staged.put_future_aside(session.ledger.clock())
         wanted = session.run.as_of or as_of or staged.newest_known()
-        if wanted is None:
+        if wanted is None and not results:
             results.append(said(dataset, "source", "there is no row with a time, so there is no instant to read as of"))
-            wanted = session.ledger.clock()
         with session.write() as tx:
-            pinned = pin_as_of(tx, session.run, wanted)
+            pinned = pin_as_of(tx, session.run, wanted) or tx.at
         staged.read_as_of(pinned)
         with session.read() as opened:
             beside = Beside(rows_of, reading_before(opened, session.run, name, pinned), snapshots)

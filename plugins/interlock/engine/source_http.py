@@ -8,7 +8,7 @@ half taken. Links and redirections stay on the host they come from: the login of
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
@@ -68,7 +68,7 @@ def read_http(
     with client:
         page: httpx.URL | None = start
         seen: set[httpx.URL] = set()
-        number = 0
+        number, columns = 0, _Columns()
         while page is not None:
             if page in seen:
                 raise SourceError(f"{label} links from page {len(seen)} back to one that was read already.")
@@ -85,14 +85,60 @@ def read_http(
                     document = read_document(body, spec.encoding, place)
                     rows, _ = items_of(document, spec.items, place)
                     following = _next_link(document, place) or following
+                    columns.hold((item for item in rows if isinstance(item, dict)), place)
                     for item in rows:
                         number += 1
                         yield row_of(number, item)
                 else:
+                    is_table, first = chosen != "jsonl", True
                     for row in _read_page(body, chosen, spec, place):
+                        if is_table and first and row.values is not None:
+                            columns.hold((row.values,), place, is_table=True)
+                            first = False
                         number = before + row.number
                         yield SourceRow(number=number, values=row.values, problem=row.problem)
             page = _follow(response.url, str(following), place) if following else None
+
+
+class _Columns:
+    """
+    The columns of the pages so far: a service that changes while it is read has others from some page on.
+
+    Without a word, the values of a column that is called otherwise from there on would be read as empty.
+    """
+
+    def __init__(self) -> None:
+        self._some: set[str] = set()
+        self._all: set[str] = set()
+        self._begun = False
+
+    def hold(self, rows: Iterable[Mapping[str, Any]], place: str, *, is_table: bool = False) -> None:
+        """
+        Hold a page against those before.
+
+        In a table, each page has the same columns. Objects may leave a field out where it is empty, so only a field of
+        all rows before that no row here has, beside one of all rows here that no row before had, is another name.
+
+        :raises SourceError: it has other columns.
+        """
+        some: set[str] = set()
+        each: set[str] | None = None
+        for row in rows:
+            some |= row.keys()
+            each = set(row) if each is None else each & row.keys()
+        if each is None:
+            return
+        if self._begun:
+            gone, new = sorted(self._all - some), sorted(each - self._some)
+            if (gone or new) if is_table else (gone and new):
+                told = [f"no {name!r}" for name in gone[:5]] + [f"a new {name!r}" for name in new[:5]]
+                raise SourceError(
+                    f"{place} has other columns than the pages before: {', '.join(told)}. Did the service change while "
+                    "it was read? Read it again."
+                )
+        self._all = self._all & each if self._begun else each
+        self._some |= some
+        self._begun = True
 
 
 def _read_page(body: IO[bytes], chosen: Format, spec: HttpSource, place: str) -> Iterator[SourceRow]:

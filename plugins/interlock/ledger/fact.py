@@ -82,7 +82,11 @@ def readings_of(connection: Connection, run_id: str) -> dict[str, Row]:
 
 
 def reading_before(connection: Connection, run: WorkflowRun, dataset: str, as_of: Any) -> Row | None:
-    """Return the newest reading of *dataset* by an earlier run of the workflow that reads as of an earlier instant."""
+    """
+    Return the newest reading of *dataset* by another run of the workflow that reads as of an earlier instant.
+
+    One that was withheld is passed over: nothing was said of its rows, and it may hold none.
+    """
     row = connection.execute(
         select(reading)
         .join(workflow_run, workflow_run.c.id == reading.c.run_id)
@@ -91,6 +95,7 @@ def reading_before(connection: Connection, run: WorkflowRun, dataset: str, as_of
             workflow_run.c.workflow == run.workflow,
             reading.c.run_id != run.id,
             reading.c.dataset == dataset,
+            reading.c.state != "withheld",
             reading.c.as_of < as_of,
         )
         .order_by(reading.c.as_of.desc(), reading.c.created_at.desc())

@@ -147,14 +147,18 @@ def end_run(tx: Transaction, run: WorkflowRun) -> None:
         tx.update(workflow_run, [{**row, "ended_at": tx.at}], kind="run.ended")
 
 
-def pin_as_of(tx: Transaction, run: WorkflowRun, as_of: datetime) -> datetime:
-    """Let *run* read its datasets as of *as_of*, unless it has begun to read as of another instant; return which."""
+def pin_as_of(tx: Transaction, run: WorkflowRun, as_of: datetime | None) -> datetime | None:
+    """
+    Let *run* read its datasets as of *as_of*, unless it has begun to read as of another instant; return which.
+
+    :param as_of: None: it is for the run's other datasets to say.
+    """
     row = as_dict(
         tx.connection.execute(select(workflow_run).where(workflow_run.c.id == run.id).with_for_update()).one()
     )
-    if row["as_of"] is None:
+    if row["as_of"] is None and as_of is not None:
         row = tx.update(workflow_run, [{**row, "as_of": as_of}], kind="run.reads_as_of")[0]
-    pinned: datetime = row["as_of"]
+    pinned: datetime | None = row["as_of"]
     return pinned
 
 

@@ -82,7 +82,7 @@ class DataQualityOperator(InterlockOperator):
         from interlock.hooks.setting import snapshot_path
         from interlock.hooks.storage import object_path
         from interlock.operators.lineage import is_told, told_of
-        from interlock.operators.runtime import as_of_of, find_source_connection
+        from interlock.operators.runtime import as_of_of, find_source_connection, may_try_again
 
         read = read_dataset(
             session,
@@ -93,6 +93,7 @@ class DataQualityOperator(InterlockOperator):
             as_of=as_of_of(context, self.as_of),
             source=self.source or None,
             storage=object_path,
+            may_try_again=may_try_again(context),
         )
         if is_told():
             declared = session.version.bundle.datasets[self.dataset]

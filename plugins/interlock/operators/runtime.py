@@ -109,6 +109,12 @@ def workflow_of(dag: DAG) -> str:
     return str(named.pop())
 
 
+def may_try_again(context: Context) -> bool:
+    """Tell whether Airflow tries the task again when this attempt fails."""
+    task_instance = context["ti"]
+    return int(task_instance.try_number) <= int(task_instance.max_tries)
+
+
 def as_of_of(context: Context, asked: str | None) -> datetime | None:
     """
     Return the instant that a run's datasets are read as of, or None where the data themselves must say.
