@@ -50,6 +50,7 @@ def test_nothing_is_found_where_there_is_no_personal_data(sentences):
         ("my card 4111 1111 1111 1111 was declined", "my card [CARD] was declined"),
         ("GB29 NWBK 6016 1331 9268 19 please", "[IBAN] please"),
         ("call +44 (0)20 7946 0958 or 020-7946-0958", "call [PHONE] or [PHONE]"),
+        ("call 0151 2026-03 or +49 2026-03 12 14", "call [PHONE] or [PHONE]"),
         ("SSN 078-05-1120", "SSN [ID]"),
         ("NI number AB123456C", "NI number [ID]"),
         ("from 192.168.10.4 and fe80::1ff:fe23:4567:890a", "from [IP] and [IP]"),
@@ -76,6 +77,10 @@ def test_each_kind_is_masked(text, masked):
         "rule 'private banking has a person' could not be evaluated",
         "ISO 27001 and RFC 9110, page 404 of 1024",
         "2019-2026",
+        "2 in 2026-03, 14 cases",
+        "12 2026-03 and 2026-03 (5)",
+        "12 2026-03-04 10:30 and 1. 2026-03-04",
+        "2026-03-04/2026-03-11",
     ],
 )
 def test_days_amounts_and_plain_words_stay(text):

@@ -48,6 +48,9 @@ _DATE = re.compile(
     r"|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.](?:19|20)\d\d"
     r"|(?:19|20)\d\d\s?[-/]\s?(?:19|20)\d\d"
 )
+_DAYS = re.compile(rf"(?<!\d)(?:{_DATE.pattern}|(?:19|20)\d\d-(?:0[1-9]|1[0-2]))(?!\d)")
+_BESIDE = re.compile(r"[\s().\-/]*(?:[1-9]\d{0,2}[\s().\-/]*)?")
+"""What may stand before or after a day or a month and be no part of a number: another small one."""
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{3})+(?:\.\d+)?|\d+\.\d+")
 _ID = re.compile(r"\b(?=[A-Z0-9-]*[A-Z])(?=(?:[A-Z-]*\d){5})[A-Z0-9][A-Z0-9-]{6,24}[A-Z0-9]\b")
 
@@ -76,8 +79,11 @@ def _trailing(address: str) -> int:
 
 
 def _number(text: str) -> str | None:
-    """Return what a run of digits is, or None for a day, an amount or one that is too short for anybody's."""
-    if _DATE.fullmatch(text) or _AMOUNT.fullmatch(text):
+    """Return what a run of digits is, or None for days, an amount or one that is too short for anybody's."""
+    if _AMOUNT.fullmatch(text):
+        return None
+    beside = _DAYS.split(text)
+    if len(beside) > 1 and all(_BESIDE.fullmatch(each) for each in beside):
         return None
     digits = re.sub(r"\D", "", text.split("x")[0])
     if 12 <= len(digits) <= 19 and (passes_luhn(digits) or len(digits) >= 15):
