@@ -10,6 +10,7 @@ from interlock.domain.fact import Fact
 from interlock.domain.review import Review, review_problems
 from interlock.domain.work import Failure, Work
 from interlock.errors import ConfigurationError
+from interlock.reporting.view import View
 from reviews import ORDERS, WEEK, a_fact, a_finding, a_writer, measured, sentences, written
 
 
@@ -54,6 +55,44 @@ def test_a_sentence_names_the_facts_that_its_template_asked_for():
         ("3M: -180.25 USD.", ["spend.by.vendor.2"]),
         ("Litware: +10.00 USD.", ["spend.by.vendor.3"]),
     ]
+
+
+def test_a_part_that_made_no_difference_is_not_listed():
+    """3M's orders went from 300.50 to 300.504, which is told as +0.00 USD."""
+    rows = [("2014-06-17", "3M", "300.504", "true") if row[:2] == ("2014-06-17", "3M") else row for row in ORDERS]
+    template = """
+        review:
+          sections:
+            - heading: Parts
+              sentences:
+                - {each: spend.by.vendor, text: "{{ part.segment }}: {{ part.signed }}."}
+                - "{% for part in facts('spend.by.vendor') %}{{ part.segment }} {% endfor %}"
+        """
+
+    assert sentences(written(a_finding(measured(rows)), template)) == [
+        "Fitness 24/7: +500.00 USD.",
+        "Litware: +10.00 USD.",
+        "Fitness 24/7 Litware",
+    ]
+
+
+def test_a_recommendation_links_its_number_to_the_fact_that_it_asked_for():
+    """Two facts show the same figure, and the other one comes first."""
+    other, meant = a_fact("spend.target", "500"), a_fact("spend.by.vendor.1", "500", kind="contribution")
+    insight = {
+        "key": "k", "title": "Spend jumped", "owner": "purchasing", "recommendation": "Ask why 500.00 USD more.",
+        "assumptions": [], "confidence": None, "confidence_basis": "",
+        "facts": [other.id, meant.id], "cites": [meant.id],
+    }  # fmt: skip
+    case = a_finding([a_fact(), other, meant], insights=[insight])
+
+    review = written(case)
+
+    (given,) = review.recommendations
+    assert given.facts == [meant.id]
+    linked = [piece.fact for piece in View.of(review, case).pieces(given.text, given.facts) if piece.fact]
+    assert [fact.name for fact in linked] == ["spend.by.vendor.1"]
+    assert review_problems(review.model_dump(mode="json"), case) == []
 
 
 def test_a_source_that_is_not_fit_withholds_what_rests_on_it_and_says_so():

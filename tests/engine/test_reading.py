@@ -134,6 +134,8 @@ def test_the_review_and_the_insights_are_cases(tmp_path, ledger):
     assert insight.key == "2014-02-24/growth/sales"
     assert insight.title == "Sales rose by 122.2%"
     assert insight.recommendation == "Thank A."
+    named = {fact.id: fact.name for fact in insight.facts}
+    assert [named[fact_id] for fact_id in insight.cites] == ["sales.change_percent", "sales.by.vendor.1"]
     assert insight.confidence_basis == "it applied in 3 earlier weeks, too few to say how often it holds"
     assert review.insights[0].key == insight.key
     assert {fact.id for fact in insight.facts} <= {fact.id for fact in review.facts}

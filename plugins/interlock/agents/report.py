@@ -52,7 +52,7 @@ class ReportWriterAgent:
                 "kind": self.kind,
                 "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "outline": text,
-                "writing": 1,  # raise it when what is usual is said in other words
+                "writing": 2,  # raise it when what is usual is said in other words
             }
         )
 
@@ -215,7 +215,7 @@ class _Writing:
         heading, _ = self._render(outline.heading, {}, what=outline.heading)
         sentences = []
         for one in outline.sentences:
-            parts: list[Any] = [None] if one.each is None else self._ranked(one.each, outline.heading)
+            parts: list[Any] = [None] if one.each is None else _telling(self._ranked(one.each, outline.heading))
             for part in parts:
                 text, asked = self._render(one.text, {} if part is None else {"part": part}, what=outline.heading)
                 if text:
@@ -256,7 +256,7 @@ class _Writing:
             "fact": _fact,
             "say": lambda name, **segment: str(_fact(name, **segment)),
             "who": lambda name, **segment: _fact(name, **segment).segment,
-            "facts": lambda beginning: [Shown(fact, asked) for fact in self._parts(beginning)],
+            "facts": lambda beginning: [Shown(fact, asked) for fact in _telling(self._parts(beginning))],
             "has": lambda name, **segment: getattr(self._find(name, segment), "value", None) is not None,
             **{name: Shown(one, asked) for name, one in more.items()},
         }
@@ -341,7 +341,8 @@ class _Writing:
             if not ids:
                 self._withhold(str(one.get("title")), "what it rests on is withheld", [])
                 continue
-            ids = _stated(f"{one.get('title')} {one['recommendation']}", [known[i] for i in ids]) or ids
+            named = [i for i in map(str, one.get("cites") or ()) if i in known]
+            ids = _stated(f"{one.get('title')} {one['recommendation']}", [known[i] for i in ids], named) or ids
             made.append(
                 Recommendation(
                     title=str(one.get("title")),
@@ -356,17 +357,30 @@ class _Writing:
         return made
 
 
-def _stated(text: str, facts: Sequence[Fact]) -> list[str]:
-    """Return the ids of those of *facts* whose number or segment stands in *text*."""
+def _stated(text: str, facts: Sequence[Fact], named: Sequence[str]) -> list[str]:
+    """
+    Return the ids of those of *facts* whose number or segment stands in *text*.
+
+    :param named: those that the text asked for; no other that happens to show the same figure is taken beside them.
+    """
     said = f" {text} "
-    return [
+    figures = {show_size(fact) for fact in facts if fact.id in named}
+    stated = [
         fact.id
         for fact in facts
-        if any(
+        if fact.id not in named
+        and show_size(fact) not in figures
+        and any(
             re.search(rf"(?<![\w.,]){re.escape(each)}(?!\w)", said)
             for each in (show_size(fact), *fact.segment.values())
         )
     ]
+    return [*named, *stated]
+
+
+def _telling(parts: Sequence[Fact]) -> list[Fact]:
+    """Return those of *parts* that are more than what rounds to nothing."""
+    return [part for part in parts if _sign(part)]
 
 
 def _common_label(parts: Sequence[Fact]) -> str:

@@ -33,6 +33,8 @@ class Finding(Contract):
     severity: Literal["info", "notable", "urgent"] = "info"
     recommendation: str = ""
     """What to do. It may state numbers of its facts only."""
+    cites: list[str] = Field(default_factory=list)
+    """Ids of the facts that the title and the recommendation asked for by name: several may show one figure."""
     assumptions: list[str] = Field(default_factory=list)
     confidence: float | None = Field(default=None, ge=0, le=1)
     """How often findings of this rule held, or None where nothing says so."""
@@ -64,6 +66,8 @@ class Insight(Contract):
     confidence_basis: str
     facts: list[str]
     """Ids."""
+    cites: list[str] = Field(default_factory=list)
+    """Ids of those that its texts asked for by name."""
 
 
 Finding.model_rebuild()

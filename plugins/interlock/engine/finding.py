@@ -176,12 +176,13 @@ def _finding(
     session: Session, rule: InsightRule, of: _Set, name: str, period: Period, history: History, facts: list[Fact]
 ) -> Finding:
     record = record_of(rule, history)
-    texts = _texts(session, rule, facts, name, of.kpis.indicators[name].title, period)
+    texts, cites = _texts(session, rule, facts, name, of.kpis.indicators[name].title, period)
     return Finding(
         key=f"{name}@{period.key}" if rule.once == "alarm" else f"{period.key}/{rule.name}/{name}",
         kind="insight",
         title=texts["title"],
         recommendation=texts["recommendation"],
+        cites=cites,
         subject=rule.subject or of.kpis.indicators[name].owner,
         indicator=name,
         severity=rule.severity,
@@ -219,14 +220,19 @@ def _word(kpis: Kpis) -> str:
 
 def _texts(
     session: Session, rule: InsightRule, facts: list[Fact], name: str, title: str, period: Period
-) -> dict[str, str]:
-    """Write the rule's texts; where a number that they state is not there, the bare facts must do."""
-    by_name, missing = {fact.name: fact for fact in facts}, list[str]()
+) -> tuple[dict[str, str], list[str]]:
+    """
+    Write the rule's texts; return them, and the ids of the facts that they asked for.
+
+    Where a number that they state is not there, the bare facts must do.
+    """
+    by_name, missing, cited = {fact.name: fact for fact in facts}, list[str](), dict[str, None]()
 
     def known(fact: str) -> Fact:
         if fact not in by_name or by_name[fact].value is None:
             missing.append(by_name[fact].withheld if fact in by_name else f"there is no fact {fact!r}")
             raise InputError(missing[-1])
+        cited[by_name[fact].id] = None
         return by_name[fact]
 
     variables = {
@@ -237,14 +243,15 @@ def _texts(
         "period": period.label,
     }
     try:
-        return {
+        texts = {
             what: Rendering(text, f"{what} of insight {rule.name!r}").render(variables)
             for what, text in (("title", rule.title), ("recommendation", rule.recommendation))
         }
+        return texts, list(cited)
     except InputError as error:
         session.count("texts_without_numbers")
         session.log.warning("insight %r is told without its text: %s", rule.name, missing[-1] if missing else error)
-        return {"title": f"{title}: {rule.name.replace('_', ' ')}", "recommendation": ""}
+        return {"title": f"{title}: {rule.name.replace('_', ' ')}", "recommendation": ""}, []
 
 
 def _review(
@@ -277,6 +284,7 @@ def _review(
                 confidence=one.confidence,
                 confidence_basis=one.confidence_basis,
                 facts=[fact.id for fact in one.facts],
+                cites=one.cites,
             )
             for one in found
         ],
