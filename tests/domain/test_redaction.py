@@ -81,6 +81,7 @@ def test_each_kind_is_masked(text, masked):
         "12 2026-03 and 2026-03 (5)",
         "12 2026-03-04 10:30 and 1. 2026-03-04",
         "2026-03-04/2026-03-11",
+        "the week 2026-W10",
     ],
 )
 def test_days_amounts_and_plain_words_stay(text):

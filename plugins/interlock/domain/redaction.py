@@ -52,7 +52,9 @@ _DAYS = re.compile(rf"(?<!\d)(?:{_DATE.pattern}|(?:19|20)\d\d-(?:0[1-9]|1[0-2]))
 _BESIDE = re.compile(r"[\s().\-/]*(?:[1-9]\d{0,2}[\s().\-/]*)?")
 """What may stand before or after a day or a month and be no part of a number: another small one."""
 _AMOUNT = re.compile(r"\d{1,3}(?:\.\d{3})+(?:\.\d+)?|\d+\.\d+")
-_ID = re.compile(r"\b(?=[A-Z0-9-]*[A-Z])(?=(?:[A-Z-]*\d){5})[A-Z0-9][A-Z0-9-]{6,24}[A-Z0-9]\b")
+_ID = re.compile(
+    r"\b(?!(?:19|20)\d\d-W\d\d\b(?!-?\w))(?=[A-Z0-9-]*[A-Z])(?=(?:[A-Z-]*\d){5})[A-Z0-9][A-Z0-9-]{6,24}[A-Z0-9]\b"
+)
 
 
 def find(text: str, names: FindNames | None = None) -> list[Span]:
