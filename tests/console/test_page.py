@@ -46,7 +46,7 @@ def test_the_message_is_shown_as_it_was_written(parked, client):
     assert SCRIPT in unescape(client("lea").get("/review/R1").text)
 
 
-@pytest.mark.parametrize("path", ["/", "/review/R1", "/case/R1", "/task?dag_id=refunds&run_id=r1", "/runs"])
+@pytest.mark.parametrize("path", ["/", "/review/R1", "/case/R1", "/task?dag_id=refunds&run_id=r1", "/runs", "/value"])
 def test_no_page_has_anything_inline_that_its_policy_forbids(parked, client, path):
     page = client("lea").get(path).text
 

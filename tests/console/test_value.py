@@ -10,6 +10,7 @@ from html import unescape
 
 import pytest
 import yaml
+from interlock.console.api import open_ledger
 from interlock.domain.budget import accounts_of
 from interlock.engine.budget import budget_report
 from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
@@ -18,6 +19,7 @@ from interlock.ledger.company import company_in_force
 from interlock.ledger.incident import report_incident
 from interlock.ledger.schema import usage
 from interlock.ledger.transaction import Actor, new_id
+from sqlalchemy import event
 from workflows import NAME, POLICY, WORKFLOW, put_in_force, rows
 
 pytestmark = pytest.mark.airflow
@@ -308,3 +310,19 @@ def test_of_several_workflows_one_is_picked(flow, client):
     ]
     assert 'href="/interlock/value?workflow=returns"' in page
     assert "No run of returns is in the ledger" in text_of(page_of(client, "?workflow=returns"))
+
+
+def test_more_cases_make_the_page_ask_the_ledger_no_more_often(flow, client):
+    """Else it would take longer than the reports, which are a few queries each."""
+    asked: list[str] = []
+    event.listen(open_ledger().engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    flow.report()
+    page_of(client)
+    before = len(asked)
+    flow.up_to("send", [row for row in rows(*["x sure=0.95"] * 40) if row.number > 3], run="r2")
+    flow.execute("send", run="r2")
+    asked.clear()
+
+    page_of(client)
+
+    assert 0 < len(asked) <= before
