@@ -261,6 +261,14 @@ def test_what_is_misspelt_is_told(flow, client, path, name, period, status, told
     assert told in text_of(said.text)
 
 
+def test_a_misspelt_period_leaves_the_form_with_what_was_typed(flow, client):
+    said = client("vera").get("/value?workflow=refunds&period=mnth").text
+
+    assert 'name="period" value="mnth"' in said
+    assert "No run of refunds" not in said
+    assert table_rows(said, under="Budgets now")[0][0] == "per case each of refunds"
+
+
 def test_before_the_first_run_the_page_says_what_to_do_and_what_may_be_spent(workflow, client):
     workflow.write("policy.yaml", POLICY + BUDGETS)
     workflow.publish()

@@ -77,6 +77,19 @@ def test_a_run_keeps_the_limit_that_it_pinned(flow):
     assert told(flow, "of", "limit", "left") == [("r1", "1", "0.7"), ("r2", "0.5", "0.2")]
 
 
+def test_a_run_that_failed_hides_no_newer_one_and_is_not_told_of_for_ever(flow):
+    """Nobody records its end."""
+    spend(flow, 30, run="failed")
+    for number in range(1, 6):
+        flow.ledger.clock.forward(minutes=5)
+        spend(flow, number, run=f"r{number}")
+        end(flow, f"r{number}")
+        if number == 4:
+            assert told(flow, "of", "spent")[:-1] == [("failed", "0.3"), ("r4", "0.04")]
+
+    assert told(flow, "of", "spent")[:-1] == [("r5", "0.05")]
+
+
 def test_when_all_runs_are_over_the_newest_is_told(flow):
     for run, cents in (("r1", 30), ("r2", 40)):
         spend(flow, cents, run=run)

@@ -19,7 +19,7 @@ from interlock.console.rendering import render
 from interlock.domain.cost import FATES, KINDS
 from interlock.engine.budget import budget_report
 from interlock.engine.value import cost_remarks, cost_report, kpi_report
-from interlock.errors import UnknownName
+from interlock.errors import InputError, UnknownName
 from interlock.ledger.book import Ledger
 from interlock.ledger.company import company_in_force
 from interlock.ledger.incident import list_incidents
@@ -28,6 +28,7 @@ from interlock.ledger.version import demand_published, in_force, versions_in_for
 router = APIRouter(default_response_class=HTMLResponse)
 
 PERIODS = {"day": "today", "7d": "last 7 days", "month": "this month", "30d": "last 30 days", "all": "all of the time"}
+_NO_FIGURES: dict[str, Any] = {"report": None, "phases": []}
 
 
 @router.get("/value")
@@ -44,8 +45,15 @@ def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month
     version = in_force(ledger, name)
     with ledger.read() as connection:
         incidents = list_incidents(connection, ledger.environment, workflow=name)
+    problem, figures = "", _NO_FIGURES
+    try:
+        figures = _figures(ledger, name, period, first=version.bundle.settings.phase)
+    except InputError as error:  # the form stays, with what was typed into it
+        problem = str(error)
     return render(
         "value.html.j2",
+        status=409 if problem else 200,
+        problem=problem,
         here="value",
         person=person,
         workflow=name,
@@ -58,7 +66,7 @@ def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month
         incidents=incidents,
         may_settle=_may_settle(person, ledger),
         budgets=budget_report(ledger, name)["budgets"],
-        **_figures(ledger, name, period, first=version.bundle.settings.phase),
+        **figures,
     )
 
 
@@ -67,7 +75,7 @@ def _figures(ledger: Ledger, workflow: str, period: str, *, first: str) -> dict[
     try:
         kpis, costs = kpi_report(ledger, workflow, period), cost_report(ledger, workflow, period)
     except UnknownName:
-        return {"report": None, "phases": []}
+        return _NO_FIGURES
     spent = {phase["phase"]: phase for phase in costs["phases"]}
     phases = sorted(kpis["phases"], key=lambda phase: phase["phase"] != first)
     return {"report": kpis, "phases": [_shown(phase, spent[phase["phase"]]) for phase in phases]}

@@ -29,8 +29,8 @@ def budget_report(ledger: Ledger, workflow: str | None = None) -> dict[str, Any]
     """
     Return the budgets that hold now for *workflow*, or for all, as JSON types: the narrow ones first.
 
-    A run keeps the limit of the version that it pinned; all others are those in force. Of a budget per run the runs
-    that are not over are told, or the newest when all are.
+    A run keeps the limit of the version that it pinned; all others are those in force. Of a budget per run the newest
+    run is told, and those of the four before it that are not over.
 
     :raises ConfigurationError: no version of *workflow* is in force.
     """

@@ -186,15 +186,19 @@ def unfinished_runs(ledger: Ledger, workflow: str) -> list[tuple[str, str, str]]
         return [(row.id, row.dag_id, row.run_id) for row in rows]
 
 
-def runs_at_work(connection: Connection, environment: str, workflow: str, *, limit: int = 20) -> list[WorkflowRun]:
-    """Return the runs of *workflow* that are not over, the newest first; when all are, the newest of them."""
+def runs_at_work(connection: Connection, environment: str, workflow: str, *, among: int = 5) -> list[WorkflowRun]:
+    """
+    Return the newest run of *workflow*, and those *among* the newest that were not recorded as ended.
+
+    A run that failed is never recorded as ended: without a bound, each would be told of for ever.
+    """
     query = (
         select(workflow_run)
         .where(workflow_run.c.environment == environment, workflow_run.c.workflow == workflow)
-        .order_by(workflow_run.c.ended_at.is_not(None), workflow_run.c.started_at.desc())
+        .order_by(workflow_run.c.started_at.desc(), workflow_run.c.id.desc())
     )
-    rows = [as_dict(row) for row in connection.execute(query.limit(limit))]
-    return [_run(connection, row) for row in [row for row in rows if row["ended_at"] is None] or rows[:1]]
+    rows = [as_dict(row) for row in connection.execute(query.limit(among))]
+    return [_run(connection, row) for row in rows if row is rows[0] or row["ended_at"] is None]
 
 
 def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
