@@ -91,6 +91,13 @@ class Wiring:
             )
         return found[0]
 
+    def people_follow(self, task_id: str, route: str | None) -> bool:
+        """Tell whether a case with *route* comes from *task_id* to a gate before it is routed again or executed."""
+        following = self.next_task(task_id, route)
+        while following is not None and following.kind not in ("gate", "branch", "execution"):
+            following = self.next_task(following.task_id, route)
+        return following is not None and following.kind == "gate"
+
     def served_routes(self) -> set[str]:
         """Return the routes that some branch sends to a task."""
         return {route for task in self.of_kind("branch") for route in task.branches}

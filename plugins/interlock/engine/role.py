@@ -41,8 +41,10 @@ from interlock.errors import (
 )
 from interlock.ledger.budget import spent_on
 from interlock.ledger.case import CaseFile, cases_at, count_at, load_files
+from interlock.ledger.gate import approvals_of
 from interlock.ledger.handoff import handoffs_there
 from interlock.ledger.switch import refuse_if_off
+from interlock.ledger.version import load_version
 
 GROUP = 2000
 """Cases that are handed to the agent at once: between two groups a slow model stands idle for up to one call."""
@@ -161,8 +163,11 @@ class _Worker:
         settled: list[Settled] = []
         pending: list[Settled] = []
         now = self.session.ledger.clock()
+        stale = self._stale(files, now)
         for file in files:
-            taken = Settled(file, self.first, error=self._problem(file, now))
+            taken = Settled(file, self.first, error=self._problem(file), stale=stale.get(file.id))
+            if taken.stale is not None and not self._people_decide(file):
+                taken.error = taken.error or taken.stale
             until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
             if taken.error is None and until is not None:
                 taken.wait = ("off_peak", until)
@@ -200,7 +205,7 @@ class _Worker:
                 "The cases stand where they were; the task can be tried again"
             )
 
-    def _problem(self, file: CaseFile, now: datetime) -> InterlockError | None:
+    def _problem(self, file: CaseFile) -> InterlockError | None:
         for contract in self.role.reads:
             payload = file.context.get(contract.__name__)
             if payload is None:
@@ -211,11 +216,38 @@ class _Worker:
                 check_payload(contract, payload)
             except ContractViolation as violation:
                 return violation
-        ages = {self.policy.contract: now - file.row["opened_at"]} | {n: now - at for n, at in file.made_at.items()}
-        for name, allowed in self.policy.fresh.items():
-            if ages.get(name, timedelta()) > allowed:
-                return StaleContext(f"{name} is {_days(ages[name])} old, and the policy lets it be {_days(allowed)}")
         return None
+
+    def _stale(self, files: Sequence[CaseFile], now: datetime) -> dict[str, StaleContext]:
+        """
+        Return what of the cases is too old to be read, by case.
+
+        What people saw when they approved a case is as old as their approval: they took it as it was.
+        """
+        if not self.policy.fresh:
+            return {}
+        made = {file.id: {self.policy.contract: file.row["opened_at"], **file.made_at} for file in files}
+        late = [case_id for case_id, at in made.items() if self._too_old(at, now) is not None]
+        if late:
+            with self.session.read() as connection:
+                for case_id, request in approvals_of(connection, late).items():
+                    gate = load_version(connection, request["version_id"]).bundle.policy.gates.get(request["gate"])
+                    for name in (self.policy.contract, *(gate.sees if gate is not None else ())):
+                        if name in made[case_id]:
+                            made[case_id][name] = max(made[case_id][name], request["decided_at"])
+        return {case_id: told for case_id in late if (told := self._too_old(made[case_id], now)) is not None}
+
+    def _too_old(self, made: Mapping[str, datetime], now: datetime) -> StaleContext | None:
+        for name, allowed in self.policy.fresh.items():
+            if name in made and (age := now - made[name]) > allowed:
+                return StaleContext(f"{name} is {_days(age)} old, and the policy lets it be {_days(allowed)}")
+        return None
+
+    def _people_decide(self, file: CaseFile) -> bool:
+        """Tell whether a case that is too old is on its way to people anyway, which is where the runbook sends it."""
+        run, task = self.session.run, self.session.task.task_id
+        then = self.policy.recovery(StaleContext("")).then
+        return then == "review" and run.wiring.people_follow(task, file.row["route"])
 
     def _ask_all(self, pending: list[Settled], returned: Returned | None) -> Iterator[Settled | None]:
         """

@@ -46,6 +46,8 @@ class Settled:
     """For what it waits, and until when."""
     asked: set[str] = field(default_factory=set)
     """Agents that were asked."""
+    stale: StaleContext | None = None
+    """What was too old, where people see the case before anything is done: they are told why."""
 
     @property
     def is_settled(self) -> bool:
@@ -152,6 +154,8 @@ class Settlement:
             }
             if self.role.name == "drafting":
                 change["draft_id"] = handoff["id"]
+            if case.stale is not None:
+                change["reason"] = self._reason(case.stale)
             return change
         if case.wait is not None:
             self.session.count("waiting")
@@ -159,7 +163,7 @@ class Settlement:
             return {"state": CaseState.WAITING, "wait_for": told, "wait_until": until, "reason": f"waits for {told}"}
         error = case.error
         assert error is not None
-        reason = f"{type(error).__name__} at {self.session.task.task_id}: {error}"
+        reason = self._reason(error)
         then = self.policy.recovery(error).then
         if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
             self.session.count("waiting")
@@ -170,6 +174,9 @@ class Settlement:
             return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
         self.session.count("failed")
         return {"state": CaseState.DEAD, "reason": reason}
+
+    def _reason(self, error: InterlockError) -> str:
+        return f"{type(error).__name__} at {self.session.task.task_id}: {error}"
 
     def _branch_follows(self, route: str | None) -> bool:
         following = self.session.run.wiring.next_task(self.session.task.task_id, route)

@@ -122,6 +122,19 @@ def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int 
         return [as_dict(row) for row in rows]
 
 
+def approvals_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, Row]:
+    """Return the last request of each of the cases that was approved, by case."""
+    found: dict[str, Row] = {}
+    for group in in_groups(list(case_ids), 400):
+        rows = connection.execute(
+            select(gate_request)
+            .where(gate_request.c.case_id.in_(group), gate_request.c.state == GateState.APPROVED.value)
+            .order_by(gate_request.c.decided_at)
+        )
+        found |= {row.case_id: as_dict(row) for row in rows}
+    return found
+
+
 def votes_on(connection: Connection, request_id: str) -> list[Row]:
     """Return the votes on a request, the first first."""
     rows = connection.execute(select(vote).where(vote.c.request_id == request_id).order_by(vote.c.created_at))
