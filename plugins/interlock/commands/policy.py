@@ -18,6 +18,7 @@ from interlock.errors import ConfigurationError, InputError, PolicyError
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
 from interlock.ledger.company import company_in_force
+from interlock.ledger.migrate import is_made
 from interlock.ledger.version import changes_in_force, in_force, version_numbered
 
 
@@ -84,12 +85,20 @@ def check(args: Any) -> None:
     """Print every problem, or that there is none."""
     bundle, wiring = _proposal(args)
     ledger = LedgerHook().get_conn()
-    company = company_in_force(ledger)
+    company = company_in_force(ledger) if is_made(ledger.engine) else Company()
     if company.number is None and bundle.workflow != COMPANY:  # nothing is in force yet: what would be counts
         company = Company(read_bundle(_include(args), COMPANY))
-    problems = problems_of(bundle, company, environment=ledger.environment, wiring=wiring, today=ledger.clock())
-    if problems:
-        raise PolicyError("\n  " + "\n  ".join(problems))
+    said: dict[str, Any] = {"environment": ledger.environment, "wiring": wiring, "today": ledger.clock()}
+    if problems := problems_of(bundle, company, **said):
+        lines = ["", *problems]
+        if company.number is not None and bundle.workflow != COMPANY and (_include(args) / COMPANY).is_dir():
+            left = problems_of(bundle, Company(read_bundle(_include(args), COMPANY)), **said)
+            if gone := len(problems) - len(left):
+                lines.append(
+                    f"With {COMPANY} as it stands there, of which version {company.number} is in force here, "
+                    f"{gone} of {len(problems)} would go. Publish it first: airflow interlock policy publish {COMPANY}"
+                )
+        raise PolicyError("\n  ".join(lines))
     held = "its Dag" if wiring else "no Dag (none of that name was found)"
     print(f"{args.workflow}: nothing is wrong with it, held against {held}; digest {bundle.digest[:12]}")
 

@@ -30,6 +30,12 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     return before, newest()
 
 
+def is_made(engine: Engine) -> bool:
+    """Tell whether there are tables of the ledger, of whatever shape."""
+    with translated_errors(), engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() is not None
+
+
 def newest() -> str:
     """Return the newest revision that this package knows."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()

@@ -1,0 +1,43 @@
+"""``airflow interlock policy check`` before there is a ledger, and beside company files that are not in force."""
+
+from __future__ import annotations
+
+import pytest
+from interlock.ledger.book import Ledger
+from terminal import ledger_behind
+from workflows import ACCESS, POLICY, Workflow
+
+
+@pytest.fixture
+def flow(tmp_path, sqlite_ledger: Ledger, monkeypatch) -> Workflow:
+    """A workflow in force, and no Dag of it."""
+    made = Workflow(tmp_path, sqlite_ledger)
+    (tmp_path / "dags").mkdir()
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "dags"))
+    ledger_behind(monkeypatch, sqlite_ledger, tmp_path, include=made.include)
+    return made
+
+
+def test_a_workflow_can_be_checked_before_there_is_a_ledger(terminal, flow, tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_INTERLOCK_LEDGER",
+        f'{{"conn_type": "interlock", "extra": {{"path": "{tmp_path / "not_there_yet.db"}"}}}}',
+    )
+
+    assert "refunds: nothing is wrong with it" in terminal("policy check refunds").out
+    flow.write("policy.yaml", POLICY.replace("default: review", "default: revew"))
+    assert "'revew'" in terminal("policy check refunds").told
+
+
+def test_what_only_lacks_the_companys_new_files_says_so(terminal, flow):
+    flow.write("policy.yaml", POLICY.replace("voters: leads", "voters: bosses"))
+
+    refused = terminal("policy check refunds")
+    assert (refused.code, refused.out) == (1, "")
+    assert "bosses" in refused.told
+    assert "policy publish company" not in refused.told
+
+    flow.write("../company/access.yaml", ACCESS.replace("  leads: [lea, leo]", "  leads: [lea, leo]\n  bosses: [lea]"))
+    told = terminal("policy check refunds").told
+    assert "of which version 1 is in force here, 1 of 1 would go" in told
+    assert "airflow interlock policy publish company" in told
