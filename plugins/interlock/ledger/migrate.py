@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from interlock.ledger.database import translated_errors
 
@@ -33,7 +33,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 def is_made(engine: Engine) -> bool:
     """Tell whether there are tables of the ledger, of whatever shape."""
     with translated_errors(), engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() is not None
+        return inspect(connection).has_table("alembic_version")
 
 
 def newest() -> str:
