@@ -382,9 +382,8 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
             ledger, workflow="invoices", dag_id="invoices", run_id="r1", task_id=task, wiring=wiring, include=include
         )
 
-    invoices = csv.DictReader(
-        ["number,supplier,amount,order", "I-1,Acme,120.50,P-7", "I-2,Acme,9000,P-8", "I-3,Bolt,20,", "I-4,Bolt,-5,P-9"]
-    )
+    [printed] = re.findall(r"```csv\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    invoices = csv.DictReader(printed.splitlines())
     rows = [
         SourceRow(number=line, values={k: v or None for k, v in row.items()}) for line, row in enumerate(invoices, 2)
     ]
