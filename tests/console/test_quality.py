@@ -63,13 +63,14 @@ def shown(client, path):
 def test_a_page_says_what_failed_first_and_shows_no_value(checked, client):
     page = shown(client, "/quality?dag_id=refunds&run_id=r1&task_id=read")
 
-    assert "orders withheld" in page
+    assert "orders, as it was read withheld" in page
     assert "8 of 9 checks hold" in page
     assert "small amounts warning 1 row 1 of 2 rows fail." in page
     assert "Nothing that rests on it is surer than 60%" in page
     assert "1 of 3 rows are put aside (day: is no date: 1)" in page
     assert page.index("small amounts warning 1") < page.index("ids have a form info 1")
     assert "airflow interlock data quarantine refunds --dataset orders --run r1" in page
+    assert "orders, its declaration withheld" in page
     assert "SECRET" not in page
     assert "98765" not in page
 

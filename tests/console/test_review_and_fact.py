@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from interlock.engine.snapshot import Snapshots
-from reviews import WEEK, a_finding, finding_rows, review_workflow, stated
+from reviews import WEEK, a_finding, finding_rows, measured, review_workflow, stated
 
 pytestmark = pytest.mark.airflow
 
@@ -41,8 +41,20 @@ def test_the_gate_shows_the_review_rendered_and_no_json(client, workflow):
     assert "Spend stood at" in page
     assert "<svg" in page
     assert page.count('class="draft"') == 1
+    assert page.index('<details class="sources" data-unfold>') < page.index("data-post=")
     assert " style=" not in page.split('<article class="review">')[1].split("</article>")[0]
     assert client("lea").get("/reporting/review.css").status_code == 200
+
+
+def test_the_queue_says_which_review_and_which_insight_waits(client, workflow):
+    """Not the longest of its texts, which was an instant."""
+    facts = measured(reading="d" * 32)
+    insight = a_finding(facts, kind="insight", title="Spend jumped.", recommendation="Ask.", key="2014-06-16/jump")
+    workflow.up_to("report", finding_rows(a_finding(facts), insight), run="r2")
+
+    lines = re.findall(r'<div class="line">(.*?)</div>', client("lea").get("/review").text)
+
+    assert set(lines) == {"Purchasing review", "Spend jumped. Ask."}
 
 
 def test_the_page_of_the_case_shows_it_as_well(client, workflow):

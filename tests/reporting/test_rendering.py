@@ -69,6 +69,7 @@ def test_every_number_of_a_sentence_leads_to_the_fact_that_carries_it():
     for href, text in numbers:
         fact = view.facts[href.removeprefix("#fact-")]
         assert f"fact-{fact.id}" in page.ids
+        text = text.replace(" pp", " percentage points")
         assert text.lstrip("▲▼■ +-") in fact.shown or fact.shown in text, (text, fact.shown)
     for section in view.sections:
         for sentence in section.sentences:
@@ -142,6 +143,16 @@ def test_every_kind_of_period_can_be_drawn(label: str):
     drawing = draw(view.sections[0].charts[0], view.facts, finding)
     assert drawing is not None
     assert drawing.svg(1).startswith("<svg")
+
+
+def test_an_axis_over_a_day_tells_hours_and_no_day_twice():
+    view = a_view()
+    hours = [(f"2014-07-{10 + hour // 24} {hour % 24:02}:00", float(hour)) for hour in range(36)]
+    drawing = draw(view.sections[0].charts[0], view.facts, {**view.finding, "series": {"spend": hours}})
+
+    told = re.findall(r">(\d+ Jul[^<]*)<", drawing.svg(1))
+    assert len(told) >= 4
+    assert len(set(told)) == len(told), told
 
 
 def test_markdown_has_the_same_numbers_with_reference_links():

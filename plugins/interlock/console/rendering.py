@@ -139,6 +139,9 @@ def as_text(value: Any) -> str:
 
 
 def message_of(payload: Mapping[str, Any]) -> str:
-    """Return the text that a case is about: its longest one, in one line."""
+    """Return the text that a case is about, in one line: its longest one; of a finding, its title and what to do."""
+    if payload.get("kind") in ("review", "insight") and "facts" in payload:
+        title, advice = str(payload.get("title") or ""), str(payload.get("recommendation") or "")
+        return f"{title.rstrip('.')}. {advice}" if advice else title
     texts: Sequence[str] = [value for value in payload.values() if isinstance(value, str)]
     return " ".join(max(texts, key=len, default="").split())

@@ -26,4 +26,4 @@ def rendered_review(draft: Any, case: Any) -> Markup | None:
         view = View.of(draft, case)
     except (ValueError, TypeError):
         return None
-    return render_body(view, console=console_path("/"), level=3)
+    return render_body(view, console=console_path("/"), level=3, is_folded=True)

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from interlock.domain.fact import Fact, show_number
 from interlock.domain.review import Chart
 
 WIDTH, LINE_HEIGHT, BAR_HEIGHT = 620, 190, 30
+_TICKS = 6
 
 ROLES = {
     "line": ("#010101", "#1d5fa8"),
@@ -96,7 +98,12 @@ def _line(chart: Chart, facts: Sequence[Fact], finding: Mapping[str, Any]) -> Dr
         "field": "when",
         "type": "temporal" if is_time else "ordinal",
         "title": None,
-        "axis": {"grid": False, "labelFlush": True, "tickCount": 6, **({"format": "%-d %b %Y"} if is_time else {})},
+        "axis": {
+            "grid": False,
+            "labelFlush": True,
+            "tickCount": _TICKS,
+            **({"format": _times(days)} if is_time else {}),
+        },
     }
     if not is_time:
         x["sort"] = None
@@ -249,6 +256,13 @@ def _shown(value: float, unit: str, decimals: int) -> str:
     from decimal import Decimal
 
     return show_number(Decimal(repr(value)), unit, decimals)
+
+
+def _times(instants: Sequence[str | None]) -> str:
+    """Return how the axis tells *instants*: with the hour where days would be written twice."""
+    days = sorted({str(each)[:10] for each in instants})
+    few = (date.fromisoformat(days[-1]) - date.fromisoformat(days[0])).days < _TICKS
+    return "%-d %b %H:%M" if few and len(days) < len(instants) else "%-d %b %Y"
 
 
 def _day(label: str) -> str | None:

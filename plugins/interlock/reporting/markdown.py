@@ -77,7 +77,7 @@ class _Writer:
             of = ", ".join(f"[{self.numbers[i]}]" if i in self.numbers else f"`{i}`" for i in fact.inputs)
             origin = f"`{fact.expression}` of {of}"
         else:
-            rows = f" over {fact.rows:,} rows of {fact.dataset}" if fact.where else ""
+            rows = f" over {fact.rows:,} row{'' if fact.rows == 1 else 's'} of {fact.dataset}" if fact.where else ""
             origin = f"`{fact.expression}`{rows}"
         data = f"; {_escaped('; '.join(fact.warnings))}" if fact.warnings else ""
         number = self.numbers[fact.id]

@@ -48,8 +48,14 @@ def render_html(view: View, *, console: str | None = None, charts: str = "drawn"
     )
 
 
-def render_body(view: View, *, console: str | None = None, charts: str = "drawn", level: int = 2) -> Markup:
-    """Return the review as a part of a page, whose own heading is above it: *level* is that of the review's title."""
+def render_body(
+    view: View, *, console: str | None = None, charts: str = "drawn", level: int = 2, is_folded: bool = False
+) -> Markup:
+    """
+    Return the review as a part of a page, whose own heading is above it: *level* is that of the review's title.
+
+    :param is_folded: its sources, often longer than all else, open at a click on them or on a number.
+    """
     numbers = iter(range(1, 10_000))
     body = (
         _templates()
@@ -59,6 +65,7 @@ def render_body(view: View, *, console: str | None = None, charts: str = "drawn"
             console=console.rstrip("/") if console else None,
             charts=charts,
             level=level,
+            is_folded=is_folded,
             draw=lambda drawing: Markup(drawing.svg(next(numbers))),
             count=lambda: next(numbers),
         )

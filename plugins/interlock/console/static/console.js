@@ -51,6 +51,17 @@
     }
   }
 
+  // A number leads to its source, which may be folded away.
+  const unfold = () => {
+    const there = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = there && there.closest("details[data-unfold]");
+    if (!folded || folded.open) return;
+    folded.open = true;
+    there.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   // A button of a page opens a dialog; what the dialog asks for goes along with what the button posts.
   let opener = null;
   document.addEventListener("click", (event) => {
