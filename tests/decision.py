@@ -97,6 +97,7 @@ class Decision:
             "params": {"as_of": as_of},
             "dag_run": SimpleNamespace(run_type="manual", data_interval_end=None, conf={}),
             "outlet_events": OutletEventAccessors(),
+            "ti": SimpleNamespace(try_number=1, max_tries=0),
         }
         session = open_session(
             self.ledger,
