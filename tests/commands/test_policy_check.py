@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from interlock.ledger.book import Ledger
 from terminal import ledger_behind
-from workflows import ACCESS, POLICY, Workflow
+from workflows import ACCESS, AGENTS, POLICY, Workflow
 
 
 @pytest.fixture
@@ -41,3 +41,21 @@ def test_what_only_lacks_the_companys_new_files_says_so(terminal, flow):
     told = terminal("policy check refunds").told
     assert "of which version 1 is in force here, 1 of 1 would go" in told
     assert "airflow interlock policy publish company" in told
+
+
+@pytest.mark.parametrize(("limit", "is_refused"), [("0.0019", True), ("0.0021", False)])
+def test_a_budget_that_no_call_fits_into_is_refused(terminal, flow, limit, is_refused):
+    """Its cases would wait, and nothing of the policy would say why."""
+    settings = "prompt: p.md.j2, settings: {max_tokens: 200}"
+    model = f"judge: {{kind: model, conn_id: llm, model: 'openai-chat:llama3.2', {settings}}}"
+    flow.write("agents.yaml", AGENTS.replace('judge: {kind: function, function: "workflows:judge"}', model, 1))
+    flow.write("p.md.j2", "What is this about? {{ case.text }}")
+    flow.write("../company/prices.yaml", "models: [{model: llama3.2, from: 2026-01-01, input: 1.0, output: 10.0}]\n")
+    flow.write("policy.yaml", POLICY.replace("stop_when:", f"budgets: [{{per: run, limit: {limit}}}]\nstop_when:"))
+    flow.publish()
+
+    said = terminal("policy check refunds")
+
+    assert said.code == int(is_refused)
+    told = f"an answer of 'judge' can cost 0.002000 USD by its max_tokens of 200, and the budget is {limit} USD per run"
+    assert (told in said.told) == is_refused

@@ -22,6 +22,7 @@ from interlock.domain.company import Company
 from interlock.domain.expression import Expression
 from interlock.domain.kpi import kpi_problems
 from interlock.domain.policy import BUILT_IN_ROUTES, Policy
+from interlock.domain.price import tell_dollars, to_nano
 from interlock.domain.suite_check import suite_problems
 from interlock.domain.use import is_allowed, needs, read_in_vain, withheld
 from interlock.domain.version import Bundle
@@ -36,7 +37,7 @@ def check_bundle(
     Return every problem that *bundle* has with the company's files that are in force.
 
     :param wiring: the Dag; left out, routes are not held against tasks.
-    :param today: left out, nobody asks whether the policy is past its review.
+    :param today: left out, nobody asks whether the policy is past its review, nor what a call costs.
     """
     policy, settings = bundle.policy, bundle.settings
     problems = check_policy(policy, bundle.types, groups=company.access.groups, agents=bundle.agents, wiring=wiring)
@@ -48,6 +49,7 @@ def check_bundle(
     problems += _answerable(bundle)
     problems += _usable(bundle, company.access)
     problems += _affordable(bundle, company)
+    problems += _too_small(bundle, company, today) if today is not None else []
     problems += kpi_problems(settings.kpis)
     problems += suite_problems(bundle, wiring)
     problems += [f"policy.yaml, fresh: there is no contract {n!r}" for n in policy.fresh if n not in bundle.contracts]
@@ -124,6 +126,28 @@ def _affordable(bundle: Bundle, company: Company) -> list[str]:
             problems.append(
                 f"agents.yaml: {name!r} has no settings.max_tokens, so nobody knows what a call can cost at most, and "
                 f"it fits no budget ({budgets[0]})"
+            )
+    return problems
+
+
+def _too_small(bundle: Bundle, company: Company, today: date) -> list[str]:
+    """Budgets that no call of an agent fits into, whatever it is asked: each of its cases would wait for ever."""
+    budgets = [*bundle.policy.budgets, *(b for b in company.budgets.budgets if b.covers(bundle.workflow))]
+    if not budgets:
+        return []
+    least, problems = min(budgets, key=lambda budget: budget.limit), []
+    for name, declared in bundle.agents.items():
+        if not isinstance(declared, ModelAgent) or not declared.model or declared.cheaper or declared.fallback:
+            continue
+        model, tokens = declared.model.rpartition(":")[2], declared.settings.get("max_tokens")
+        price = company.prices.of((declared.model, model), today)
+        if price is None or not isinstance(tokens, int):
+            continue
+        answer = price.cost(input_tokens=0, output_tokens=tokens) * price.batch
+        if answer > least.limit:
+            problems.append(
+                f"agents.yaml: an answer of {name!r} can cost {tell_dollars(to_nano(answer))} by its max_tokens of "
+                f"{tokens}, and the budget is {least}: no call fits into it. Raise the limit or lower max_tokens"
             )
     return problems
 
