@@ -68,8 +68,11 @@ def flow(tmp_path: Path, sqlite_ledger: Ledger) -> Workflow:
 # --- what it stops ---
 
 
-def test_a_switch_thrown_between_two_groups_leaves_the_second_where_it_stands(tmp_path: Path, ledger: Ledger):
+def test_a_switch_thrown_between_two_groups_leaves_the_second_where_it_stands(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
     """The first 200 answers are written; those that come after the switch was thrown are not taken."""
+    monkeypatch.setattr("interlock.engine.role.FLUSH_SECONDS", 60.0)  # a slow machine writes no group earlier
     flow = Workflow(tmp_path, ledger)
     flow.intake(rows(*["x"] * (FLUSH_CASES + 60)))
     asked = 0
