@@ -163,7 +163,14 @@ WIRING = Wiring(
                 task_id="again", kind="role", downstream=("route_again",), agent="careful_judge", contract="Verdict"
             ),
             WiredTask(task_id="route_again", kind="branch", downstream=("draft",), branches=SERVED),
-            WiredTask(task_id="draft", kind="role", downstream=("validate",), agent="writer", contract="Letter"),
+            WiredTask(
+                task_id="draft",
+                kind="role",
+                downstream=("validate",),
+                agent="writer",
+                contract="Letter",
+                drafts=True,
+            ),
             WiredTask(task_id="validate", kind="validation", downstream=("send", "sign_off")),
             WiredTask(task_id="send", kind="execution", downstream=("report",), routes=("auto",), connector="payout"),
             WiredTask(task_id="sign_off", kind="gate", downstream=("send_signed",), gate="leads"),

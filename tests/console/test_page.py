@@ -6,7 +6,9 @@ import re
 from html import unescape
 
 import pytest
-from workflows import rows
+from interlock.domain.work import Failure
+from interlock.errors import AgentRefused
+from workflows import ScriptedAgent, rows
 
 pytestmark = pytest.mark.airflow
 
@@ -90,6 +92,30 @@ def test_the_buttons_of_a_review_are_off_with_the_reason(parked, client):
         assert page.text.count('disabled aria-describedby="why-closed"') == 2
         assert "data-edit" not in page.text
     assert "disabled" not in client("lea").get("/review/R1").text
+
+
+def test_what_no_agent_wrote_is_written_on_the_page_and_approved_by_another(workflow, client):
+    refusing = ScriptedAgent(lambda one: Failure(case_id=one.case_id, error=AgentRefused("no")))
+    workflow.up_to("draft", rows("sure=0.95", tier="private"))
+    workflow.role("draft", agent=refusing)
+    workflow.validate()
+    workflow.gate()
+    lea, leo = client("lea"), client("leo")
+
+    page = unescape(lea.get("/review/R1").text)
+    assert "There is nothing to send yet: open it to write it" in lea.get("/").text
+    assert "No agent delivered the Letter of this case" in page
+    assert "AgentRefused at draft: no" in page
+    assert page.count("disabled aria-describedby=") == 1  # to reject is possible
+    assert 'name="text"' in page
+
+    digest = lea.get("/api/reviews/R1").json()["digest"]
+    body = {"changes": {"text": "We are sorry", "amount": 10}, "digest": digest}
+    assert lea.post("/api/cases/R1/vote", json={"answer": "approve", "digest": digest}).status_code == 409
+    assert lea.post("/api/cases/R1/edit", json=body).status_code == 200
+    written = leo.get("/api/reviews/R1").json()
+    assert written["execute"] == {"text": "We are sorry", "amount": 10.0}
+    assert leo.post("/api/cases/R1/vote", json={"answer": "approve", "digest": written["digest"]}).status_code == 200
 
 
 def test_a_review_leads_to_the_one_before_and_the_one_after(parked, client):

@@ -276,9 +276,9 @@ def test_a_contract_that_is_no_part_of_the_version_is_refused(flow: Workflow, tm
         run_role(flow.session("judge"), ScriptedAgent(verdict), Role("reasoning", Other))
 
 
-def test_a_case_without_the_handoff_that_the_role_reads_is_a_dead_letter(flow: Workflow):
+def test_a_case_without_the_handoff_that_the_role_reads_does_not_go_on_by_itself(flow: Workflow):
     flow.intake(rows("a"))
-    send_back(flow, task="draft")
+    send_back(flow, task="draft", route="auto")
     agent = ScriptedAgent(verdict)
 
     flow.role("draft", agent=agent)

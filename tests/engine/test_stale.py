@@ -79,16 +79,19 @@ def old(tmp_path: Path, sqlite_ledger: Ledger) -> Workflow:
     return flow
 
 
-def test_what_people_will_see_anyway_reaches_them_and_says_how_old_it_is(old: Workflow):
+def test_what_is_too_old_reaches_people_and_says_how_old_it_is(old: Workflow):
     counts = old.role("draft")
 
-    assert counts == {"done": 1, "failed": 1}
+    assert counts == {"done": 2}
     old.validate()
     old.gate()
     old.execute()
     assert old.sent() == []
-    assert old.states() == {"R1": "waiting", "R2": "dead"}
-    assert act.see(old.ledger, "R1")["why"].startswith("StaleContext at draft: Refund is 2.0 h old")
+    assert old.states() == {"R1": "waiting", "R2": "waiting"}
+    assert {row["route"] for row in old.cases().values()} == {"review"}
+    for name in ("R1", "R2"):
+        assert act.see(old.ledger, name)["why"].startswith("StaleContext at draft: Refund is 2.0 h old")
+    assert verify(old.ledger).problems == []
 
 
 def test_what_the_runbook_stops_is_stopped_on_every_route(tmp_path: Path, sqlite_ledger: Ledger):

@@ -85,12 +85,13 @@ def test_a_case_that_a_person_asked_to_see_is_not_let_go(flow: Workflow):
     assert len(flow.table(authorisation)) == 1
 
 
-def test_a_case_without_a_draft_is_a_dead_letter(flow: Workflow):
+def test_a_case_without_a_draft_goes_to_people_and_nothing_is_authorised(flow: Workflow):
     flow.intake(rows("a"))
     with flow.session("intake").write() as tx:
         move(tx, [(flow.cases()["R1"], {"task": "validate", "state": CaseState.ROUTED, "route": "auto"})], kind="moved")
 
-    assert flow.validate() == {"dead": 1}
+    assert flow.validate() == {"without_draft": 1}
+    assert flow.states() == {"R1": "waiting"}
     assert flow.table(authorisation) == []
 
 

@@ -139,7 +139,7 @@ def write_project(bench: Bench, **inboxes: Sequence[str]) -> None:
     bench.write("include/company/prices.yaml", PRICES)
     bench.publish(NAME)
     assert QUICK in DAG
-    wired = DAG.replace(QUICK, PATIENT).replace(', "fallback": "draft"', "").replace(", reads=[Verdict]", "")
+    wired = DAG.replace(QUICK, PATIENT).replace(', "fallback": "draft"', "")
     bench.write(f"dags/{NAME}.py", wired.format(name=NAME, agent="judge") + MORE)
 
 

@@ -194,8 +194,11 @@ def test_every_case_is_in_exactly_one_place_and_accounted_for(storm):
     booms = {key: row["reason"] for key, row in cases.items() if key.startswith("B") and row["state"] == "dead"}
     assert any(reason.startswith("AgentCrashed at draft: ") for reason in booms.values())
     assert not any(row["state"] == "executed" for key, row in cases.items() if key.startswith("B"))
+    refused = [row for row in cases.values() if "AgentRefused at judge: " in (row["reason"] or "")]
+    assert {row["state"] for row in refused} == {"waiting"}, "people take over what the agent would not do"
     stale = [row for key, row in cases.items() if key.startswith("OLD")]
-    assert all(row["reason"].startswith("StaleContext at ") for row in stale), stale
+    assert {row["state"] for row in stale} == {"waiting"}
+    assert all("StaleContext at judge: " in row["reason"] for row in stale), stale
 
 
 def test_no_answer_is_paid_twice_but_what_was_in_flight(storm):

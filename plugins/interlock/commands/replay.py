@@ -40,7 +40,7 @@ def print_comparison(found: Comparison) -> None:
     """Print what a replay came to."""
     left_out = [
         (found.by_people, "by people, who are not replayed"),
-        (found.by_checks, "by checks of drafts, which stand as they were"),
+        (found.by_checks, "by checks of drafts and the runbook, which stand as they were"),
         (found.after_a_flip, "after an earlier flip of their case, so they would not have been made"),
         (found.not_replayable, "not replayable"),
     ]

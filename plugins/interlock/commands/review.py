@@ -47,7 +47,11 @@ def show(args: Any) -> None:
     lines += field_lines(found["case"])
     for name, payload in found["handoffs"].items():
         lines += ["", name, *field_lines(payload)]
-    lines += ["", f"to be sent by {found['action']}", *field_lines(found["execute"])]
+    if found.get("unwritten"):
+        fields = " ".join(f"--set {name}=…" for name in found["draft_schema"]["properties"])
+        lines += ["", f"there is no {found['unwritten']} yet: airflow interlock review edit {args.case} {fields}"]
+    else:
+        lines += ["", f"to be sent by {found['action']}", *field_lines(found["execute"])]
     lines += [
         "",
         f"digest {found['digest']}",

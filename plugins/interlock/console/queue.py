@@ -16,6 +16,7 @@ from interlock.engine.gate import draft_of
 from interlock.ledger.book import Ledger
 from interlock.ledger.browse import Waiting, waiting
 from interlock.ledger.case import load_files
+from interlock.ledger.gate import NOTHING
 from interlock.ledger.handoff import load_handoffs
 
 IN_ORDER = 2_000
@@ -44,7 +45,7 @@ def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str,
     rows = []
     for request in found.requests:
         file = files[request["case_id"]]
-        draft, _ = draft_of(file, drafts)
+        draft = None if request["payload_digest"] == NOTHING else draft_of(file, drafts)[0]
         rows.append(
             {
                 "case_id": file.id,

@@ -36,7 +36,7 @@ def templates() -> Environment:
     made.filters |= {"moment": moment, "ago": ago, "percent": percent, "words": words, "arranged": arranged}
     made.filters |= {"usd": tell_usd, "cost": tell_cost}
     made.tests |= {"long": is_long, "listing": is_listing, "mapping_list": is_mapping_list}
-    made.globals |= {"url": console_path, "field_kind": field_kind, "as_text": as_text}
+    made.globals |= {"url": console_path, "form_fields": form_fields, "blank_fields": blank_fields, "as_text": as_text}
     return made
 
 
@@ -124,6 +124,23 @@ def field_kind(value: Any) -> str:
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) and "\n" not in item for item in value):
         return "lines"
     return "json"
+
+
+def form_fields(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields of a form that edits *payload*: ``name``, ``kind`` (see :func:`field_kind`) and ``value``."""
+    return [{"name": name, "kind": field_kind(value), "value": value} for name, value in payload.items()]
+
+
+def blank_fields(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields of a form in which a person writes what a contract's JSON *schema* asks for."""
+    kinds = {"string": "long", "number": "number", "integer": "number", "boolean": "flag"}
+    fields = []
+    for name, of in schema.get("properties", {}).items():
+        one = next((variant for variant in of.get("anyOf", []) if variant.get("type") != "null"), of)
+        is_lines = one.get("type") == "array" and one.get("items", {}).get("type") == "string"
+        kind = "lines" if is_lines else kinds.get(str(one.get("type")), "json")
+        fields.append({"name": name, "kind": kind, "value": of.get("default", [] if is_lines else None)})
+    return fields
 
 
 def as_text(value: Any) -> str:

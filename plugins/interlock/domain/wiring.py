@@ -33,6 +33,8 @@ class WiredTask:
     connector: str | None = None
     agent: str | None = None
     contract: str | None = None
+    drafts: bool = False
+    """It writes what is sent: a drafting role."""
     dataset: str | None = None
     suite: str | None = None
     kpis: str | None = None
@@ -97,6 +99,34 @@ class Wiring:
         while following is not None and following.kind not in ("gate", "branch", "execution"):
             following = self.next_task(following.task_id, route)
         return following is not None and following.kind == "gate"
+
+    def route_to_people(self, task_id: str, route: str | None) -> str | None:
+        """
+        Return the route by which a case goes from *task_id* to a gate before it is routed again or executed.
+
+        That is its own *route* (none is ``""``), else ``review``; None: neither comes to people.
+        """
+        for wanted in (route, "review"):
+            try:
+                if self.people_follow(task_id, wanted):
+                    return wanted or ""
+            except ConfigurationError:
+                continue
+        return None
+
+    def drafted_before(self, task_id: str) -> WiredTask | None:
+        """Return the drafting role whose work a case has when it comes to *task_id*; None: nothing drafts before it."""
+        above, ahead = None, [task for task in self.tasks.values() if task.drafts]
+        for drafting in ahead:
+            found, seen = [drafting.task_id], {drafting.task_id}
+            while found:
+                for name in self.tasks[found.pop()].downstream:
+                    if name == task_id:
+                        above = drafting
+                    elif name not in seen:
+                        seen.add(name)
+                        found.append(name)
+        return above
 
     def served_routes(self) -> set[str]:
         """Return the routes that some branch sends to a task."""

@@ -24,7 +24,7 @@ from interlock.domain.electorate import Electorate
 from interlock.domain.gate import GateState
 from interlock.domain.redaction import mask
 from interlock.engine.bundle import check_contract, load_contracts
-from interlock.engine.gate import action_after, ask_for
+from interlock.engine.gate import action_after, ask_for, unwritten_of
 from interlock.engine.validation import told
 from interlock.engine.variable import variables
 from interlock.errors import ConfigurationError, InputError, NotAuthorised
@@ -73,6 +73,10 @@ def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[st
         now = electorate.progress(votes)
         refused = _refusal(electorate, now, person, approves=False)
         barred_from = "" if refused else _refusal(electorate, now, person, approves=True)
+        if seen.unwritten and person is not None and not refused:
+            barred_from = (
+                f"There is no {seen.unwritten} to approve yet: write it, and another of the voters approves it"
+            )
         drafts = load_handoffs(connection, [row["draft_id"]] if row["draft_id"] else [])
     return {
         "case_id": row["id"],
@@ -90,7 +94,9 @@ def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[st
         "barred_from": barred_from,
         "opened_at": request["opened_at"].isoformat(),
         "digest": ask.seen_digest,
-        "draft_contract": next((d["contract"] for d in drafts.values()), None),
+        "draft_contract": next((d["contract"] for d in drafts.values()), seen.unwritten or None),
+        "unwritten": seen.unwritten,
+        "draft_schema": run.version.bundle.contracts[seen.unwritten]["schema"] if seen.unwritten else None,
         "run": {"id": run.id, "dag_id": run.dag_id, "run_id": run.run_id, "task": request["task"]},
         **seen.to_json(),
     }
@@ -144,7 +150,7 @@ def edit(
     ledger: Ledger, name: str, *, person: Identity, changes: Mapping[str, Any], seen_digest: str, include: Path
 ) -> dict[str, Any]:
     """
-    Change the draft of the case *name* under its contract, and ask again about what it is now.
+    Change the draft of the case *name* under its contract, or write it where a role failed, and ask again about it.
 
     Earlier votes are void. The policy's checks are run again: one that stops refuses the edit, and so does one that
     holds numbers against facts; others are returned as warnings, because people decide at this gate.
@@ -153,7 +159,7 @@ def edit(
     """
     with on_case(ledger, name, person.id) as (tx, row):
         asked = open_for_cases(tx.connection, [row["id"]])
-        if not asked or row["draft_id"] is None:
+        if not asked:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r} and has no draft to edit at a gate")
         request = asked[0]
         electorate = electorate_of(tx.connection, tx.at, request, company_at(tx.connection, ledger).access)
@@ -162,26 +168,32 @@ def edit(
             raise InputError("the draft changed since you saw it: look at it again and edit anew")
         run = load_run(tx.connection, request["run_id"])
         file = load_files(tx.connection, [row])[0]
-        draft = load_handoffs(tx.connection, [row["draft_id"]])[row["draft_id"]]
-        contract = load_contracts(include, run.workflow, [draft["contract_name"]])[draft["contract_name"]]
+        drafts = load_handoffs(tx.connection, [row["draft_id"]] if row["draft_id"] else [])
+        named = next((draft["contract_name"] for draft in drafts.values()), "")
+        named = named or unwritten_of(file, run.wiring, request["task"])
+        if not named:
+            raise InputError(
+                f"case {row['business_key']!r} has no draft to edit: at this gate the case itself is decided"
+            )
+        contract = load_contracts(include, run.workflow, [named])[named]
         check_contract(run.version.bundle, contract)
-        before = dict(file.context[draft["contract_name"]])
+        before = dict(file.context.get(named, {}))
         payload = check_payload(contract, {**before, **changes}).model_dump(mode="json")
-        changed = replace(file, context={**file.context, draft["contract_name"]: payload})
+        changed = replace(file, context={**file.context, named: payload})
         failed = run.version.bundle.router.failed_checks(variables(changed, run.version.bundle))
         if any(check.refuses_edits for check, _ in failed):
             raise InputError("this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.refuses_edits))
         maker = Maker(
             task=request["task"],
             agent=f"person:{person.id}",
-            agent_digest=digest([person.id, draft["id"], new_id()]),
+            agent_digest=digest([person.id, row["draft_id"], new_id()]),
             contract=contract.contract_ref(),
             contract_name=contract.__name__,
             contract_digest=contract_digest(contract),
         )
         made = Made(
             file=file,
-            input_digest=draft["payload_digest"],
+            input_digest=next((draft["payload_digest"] for draft in drafts.values()), row["payload_digest"]),
             payload=payload,
             confidence=None,
             provenance={"edited": sorted(key for key in payload if payload[key] != before.get(key))},

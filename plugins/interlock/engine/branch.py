@@ -58,6 +58,8 @@ def _route_group(
         for file, decision, confidence, threshold in here:
             held = restraint.hold_back(file, decision)
             served, change = _destination(session, held.decision)
+            if not file.row["handoff_id"] and file.row["reason"]:  # what the runbook sent here without an answer
+                change["reason"] = "; ".join(told for told in (change["reason"], file.row["reason"]) if told)
             entries.append(Entry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
             session.count(served.route)
             change |= {"route": served.route, "attempt": file.row["attempt"] + 1}

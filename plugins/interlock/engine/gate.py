@@ -30,6 +30,7 @@ from interlock.errors import ConfigurationError, InterlockError
 from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases
 from interlock.ledger.company import company_at
 from interlock.ledger.gate import (
+    NOTHING,
     Answer,
     Ask,
     cast_vote,
@@ -75,6 +76,8 @@ class Shown:
     execute: Mapping[str, Any]
     """Exactly what is sent when it is approved."""
     version: int
+    unwritten: str = ""
+    """The contract of what should be sent and that nobody has written yet: it can be rejected, not approved."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -84,6 +87,7 @@ class Shown:
             "action": self.action,
             "execute": dict(self.execute),
             "version": self.version,
+            **({"unwritten": self.unwritten} if self.unwritten else {}),
         }
 
 
@@ -99,7 +103,9 @@ def gate_of(version: WorkflowVersion, name: str | None) -> Gate:
     return gates[name]
 
 
-def shown(file: CaseFile, *, gate: Gate, action: str, draft: Mapping[str, Any], version: WorkflowVersion) -> Shown:
+def shown(
+    file: CaseFile, *, gate: Gate, action: str, draft: Mapping[str, Any], version: WorkflowVersion, unwritten: str = ""
+) -> Shown:
     """Return what a voter at *gate* sees of a case."""
     return Shown(
         business_key=str(file.row["business_key"]),
@@ -110,6 +116,7 @@ def shown(file: CaseFile, *, gate: Gate, action: str, draft: Mapping[str, Any], 
         action=action,
         execute=draft,
         version=version.number,
+        unwritten=unwritten,
     )
 
 
@@ -119,6 +126,12 @@ def action_after(wiring: Wiring, task_id: str, route: str | None) -> tuple[str, 
     if following is None:
         return "", None
     return following.connector or "", following.task_id
+
+
+def unwritten_of(file: CaseFile, wiring: Wiring, task_id: str) -> str:
+    """Return the contract of the draft that a case should have at *task_id* and has not; empty: nothing is missing."""
+    drafting = wiring.drafted_before(task_id)
+    return str(drafting.contract) if drafting is not None and file.row["draft_id"] is None else ""
 
 
 def draft_of(file: CaseFile, drafts: Mapping[str, Row]) -> tuple[Mapping[str, Any], str]:
@@ -135,8 +148,9 @@ def ask_for(connection: Connection, file: CaseFile, *, run: WorkflowRun, task_id
     gate = gate_of(version, name)
     drafts = load_handoffs(connection, [file.row["draft_id"]] if file.row["draft_id"] else [])
     action, _ = action_after(run.wiring, task_id, file.row["route"])
-    draft, payload_digest = draft_of(file, drafts)
-    seen = shown(file, gate=gate, action=action, draft=draft, version=version)
+    unwritten = unwritten_of(file, run.wiring, task_id)
+    draft, payload_digest = ({}, NOTHING) if unwritten else draft_of(file, drafts)
+    seen = shown(file, gate=gate, action=action, draft=draft, version=version, unwritten=unwritten)
     stages = stages_of_case(file, run=run, gate_name=str(name), gate=gate, action=action)
     edited_by = next((d["agent"].removeprefix(PERSON) for d in drafts.values() if d["agent"].startswith(PERSON)), None)
     did = {

@@ -93,7 +93,10 @@ class _Replay:
         wiring = self.own_wirings.get(one.run_id or "")
         if one.decided_by.startswith("person:"):
             return "people"
-        if wiring is not None and one.task in wiring.tasks and wiring.tasks[one.task].kind == "validation":
+        kind = wiring.tasks[one.task].kind if wiring is not None and one.task in wiring.tasks else None
+        if kind == "role":  # the runbook's, after a failure
+            return "checks"
+        if kind == "validation":
             return "checks" if one.rule.startswith("failed check: ") else "people"
         return "rules"
 

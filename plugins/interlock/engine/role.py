@@ -166,12 +166,15 @@ class _Worker:
         stale = self._stale(files, now)
         for file in files:
             taken = Settled(file, self.first, error=self._problem(file), stale=stale.get(file.id))
+            if taken.error is None:
+                taken.lacks = self._lacks(file)
             if taken.stale is not None and not self._people_decide(file):
                 taken.error = taken.error or taken.stale
             until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
-            if taken.error is None and until is not None:
+            if taken.error is None and not taken.lacks and until is not None:
                 taken.wait = ("off_peak", until)
-            (pending if taken.error is None and taken.wait is None else settled).append(taken)
+            is_to_be_asked = taken.error is None and taken.wait is None and not taken.lacks
+            (pending if is_to_be_asked else settled).append(taken)
         if self.purse.counts_cases:
             with self.session.read() as connection:
                 self.purse.know(spent_on(connection, [file.id for file in files]))
@@ -209,6 +212,8 @@ class _Worker:
         for contract in self.role.reads:
             payload = file.context.get(contract.__name__)
             if payload is None:
+                if self._leads_to_people(file):
+                    continue
                 return ContractViolation(
                     contract.contract_ref(), [f"(whole): no handoff of the case is a {contract.__name__}"]
                 )
@@ -217,6 +222,13 @@ class _Worker:
             except ContractViolation as violation:
                 return violation
         return None
+
+    def _lacks(self, file: CaseFile) -> str:
+        """Return the contract that the role would read and that no earlier role delivered; empty: all are there."""
+        return next((c.__name__ for c in self.role.reads if c.__name__ not in file.context), "")
+
+    def _leads_to_people(self, file: CaseFile) -> bool:
+        return self.session.run.wiring.people_follow(self.session.task.task_id, file.row["route"])
 
     def _stale(self, files: Sequence[CaseFile], now: datetime) -> dict[str, StaleContext]:
         """
@@ -244,10 +256,10 @@ class _Worker:
         return None
 
     def _people_decide(self, file: CaseFile) -> bool:
-        """Tell whether a case that is too old is on its way to people anyway, which is where the runbook sends it."""
+        """Tell whether a case that is too old can go to people, and the runbook sends it there."""
         run, task = self.session.run, self.session.task.task_id
         then = self.policy.recovery(StaleContext("")).then
-        return then == "review" and run.wiring.people_follow(task, file.row["route"])
+        return then == "review" and run.wiring.route_to_people(task, file.row["route"]) is not None
 
     def _ask_all(self, pending: list[Settled], returned: Returned | None) -> Iterator[Settled | None]:
         """

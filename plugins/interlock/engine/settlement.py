@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.domain.case import CaseState
 from interlock.domain.price import tell_dollars, to_nano
+from interlock.domain.routing import Decision
 from interlock.domain.work import Answer, Usage
+from interlock.engine.branch import Entry, record_decisions
 from interlock.engine.carrier import Carrier
 from interlock.engine.incident import report_failures
 from interlock.engine.purse import Purse
@@ -46,6 +48,8 @@ class Settled:
     """For what it waits, and until when."""
     asked: set[str] = field(default_factory=set)
     """Agents that were asked."""
+    lacks: str = ""
+    """The contract of an earlier answer that is not there: the role is left out, and people take the case over."""
     stale: StaleContext | None = None
     """What was too old, where people see the case before anything is done: they are told why."""
 
@@ -114,13 +118,17 @@ class Settlement:
                 made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
                 written |= write_handoffs(tx, session.run, carrier.maker, made)
             self._write_usage(tx)
-            moves, given_up = [], []
+            moves, given_up, rerouted = {}, [], []
             for case in here:
                 row = case.there or written.get(case.file.id)
-                moves.append((unchanged[case.file.id], self._move(case, row)))
+                moves[case.file.id] = self._move(case, row)
                 if case.error is not None and row is None:
                     given_up.append((_subject(case), case.error))
-            move(tx, moves, kind=f"{self.role.name}.done")
+                if "route" in moves[case.file.id]:
+                    rerouted.append(self._by_the_runbook(case))
+            for case_id, decision_id in record_decisions(tx, session, rerouted).items():
+                moves[case_id]["decision_id"] = decision_id
+            move(tx, [(unchanged[i], change) for i, change in moves.items()], kind=f"{self.role.name}.done")
             self._report(tx, given_up)
             self.delivered |= {case.carrier.name for case in here if case.file.id in written}
         self._usage = []
@@ -150,13 +158,16 @@ class Settlement:
             change: dict[str, Any] = {
                 "context": {**row["context"], self.role.contract.__name__: handoff["id"]},
                 "handoff_id": handoff["id"],
-                **self.session.place_after(row["route"]),
             }
             if self.role.name == "drafting":
                 change["draft_id"] = handoff["id"]
             if case.stale is not None:
-                change["reason"] = self._reason(case.stale)
-            return change
+                return change | {"reason": self._reason(case.stale)} | self._place_before_people(row["route"])
+            return change | self.session.place_after(row["route"])
+        if case.lacks:
+            self.session.count("left_to_people")
+            reason = row["reason"] or f"{self.session.task.task_id} was left out: there is no {case.lacks}"
+            return {"reason": reason, **self._place_before_people(row["route"])}
         if case.wait is not None:
             self.session.count("waiting")
             told, until = case.wait
@@ -169,11 +180,29 @@ class Settlement:
             self.session.count("waiting")
             until = getattr(error, "until", None)
             return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
-        if then in ("review", "wait") and self._branch_follows(row["route"]):
-            self.session.count("uncertain")
-            return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
+        if then in ("review", "wait"):
+            if self._branch_follows(row["route"]):
+                self.session.count("uncertain")
+                return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
+            if place := self._place_before_people(row["route"]):
+                self.session.count("left_to_people")
+                return {"reason": reason, "handoff_id": None, **place}
         self.session.count("failed")
         return {"state": CaseState.DEAD, "reason": reason}
+
+    def _place_before_people(self, route: str | None) -> dict[str, Any]:
+        """Return where a case goes on its way to a gate, with its route if that changes; empty: nothing leads there."""
+        leads = self.session.run.wiring.route_to_people(self.session.task.task_id, route)
+        if leads is None:
+            return {}
+        place = self.session.place_after(leads or None)
+        return place if leads == (route or "") else {**place, "route": leads}
+
+    def _by_the_runbook(self, case: Settled) -> Entry:
+        """Return the decision that takes a case off its route to people."""
+        error = case.error or case.stale
+        rule = f"runbook: {type(error).__name__} at {self.session.task.task_id}"
+        return Entry(case.file, Decision(rule=rule, route="review", inputs={}))
 
     def _reason(self, error: InterlockError) -> str:
         return f"{type(error).__name__} at {self.session.task.task_id}: {error}"
@@ -185,7 +214,7 @@ class Settlement:
     def _tell(self, written: Sequence[Settled]) -> None:
         counts, now = self.session.counts, time.monotonic()
         done, failed = counts.get("done", 0), counts.get("failed", 0)
-        over = done + failed + counts.get("waiting", 0) + counts.get("uncertain", 0)
+        over = done + failed + sum(counts.get(name, 0) for name in ("waiting", "uncertain", "left_to_people"))
         if now - self.told >= TELL_SECONDS or (written and over >= self.total):
             rate = over / max(now - self.started, 1e-6)
             left = max(self.total - over, 0) / max(rate, 1e-6)

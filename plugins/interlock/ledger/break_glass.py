@@ -17,7 +17,7 @@ from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.charge import charge_vote
 from interlock.ledger.company import company_of
-from interlock.ledger.gate import Answer, carry_out, electorate_of, lock_request, votes_on
+from interlock.ledger.gate import Answer, carry_out, demand_content, electorate_of, lock_request, votes_on
 from interlock.ledger.schema import case, gate_request, vote
 from interlock.ledger.transaction import Row, Transaction, new_id
 
@@ -39,6 +39,7 @@ def break_glass(tx: Transaction, request_id: str, given: Answer, *, access: Acce
         raise InputError("what you saw is no longer what would be sent: look at it again")
     if not (given.reason or "").strip():
         raise InputError("breaking the glass needs a reason: say why nobody else could decide")
+    demand_content(request)
     electorate = electorate_of(tx.connection, tx.at, request, access)
     if (done := electorate.barred.reason(given.person)) is not None:
         raise NotAuthorised(f"{given.person.id!r} {done} and may not approve it, not by breaking the glass either")

@@ -30,6 +30,9 @@ from interlock.ledger.run import WorkflowRun
 from interlock.ledger.schema import case, gate_listing, gate_request, vote
 from interlock.ledger.transaction import Row, Transaction, new_id
 
+NOTHING = ""
+"""Stands for the digest of what would be sent where there is nothing to send: such a request cannot be approved."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
@@ -40,6 +43,7 @@ class Ask:
     task: str
     action: str
     payload_digest: str
+    """Of exactly what is sent; :data:`NOTHING` where it is not written yet."""
     seen_digest: str
     stages: tuple[Stage, ...]
     voters: tuple[str, ...]
@@ -162,7 +166,7 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     of somebody who left the group since does not count.
 
     :param next_task: where an approved case goes.
-    :raises InputError: the request is closed, or shows something else by now.
+    :raises InputError: the request is closed, shows something else by now, or has nothing that could be approved.
     :raises NotAuthorised: the person may not vote here, did what they would sign off, or voted otherwise before.
     """
     row, request = lock_request(tx, request_id)
@@ -172,6 +176,8 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
         raise InputError("what you saw is no longer what would be sent: look at it again and vote anew")
     if given.answer == "reject" and not (given.reason or "").strip():
         raise InputError("a rejection needs a reason: say why")
+    if given.answer == "approve":
+        demand_content(request)
     earlier = votes_on(tx.connection, request_id)
     electorate = electorate_of(tx.connection, tx.at, request, access)
     before = electorate.progress(earlier)
@@ -203,6 +209,19 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     if after.state is not GateState.OPEN:
         carry_out(tx, row, request, after.state, given.reason, next_task)
     return after
+
+
+def demand_content(request: Row) -> None:
+    """
+    Let a request be approved.
+
+    :raises InputError: there is nothing to send.
+    """
+    if request["payload_digest"] == NOTHING:
+        raise InputError(
+            "there is nothing to send for the case yet, because the role that drafts failed: write it (edit the case "
+            "at its gate), and another of the voters approves that; or reject it"
+        )
 
 
 def lock_request(tx: Transaction, request_id: str) -> tuple[Row, Row]:
@@ -247,6 +266,7 @@ def carry_out(
     if state is GateState.REJECTED:
         move(tx, [(row, {"state": CaseState.REJECTED, "task": None, "reason": reason})], kind="case.rejected")
         return
+    demand_content(request)
     authorise(
         tx,
         [(row["id"], request["payload_digest"], f"gate_request:{request['id']}")],

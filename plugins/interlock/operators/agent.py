@@ -35,8 +35,8 @@ class _AgentCarriedOperator(AgentRoleOperator):
         self.reads = tuple(reads)
 
     def wired(self) -> dict[str, Any]:
-        """Return the agent and the contract."""
-        return {"agent": self.agent, "contract": self.contract.__name__}
+        """Return the agent, the contract, and whether it drafts."""
+        return {"agent": self.agent, "contract": self.contract.__name__, "drafts": self.role == "drafting"}
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Let the agent carry the role out."""

@@ -39,6 +39,9 @@ def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: S
         for name, payload in case.handoffs.items():
             if payload != case.execute:
                 lines += ["", f"*{name}*: {_short(payload)}"]
+        if case.unwritten:
+            lines += ["", f"**There is no {case.unwritten} to send yet.** Write it on the review page, or reject."]
+            continue
         lines += ["", f"**To be sent by {escape(case.action)}:**", ""]
         lines += _fields(case.execute, longest=None)
     return "\n".join(lines)

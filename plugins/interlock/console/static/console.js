@@ -80,7 +80,7 @@
     form.addEventListener("submit", () => act(opener, { reason: form.elements.reason.value.trim() }));
   }
 
-  // Editing: only what was changed is posted.
+  // Editing: only what was changed is posted; of a form that is written from nothing, all but what was left empty.
   function valueOf(field) {
     switch (field.dataset.kind) {
       case "flag": return field.checked;
@@ -92,14 +92,16 @@
   }
   const isChanged = (field) =>
     field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+  const isWritten = (field) => ["flag", "lines"].includes(field.dataset.kind) || field.value.trim() !== "";
   for (const form of document.querySelectorAll("form[data-edit]")) {
+    const isPosted = form.dataset.whole === undefined ? isChanged : isWritten;
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const button = form.querySelector("button[type=submit]");
       const changes = {};
       try {
         for (const field of form.querySelectorAll("[data-kind]")) {
-          if (isChanged(field)) changes[field.name] = valueOf(field);
+          if (isPosted(field)) changes[field.name] = valueOf(field);
         }
       } catch (error) {
         say(`a field is no JSON: ${error.message}`, true);
