@@ -12,6 +12,7 @@ from interlock.domain.connector import ConnectionFields, MailConnector
 from interlock.engine import act
 from interlock.engine.intake import take_up
 from interlock.engine.reconcile import reconcile
+from interlock.engine.resubmission import resubmit
 from interlock.errors import ConnectorUnavailable, InputError
 from interlock.ledger.schema import effect
 from interlock.ledger.verify import verify
@@ -55,7 +56,7 @@ def effects(flow: Any) -> list[str]:
 
 def resumed(flow: Any, server: SmtpServer, run: str) -> dict[str, int]:
     """Resubmit the case and let a resume run take it up, as far as the sending."""
-    act.resubmit(flow.ledger, "R1", person="lea", changes={}, include=flow.include)
+    resubmit(flow.ledger, "R1", person="lea", changes={}, include=flow.include)
     take_up(flow.session("intake", run=run, is_resume=True))
     return send(flow, server, run=run)
 

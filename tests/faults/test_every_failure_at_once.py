@@ -22,9 +22,9 @@ from faults.storm import MAX_TOKENS, NAME, PRICE_IN, PRICE_OUT, TIMEOUT, Killer,
 from interlock.domain.price import to_nano
 from interlock.domain.source import SourceRow
 from interlock.domain.wiring import Wiring
-from interlock.engine import act
 from interlock.engine.intake import take_in_rows
 from interlock.engine.report import report_run
+from interlock.engine.resubmission import resubmit
 from interlock.engine.session import open_session
 from interlock.engine.switch import throw
 from interlock.ledger.run import find_run
@@ -144,7 +144,7 @@ def take_in_old_cases(bench) -> None:
     take_in_rows(sessions[0], given, contract=module.Refund, source="old.csv")
     report_run(sessions[1])
     for number in range(STALE):
-        act.resubmit(bench.ledger, f"OLD{number}", person="lea", changes={"text": "a refund"}, include=bench.include)
+        resubmit(bench.ledger, f"OLD{number}", person="lea", changes={"text": "a refund"}, include=bench.include)
 
 
 def resume(bench, run_id: str) -> str:

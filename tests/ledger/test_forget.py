@@ -9,6 +9,7 @@ import pytest
 from interlock.commands.case_text import case_text
 from interlock.domain.access import Identity
 from interlock.engine import act
+from interlock.engine.resubmission import resubmit
 from interlock.errors import InputError, UnknownName
 from interlock.ledger.anchor import take_anchor
 from interlock.ledger.book import Ledger
@@ -106,7 +107,7 @@ def test_a_dead_letter_is_closed_because_nothing_is_left_to_work_on(flow: Workfl
 
     assert flow.states()["R4"] == "closed"
     with pytest.raises(InputError, match="only quarantined and dead ones"):
-        act.resubmit(flow.ledger, "R4", person="otto", changes={}, include=flow.include)
+        resubmit(flow.ledger, "R4", person="otto", changes={}, include=flow.include)
 
 
 def test_a_case_that_waits_or_is_in_work_is_not_forgotten(flow: Workflow):

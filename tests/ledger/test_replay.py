@@ -11,6 +11,7 @@ from interlock.domain.source import SourceRow
 from interlock.engine import act
 from interlock.engine.bundle import read_bundle
 from interlock.engine.replay import replay_policy
+from interlock.engine.resubmission import resubmit
 from interlock.errors import InputError, PolicyError
 from interlock.ledger.book import Ledger
 from interlock.ledger.schema import case_secret, decision, payload
@@ -143,7 +144,7 @@ def test_a_field_that_no_contract_had_then_makes_a_decision_not_replayable(tmp_p
 def test_a_case_whose_content_may_have_changed_since_fills_nothing_in(tmp_path: Path, sqlite_ledger: Ledger):
     flow = Workflow(tmp_path, sqlite_ledger)
     flow.up_to("draft", rows("sure=0.9 corrected", amount=20_000.0))
-    act.resubmit(sqlite_ledger, "R1", person="lea", changes={"text": "sure=0.9 again"}, include=flow.include)
+    resubmit(sqlite_ledger, "R1", person="lea", changes={"text": "sure=0.9 again"}, include=flow.include)
 
     found = proposed(flow, ("case.amount > 10000.0", "case.text.contains('corrected')"))
 

@@ -21,6 +21,7 @@ from interlock.engine.break_glass import break_glass, confirm, unreviewed
 from interlock.engine.exchange import ask_back, hand_over, reply
 from interlock.engine.override import override
 from interlock.engine.reconcile import reconcile
+from interlock.engine.resubmission import resubmit
 from interlock.engine.switch import switches, throw
 from interlock.engine.undo import undo
 from interlock.errors import InterlockError
@@ -306,11 +307,11 @@ def unreviewed_glass(person: Reader, ledger: Book) -> dict[str, Any]:
 
 
 @router.post("/cases/{name}/resubmit")
-def resubmit(name: str, body: Resubmission, person: Actor, ledger: Book) -> dict[str, Any]:
+def resubmit_case(name: str, body: Resubmission, person: Actor, ledger: Book) -> dict[str, Any]:
     """Put a quarantined case or a dead letter back to work."""
     demand(person, "PUT", _dag_of(ledger, name), "resubmit a case", gate=True)
     demand_right(person, ledger, "correct", _workflow_of(ledger, name))
-    return act.resubmit(
+    return resubmit(
         ledger, name, person=person.id, changes=body.changes, include=include_path(), from_start=body.from_start
     )
 

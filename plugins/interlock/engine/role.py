@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 from interlock.domain.contract import Contract, check_payload
 from interlock.domain.work import Agent, Answer, Failure, Work
@@ -24,6 +23,7 @@ from interlock.engine.bundle import check_contract
 from interlock.engine.carrier import Carrier, MakeAgent
 from interlock.engine.incident import report_recovery, stop_reported
 from interlock.engine.purse import Purse
+from interlock.engine.role_input import Inputs
 from interlock.engine.session import Session
 from interlock.engine.settlement import Settled, Settlement
 from interlock.errors import (
@@ -35,16 +35,13 @@ from interlock.errors import (
     InterlockError,
     LedgerError,
     MalformedOutput,
-    StaleContext,
     Stopped,
     SwitchedOff,
 )
 from interlock.ledger.budget import spent_on
 from interlock.ledger.case import CaseFile, cases_at, count_at, load_files
-from interlock.ledger.gate import approvals_of
 from interlock.ledger.handoff import handoffs_there
 from interlock.ledger.switch import refuse_if_off
-from interlock.ledger.version import load_version
 
 GROUP = 2000
 """Cases that are handed to the agent at once: between two groups a slow model stands idle for up to one call."""
@@ -106,6 +103,7 @@ class _Worker:
         self.policy = session.version.bundle.policy
         for contract in (role.contract, *role.reads):
             check_contract(session.version.bundle, contract)
+        self.inputs = Inputs(session, role.reads)
         self.purse = Purse(session)
         self.first = Carrier(session, agent, role.name, role.contract, self.purse)
         self.carriers = {self.first.name: self.first}
@@ -163,13 +161,12 @@ class _Worker:
         settled: list[Settled] = []
         pending: list[Settled] = []
         now = self.session.ledger.clock()
-        stale = self._stale(files, now)
+        stale = self.inputs.stale(files, now)
         for file in files:
-            taken = Settled(file, self.first, error=self._problem(file), stale=stale.get(file.id))
-            if taken.error is None:
-                taken.lacks = self._lacks(file)
-            if taken.stale is not None and not self._people_decide(file):
+            taken = Settled(file, self.first, error=self.inputs.problem(file), stale=stale.get(file.id))
+            if taken.stale is not None and not self.inputs.people_decide(file):
                 taken.error = taken.error or taken.stale
+            taken.lacks = self.inputs.lacks(file) if taken.error is None else ""
             until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
             if taken.error is None and not taken.lacks and until is not None:
                 taken.wait = ("off_peak", until)
@@ -207,59 +204,6 @@ class _Worker:
                 f"agent {down[0].carrier.name!r} answered none of {len(down)} cases: {down[0].error}. "
                 "The cases stand where they were; the task can be tried again"
             )
-
-    def _problem(self, file: CaseFile) -> InterlockError | None:
-        for contract in self.role.reads:
-            payload = file.context.get(contract.__name__)
-            if payload is None:
-                if self._leads_to_people(file):
-                    continue
-                return ContractViolation(
-                    contract.contract_ref(), [f"(whole): no handoff of the case is a {contract.__name__}"]
-                )
-            try:
-                check_payload(contract, payload)
-            except ContractViolation as violation:
-                return violation
-        return None
-
-    def _lacks(self, file: CaseFile) -> str:
-        """Return the contract that the role would read and that no earlier role delivered; empty: all are there."""
-        return next((c.__name__ for c in self.role.reads if c.__name__ not in file.context), "")
-
-    def _leads_to_people(self, file: CaseFile) -> bool:
-        return self.session.run.wiring.people_follow(self.session.task.task_id, file.row["route"])
-
-    def _stale(self, files: Sequence[CaseFile], now: datetime) -> dict[str, StaleContext]:
-        """
-        Return what of the cases is too old to be read, by case.
-
-        What people saw when they approved a case is as old as their approval: they took it as it was.
-        """
-        if not self.policy.fresh:
-            return {}
-        made = {file.id: {self.policy.contract: file.row["opened_at"], **file.made_at} for file in files}
-        late = [case_id for case_id, at in made.items() if self._too_old(at, now) is not None]
-        if late:
-            with self.session.read() as connection:
-                for case_id, request in approvals_of(connection, late).items():
-                    gate = load_version(connection, request["version_id"]).bundle.policy.gates.get(request["gate"])
-                    for name in (self.policy.contract, *(gate.sees if gate is not None else ())):
-                        if name in made[case_id]:
-                            made[case_id][name] = max(made[case_id][name], request["decided_at"])
-        return {case_id: told for case_id in late if (told := self._too_old(made[case_id], now)) is not None}
-
-    def _too_old(self, made: Mapping[str, datetime], now: datetime) -> StaleContext | None:
-        for name, allowed in self.policy.fresh.items():
-            if name in made and (age := now - made[name]) > allowed:
-                return StaleContext(f"{name} is {_days(age)} old, and the policy lets it be {_days(allowed)}")
-        return None
-
-    def _people_decide(self, file: CaseFile) -> bool:
-        """Tell whether a case that is too old can go to people, and the runbook sends it there."""
-        run, task = self.session.run, self.session.task.task_id
-        then = self.policy.recovery(StaleContext("")).then
-        return then == "review" and run.wiring.route_to_people(task, file.row["route"]) is not None
 
     def _ask_all(self, pending: list[Settled], returned: Returned | None) -> Iterator[Settled | None]:
         """
@@ -413,7 +357,3 @@ class _Worker:
         case.error = None
         case.answer = Answer(case_id=said.case_id, payload=payload, confidence=confidence, provenance=said.provenance)
         return None
-
-
-def _days(age: timedelta) -> str:
-    return f"{age / timedelta(days=1):.1f} days" if age >= timedelta(days=1) else f"{age / timedelta(hours=1):.1f} h"
