@@ -251,6 +251,16 @@ def test_a_task_stops_when_more_cases_fail_than_the_policy_lets_pass(
     assert list(flow.states().values()).count("dead") == failing
 
 
+def test_a_task_stops_too_when_the_cases_that_an_agent_fails_on_go_to_people(flow: Workflow):
+    flow.intake(rows(*["x"] * 40))
+    refuse = ScriptedAgent(lambda one: Failure(case_id=one.case_id, error=AgentRefused("no")))
+
+    with pytest.raises(Stopped, match="40 of 40 cases failed at 'judge'"):
+        flow.role("judge", agent=refuse)
+
+    assert set(flow.states().values()) == {"open"}
+
+
 class AgentTimeoutOnce(AgentTimeout):
     """Not repeated, so that each case is asked once."""
 

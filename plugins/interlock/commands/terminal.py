@@ -11,6 +11,9 @@ from typing import Any
 
 from interlock.errors import InputError, InterlockError
 
+WIDEST = 90
+"""Characters of a column of a table, but for its last one."""
+
 
 def command(function: Callable[[Any], None]) -> Callable[[Any], None]:
     """
@@ -45,13 +48,15 @@ def _as_json(value: Any) -> str:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:
-    """Print *rows*: *columns* is field to heading; *empty* is said when there are none."""
+    """Print *rows*: *columns* is field to heading, whose last is not cut; *empty* is said when there are none."""
     if not rows:
         print(empty)
         return
-    cells = [[_cell(row.get(field)) for field in columns] for row in rows]
     heads = list(columns.values())
-    widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
+    cells = [[_cell(row.get(field)) for field in columns] for row in rows]
+    for line in cells:
+        line[:-1] = [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in line[:-1]]
+    widths = [min(max(len(line[i]) for line in [heads, *cells]), WIDEST) for i in range(len(heads))]
     for line in [heads, ["-" * width for width in widths], *cells]:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
@@ -63,8 +68,7 @@ def _cell(value: Any) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, datetime):
         return str(value.isoformat(timespec="seconds"))
-    text = " ".join(str(value).split())
-    return text if len(text) <= 90 else text[:89] + "…"
+    return " ".join(str(value).split())
 
 
 def read_changes(given: Sequence[str]) -> dict[str, Any]:

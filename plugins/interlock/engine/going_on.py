@@ -60,9 +60,9 @@ def what_can_go_on(ledger: Ledger, *, client: MakeClient | None = None, log: log
     now = ledger.clock()
     with ledger.read() as connection:
         found = [GoingOn(**row) for row in due_to_go_on(connection, ledger.environment, now)]
-        batches = all_batches_out(connection, ledger.environment) if client is not None else []
+        batches = all_batches_out(connection, ledger.environment)
     for row in batches:
-        if _is_over(ledger, row, client, log):
+        if client is not None and _is_over(ledger, row, client, log):
             found.append(GoingOn(row["workflow"], row["dag_id"], len(row["cases"]), row["created_at"]))
     return [each for each in _by_dag(found) if _may_run(ledger, each.workflow, log)]
 
@@ -89,9 +89,9 @@ def _may_run(ledger: Ledger, workflow: str, log: logging.Logger) -> bool:
     return True
 
 
-def _is_over(ledger: Ledger, row: Row, client: MakeClient | None, log: logging.Logger) -> bool:
+def _is_over(ledger: Ledger, row: Row, client: MakeClient, log: logging.Logger) -> bool:
     """Ask the provider whether a batch that it has is over."""
-    if client is None or row["provider_id"] is None:
+    if row["provider_id"] is None:
         return False
     try:
         with ledger.read() as connection:

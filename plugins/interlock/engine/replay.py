@@ -97,7 +97,7 @@ class _Replay:
         if kind == "role":  # the runbook's, after a failure
             return "checks"
         if kind == "validation":
-            return "checks" if one.rule.startswith("failed check: ") else "people"
+            return "people" if one.rule.startswith("asked for by ") else "checks"
         return "rules"
 
     def _recorded(self, one: PastDecision) -> Recorded:

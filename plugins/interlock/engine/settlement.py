@@ -20,7 +20,7 @@ from interlock.engine.carrier import Carrier
 from interlock.engine.incident import report_failures
 from interlock.engine.purse import Purse
 from interlock.engine.session import Session
-from interlock.errors import InterlockError, StaleContext, Stopped, SwitchedOff
+from interlock.errors import AgentError, InterlockError, StaleContext, Stopped, SwitchedOff
 from interlock.ledger.case import CaseFile, lock_cases, move
 from interlock.ledger.handoff import Made, unwritten, write_handoffs, write_usage
 from interlock.ledger.transaction import Row, Transaction
@@ -71,6 +71,8 @@ class Settlement:
         """Agents whose answers were taken."""
         self.in_trouble: set[str] = set()
         """Agents that an incident was reported of, and the task when it gave up cases that no agent saw."""
+        self.given_up = 0
+        """Cases that an agent failed on, wherever the runbook sent them, and all that are dead letters now."""
         self.total = 0
         """Cases that stood at the task when it began."""
         self.spent = Decimal(0)
@@ -180,15 +182,20 @@ class Settlement:
             self.session.count("waiting")
             until = getattr(error, "until", None)
             return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
-        if then in ("review", "wait"):
-            if self._branch_follows(row["route"]):
-                self.session.count("uncertain")
-                return {"reason": reason, "handoff_id": None, **self.session.place_after(row["route"])}
-            if place := self._place_before_people(row["route"]):
-                self.session.count("left_to_people")
-                return {"reason": reason, "handoff_id": None, **place}
-        self.session.count("failed")
-        return {"state": CaseState.DEAD, "reason": reason}
+        branches = self._branch_follows(row["route"])
+        if then == "stop":
+            place = {}
+        elif branches:
+            place = self.session.place_after(row["route"])
+        else:
+            place = self._place_before_people(row["route"])
+        if not place:
+            self.given_up += 1
+            self.session.count("failed")
+            return {"state": CaseState.DEAD, "reason": reason}
+        self.given_up += isinstance(error, AgentError)  # one that is too old, or has no budget, tells nothing of agents
+        self.session.count("uncertain" if branches else "left_to_people")
+        return {"reason": reason, "handoff_id": None, **place}
 
     def _place_before_people(self, route: str | None) -> dict[str, Any]:
         """Return where a case goes on its way to a gate, with its route if that changes; empty: nothing leads there."""
@@ -213,8 +220,8 @@ class Settlement:
 
     def _tell(self, written: Sequence[Settled]) -> None:
         counts, now = self.session.counts, time.monotonic()
-        done, failed = counts.get("done", 0), counts.get("failed", 0)
-        over = done + failed + sum(counts.get(name, 0) for name in ("waiting", "uncertain", "left_to_people"))
+        done = counts.get("done", 0)
+        over = sum(counts.get(name, 0) for name in ("done", "failed", "waiting", "uncertain", "left_to_people"))
         if now - self.told >= TELL_SECONDS or (written and over >= self.total):
             rate = over / max(now - self.started, 1e-6)
             left = max(self.total - over, 0) / max(rate, 1e-6)
@@ -222,18 +229,19 @@ class Settlement:
                 "%d of %d done, %d failed, %.0f a second, %s, about %.0f s left",
                 done,
                 self.total,
-                failed,
+                self.given_up,
                 rate,
                 self._money(),
                 left,
             )
             self.told = now
         stop = self.policy.stop_when
-        tried = done + failed
-        if written and tried >= stop.at_least and failed / tried > stop.failed_share:
+        tried = done + self.given_up
+        if written and tried >= stop.at_least and self.given_up / tried > stop.failed_share:
             raise Stopped(
-                f"{failed} of {tried} cases failed at {self.session.task.task_id!r}, more than the policy's stop_when "
-                f"lets pass ({stop.failed_share:.0%}). See: airflow interlock cases list --state dead"
+                f"{self.given_up} of {tried} cases failed at {self.session.task.task_id!r}, more than the policy's "
+                f"stop_when lets pass ({stop.failed_share:.0%}). What went wrong: airflow interlock incidents list "
+                f"--workflow {self.session.run.workflow}"
             )
 
     def _money(self) -> str:

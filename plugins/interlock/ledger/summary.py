@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from interlock.domain.case import ACTIVE, CaseState
-from interlock.errors import UnknownName
+from interlock.errors import InputError, UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
 from interlock.ledger.case import load_files
 from interlock.ledger.charge import MODEL
@@ -108,7 +108,10 @@ def _find(connection: Connection, ledger: Ledger, run_id: str | None, workflow: 
     for row in rows:
         if run_id is None or run_id in (row.id, row.run_id):
             return str(row.id)
-    raise UnknownName("run", run_id or "(newest)", [row.run_id for row in rows], where="the ledger")
+    if run_id is None:
+        whose = f"workflow {workflow!r}" if workflow else "any workflow"
+        raise InputError(f"the ledger has no run of {whose} in environment {ledger.environment!r} yet: trigger its Dag")
+    raise UnknownName("run", run_id, [row.run_id for row in rows], where="the ledger")
 
 
 def _members(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
