@@ -185,8 +185,8 @@ def test_of_two_at_once_one_undoes_and_the_other_is_told(tmp_path, ledger, targe
 
 
 def test_a_case_that_was_undone_is_decided_anew_before_it_is_sent_again(tmp_path, ledger):
-    from interlock.engine.resubmission import resubmit
     from interlock.engine.intake import take_up
+    from interlock.engine.resubmission import resubmit
 
     flow = Workflow(tmp_path, ledger)
     flow.up_to("sign_off", rows("sure=0.95"))
