@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from interlock.domain.fact import Fact, show_number
-from interlock.domain.statement import uncarried
+from interlock.domain.statement import carried, uncarried
 from reviews import a_fact
 
 SPEND = a_fact("spend", "12345.60")
@@ -124,3 +124,14 @@ def test_a_number_that_no_fact_carries_is_refused_whatever_it_is(
 @given(st.text(max_size=60))
 def test_no_text_is_too_strange(text: str):
     problems(text, SPEND, SHARE, STORE)
+
+
+def test_facts_that_show_one_figure_are_met_each_in_its_turn():
+    price = a_fact("price", "5", unit="%", decimals=2, label="Price")
+    target = a_fact("price.target", "5", unit="%", kind="target", decimals=2, label="Target")
+    text = "Prices were 5.00% above; the target is 5.00%, and 5.00% is 5.00%."
+
+    found = [one.fact.id for one in carried(text, [price, target])]
+
+    assert found == [price.id, target.id, price.id, price.id]
+    assert [one.fact.id for one in carried(text, [target, price])][:2] == [target.id, price.id]

@@ -95,15 +95,21 @@ class Carried:
 
 
 def carried(text: str, facts: Iterable[Fact]) -> list[Carried]:
-    """Return the numbers of *text* that *facts* carry, in order; of several facts, the one that is shown like that."""
+    """
+    Return the numbers of *text* that *facts* carry, in order.
+
+    Of several facts that carry a number it is the one that is shown like that; of several of those, each in its turn.
+    """
     carrying = [fact for fact in facts if fact.value is not None]
     left, _ = _without_dates(_without_names(text, carrying, ()))
-    found = []
+    found: list[Carried] = []
     for number in numbers_in(left):
         fits = [fact for fact in carrying if _is_value(number, fact) and _is_direction(number, fact, text)]
         if fits:
             said = number.text.lstrip("+-−–")
-            best = next((fact for fact in fits if fact.shown.lstrip("-").startswith(said)), fits[0])
+            alike = [fact for fact in fits if fact.shown.lstrip("-").startswith(said)] or fits
+            met = {one.fact.id for one in found}
+            best = next((fact for fact in alike if fact.id not in met), alike[0])
             found.append(Carried(number.start, number.end, best))
     return found
 
