@@ -90,3 +90,10 @@ def test_the_link_of_a_data_check_leads_to_its_page(airflow_home):
     address = urlsplit(links["Data quality"].get_link(None, ti_key=Key))
     assert address.path == "/interlock/quality"
     assert address.query == "dag_id=refunds&run_id=manual__1&task_id=read"
+
+
+def test_a_run_with_data_checks_leads_to_what_they_found(checked, client):
+    page = client("vera").get("/task?dag_id=refunds&run_id=r1").text
+
+    (address,) = re.findall(r'href="([^"]+)">What its data checks found', page)
+    assert unescape(address).endswith("/quality?dag_id=refunds&run_id=r1")

@@ -173,7 +173,7 @@ def _key(staged: Staging) -> ExpectationResult:
         other = staged.number(
             f"SELECT count(*) FROM aside WHERE len(list_filter({twice}, lambda r: ends_with(r, 'other values'))) > 0"
         )
-        told = f"{same} rows have the {', '.join(dataset.key)} of another and are put aside" if same else ""
+        told = f"{same} rows have the {' and '.join(dataset.key)} of another and are put aside" if same else ""
         told += f"; {other} of them have other values, so one of the two is wrong" if other else ""
         return said(dataset, "key", told, {"unexpected_count": same, "with_other_values": other})
     same = staged.number("SELECT count(*) - count(DISTINCT _digest) FROM rows")

@@ -211,7 +211,7 @@ class Staging:
                     f"_known < max(_known) OVER (PARTITION BY {key}))"
                 )
             self.put_aside(
-                f"SELECT _number, 'the same {', '.join(self.dataset.key)} as row ' || first || "
+                f"SELECT _number, 'the same {' and '.join(self.dataset.key)} as row ' || first || "
                 "CASE WHEN _digest = kept THEN '' ELSE ', with other values' END FROM (SELECT _number, _digest, "
                 "min(_number) OVER same AS first, first(_digest) OVER same AS kept FROM rows "
                 f"WINDOW same AS (PARTITION BY {key} ORDER BY _number)) WHERE _number > first"
