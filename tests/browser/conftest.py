@@ -1,7 +1,8 @@
 """
 A real Airflow with the support triage, a small inbox, and a Chromium.
 
-The workflow is the repository's own. Only its labelled examples are cut to a few intents: training takes seconds then.
+The workflow is the repository's own. Only its labelled examples are cut to a few intents, so that training takes
+seconds, and the reply's template writes nothing about a ticket with ``UNWRITTEN`` in its id.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ def triage(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     include = folder / "include"
     shutil.copytree(PROJECT / "include", include, ignore=shutil.ignore_patterns("__pycache__", "inbox.csv", "docs"))
     _keep_intents(include / DAG / "data" / "train.csv")
+    template = include / DAG / "prompts" / "reply.md.j2"
+    written = template.read_text(encoding="utf-8")
+    template.write_text("{% if 'UNWRITTEN' not in case.ticket_id %}" + written + "{% endif %}", encoding="utf-8")
     with live_airflow(
         folder / "home",
         settings=PROJECT / "airflow_settings.yaml",

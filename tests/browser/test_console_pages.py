@@ -120,6 +120,28 @@ def test_the_way_through_the_console(triage, run, open_page):
     assert said == []
 
 
+def test_what_no_agent_wrote_is_written_on_its_page(triage, open_page):
+    run = triage.parked_run("unwritten", [a_ticket("UNWRITTEN-1", "I want a refund for my purchase, please")])
+    frame = console(open_page("alice"))
+    frame.get_by_role("link", name="UNWRITTEN-1").click()
+    frame.get_by_role("heading", name="Nothing to send yet").wait_for()
+    assert frame.get_by_role("button", name="Approve").is_disabled()
+
+    frame.get_by_label("text", exact=True).fill("Dear customer,\nyour money is on its way.")
+    frame.get_by_role("button", name="Save it").click()
+    frame.get_by_text("does not satisfy contract Reply").wait_for()  # it has no subject yet
+    frame.get_by_label("subject").fill("Your refund (case UNWRITTEN-1)")
+    frame.get_by_label("language").fill("en")
+    frame.get_by_role("button", name="Save it").click()
+    frame.get_by_text("Saved: look at it again and decide").wait_for()
+
+    bob = triage.airflow.as_person("bob")
+    seen = bob.call("GET", "/interlock/api/reviews/UNWRITTEN-1")
+    bob.call("POST", "/interlock/api/cases/UNWRITTEN-1/vote", {"answer": "approve", "digest": seen["digest"]})
+    assert triage.airflow.wait_for_run(DAG, run, timeout_seconds=180) == "success"
+    assert triage.sent()["UNWRITTEN-1"]["text"] == "Dear customer,\nyour money is on its way."
+
+
 def test_who_is_no_voter_sees_why_the_buttons_are_off(triage, open_page):
     triage.parked_run("looked_at", [a_ticket("C-01", "A refund, please. I want my money back")])
 

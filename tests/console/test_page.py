@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from decimal import Decimal
 from html import unescape
 
 import pytest
-from interlock.domain.work import Failure
-from interlock.errors import AgentRefused
-from workflows import ScriptedAgent, rows
+from interlock.domain.work import Failure, Usage
+from interlock.errors import AgentRefused, MalformedOutput
+from workflows import ScriptedAgent, rows, verdict
 
 pytestmark = pytest.mark.airflow
 
@@ -92,6 +94,25 @@ def test_the_buttons_of_a_review_are_off_with_the_reason(parked, client):
         assert page.text.count('disabled aria-describedby="why-closed"') == 2
         assert "data-edit" not in page.text
     assert "disabled" not in client("lea").get("/review/R1").text
+
+
+def test_the_history_tells_of_calls_that_failed_and_adds_up_what_all_cost(workflow, client):
+    def say(one):
+        def used(outcome, cost):
+            return (Usage(model="m", seconds=0.1, cost=Decimal(cost), outcome=outcome),)
+
+        if len(judge.asked) == 1:
+            error = MalformedOutput("no JSON")
+            return Failure(case_id=one.case_id, error=error, usage=used("MalformedOutput", "0.002"))
+        return replace(verdict(one, confidence=0.2), usage=used("ok", "0.003"))
+
+    judge = ScriptedAgent(say)
+    workflow.intake(rows("sure=0.2", tier="private"))
+    workflow.role("judge", agent=judge)
+
+    page = text_of(client("lea").get("/case/R1"))
+    assert "judge did not deliver: MalformedOutput" in page
+    assert "cost 0.005000 USD" in page
 
 
 def test_what_no_agent_wrote_is_written_on_the_page_and_approved_by_another(workflow, client):

@@ -8,9 +8,11 @@ stands for get an entry of their own; all events are listed below the history.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from interlock.console.rendering import percent
+from interlock.domain.price import tell_dollars, to_nano
 
 _TOLD = {
     "case.taken_in": "taken in",
@@ -38,7 +40,8 @@ _TOLD = {
 
 def entries(history: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return entries (``at``, ``mark``, ``title``, ``lines``, ``payload``, ``meta``) of a case's *history*."""
-    found = [*_events(history), *_handoffs(history), *_decisions(history), *_gates(history), *_effects(history)]
+    parts = (_events, _handoffs, _failures, _decisions, _gates, _effects)
+    found = [entry for part in parts for entry in part(history)]
     return sorted(found, key=lambda entry: str(entry["at"]))
 
 
@@ -62,10 +65,12 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         total["tokens"] += use["input_tokens"] + use["output_tokens"]
         total["seconds"] = round(total["seconds"] + use["seconds"], 2)
         if use["cost"] is not None:
-            total["cost"] = f"{float(total['cost'] or 0) + float(use['cost']):.6f} USD"
+            total["cost"] = (total["cost"] or Decimal(0)) + Decimal(use["cost"])
     for row in history["handoffs"]:
         confidence = "" if row["confidence"] is None else f", {percent(row['confidence'])} sure"
         used = {name: value for name, value in spent.get((row["task"], row["agent"]), {}).items() if value}
+        if "cost" in used:
+            used["cost"] = tell_dollars(to_nano(used["cost"]))
         yield _entry(
             row["created_at"],
             "agent" if not str(row["agent"]).startswith("person:") else "person",
@@ -74,6 +79,13 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             payload=row["payload"],
             meta={**(row["provenance"] or {}), **used},
         )
+
+
+def _failures(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for use in history["usage"]:
+        if use["outcome"] != "ok":
+            lines = [f"at {use['task']}, attempt {use['attempt']}"]
+            yield _entry(use["created_at"], "agent", f"{use['agent']} did not deliver: {use['outcome']}", lines=lines)
 
 
 def _decisions(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
