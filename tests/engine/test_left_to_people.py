@@ -12,6 +12,7 @@ from interlock.domain.wiring import Wiring
 from interlock.domain.work import Failure, Work
 from interlock.engine import act
 from interlock.engine.break_glass import break_glass
+from interlock.engine.gate import answer_listed
 from interlock.errors import AgentRefused, InputError
 from interlock.ledger.book import Ledger
 from interlock.ledger.show import show_case
@@ -83,7 +84,7 @@ def test_a_role_that_lacks_what_it_reads_is_left_out_and_people_get_the_case(flo
     assert shown["why"] == "private banking has a person; AgentRefused at judge: I would rather not."
     assert (shown["execute"], shown["unwritten"]) == ({}, "Letter")
     assert set(shown["draft_schema"]["properties"]) == {"text", "amount"}
-    assert shown["barred_from"].startswith("There is no Letter to approve yet")
+    assert shown["barred_from"].startswith("there is nothing to send for the case yet")
     validation = next(h for h in show_case(flow.ledger, "R1")["handoffs"] if h["contract"].startswith("Validation"))
     assert validation["payload"] == {"passed": False, "failed": ["there is no draft"]}
 
@@ -99,6 +100,8 @@ def test_nobody_can_approve_what_is_not_written_whichever_way(flow: Workflow):
         act.vote(flow.ledger, "R1", person=LEA, answer="approve", seen_digest=digest)
     with pytest.raises(InputError, match="there is nothing to send for the case yet"):
         break_glass(flow.ledger, "R1", person=Identity("otto"), reason="it burns", seen_digest=digest)
+    everybody = flow.session("sign_off")
+    assert answer_listed(everybody, person=LEA, answer="approve", reason=None) == 0  # Airflow's Required Actions
     flow.execute("send_signed")
     assert flow.sent() == []
     assert show_case(flow.ledger, "R1")["votes"] == []

@@ -115,18 +115,19 @@ class Wiring:
         return None
 
     def drafted_before(self, task_id: str) -> WiredTask | None:
-        """Return the drafting role whose work a case has when it comes to *task_id*; None: nothing drafts before it."""
-        above, ahead = None, [task for task in self.tasks.values() if task.drafts]
-        for drafting in ahead:
-            found, seen = [drafting.task_id], {drafting.task_id}
-            while found:
-                for name in self.tasks[found.pop()].downstream:
-                    if name == task_id:
-                        above = drafting
-                    elif name not in seen:
-                        seen.add(name)
-                        found.append(name)
-        return above
+        """Return the last drafting role whose work a case has when it comes to *task_id*; None: none drafts before."""
+        above = [task for task in self.tasks.values() if task.drafts and task_id in self._below(task.task_id)]
+        return above[-1] if above else None
+
+    def _below(self, task_id: str) -> set[str]:
+        found: set[str] = set()
+        ahead = [*self.tasks[task_id].downstream]
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead += self.tasks[name].downstream
+        return found
 
     def served_routes(self) -> set[str]:
         """Return the routes that some branch sends to a task."""

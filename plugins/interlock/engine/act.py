@@ -36,6 +36,7 @@ from interlock.ledger.effect import is_under_way
 from interlock.ledger.gate import (
     Answer,
     cast_vote,
+    demand_content,
     electorate_of,
     open_for_cases,
     open_requests,
@@ -72,11 +73,7 @@ def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[st
         electorate = electorate_of(connection, ledger.clock(), request, company_at(connection, ledger).access)
         now = electorate.progress(votes)
         refused = _refusal(electorate, now, person, approves=False)
-        barred_from = "" if refused else _refusal(electorate, now, person, approves=True)
-        if seen.unwritten and person is not None and not refused:
-            barred_from = (
-                f"There is no {seen.unwritten} to approve yet: write it, and another of the voters approves it"
-            )
+        barred_from = "" if refused else _refusal(electorate, now, person, approves=True, request=request)
         drafts = load_handoffs(connection, [row["draft_id"]] if row["draft_id"] else [])
     return {
         "case_id": row["id"],
@@ -102,12 +99,16 @@ def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[st
     }
 
 
-def _refusal(electorate: Electorate, now: Progress, person: Identity | None, *, approves: bool) -> str:
+def _refusal(
+    electorate: Electorate, now: Progress, person: Identity | None, *, approves: bool, request: Row | None = None
+) -> str:
     if person is None:
         return ""
     try:
         electorate.admit(person, now, approves=approves)
-    except NotAuthorised as error:
+        if request is not None:
+            demand_content(request)
+    except (NotAuthorised, InputError) as error:
         return str(error)
     return ""
 

@@ -128,6 +128,18 @@ class Session:
             return {"task": following.task_id, "state": CaseState.WAITING}
         return {"task": following.task_id}
 
+    def place_before_people(self, route: str | None) -> dict[str, Any]:
+        """
+        Return where a case goes from here on its way to a gate, as :meth:`place_after`.
+
+        ``route`` is in it where its own leads to none and it takes another; empty: no gate can be reached.
+        """
+        leads = self.run.wiring.route_to_people(self.task.task_id, route)
+        if leads is None:
+            return {}
+        place = self.place_after(leads or None)
+        return place if leads == (route or "") else {**place, "route": leads}
+
     @contextmanager
     def ended_if_it_fails(self) -> Iterator[None]:
         """Record that the attempt is over when it raises, so that one that died without a word is told apart."""

@@ -164,12 +164,12 @@ class Settlement:
             if self.role.name == "drafting":
                 change["draft_id"] = handoff["id"]
             if case.stale is not None:
-                return change | {"reason": self._reason(case.stale)} | self._place_before_people(row["route"])
+                return change | {"reason": self._reason(case.stale)} | self.session.place_before_people(row["route"])
             return change | self.session.place_after(row["route"])
         if case.lacks:
             self.session.count("left_to_people")
             reason = row["reason"] or f"{self.session.task.task_id} was left out: there is no {case.lacks}"
-            return {"reason": reason, **self._place_before_people(row["route"])}
+            return {"reason": reason, **self.session.place_before_people(row["route"])}
         if case.wait is not None:
             self.session.count("waiting")
             told, until = case.wait
@@ -188,7 +188,7 @@ class Settlement:
         elif branches:
             place = self.session.place_after(row["route"])
         else:
-            place = self._place_before_people(row["route"])
+            place = self.session.place_before_people(row["route"])
         if not place:
             self.given_up += 1
             self.session.count("failed")
@@ -196,14 +196,6 @@ class Settlement:
         self.given_up += isinstance(error, AgentError)  # one that is too old, or has no budget, tells nothing of agents
         self.session.count("uncertain" if branches else "left_to_people")
         return {"reason": reason, "handoff_id": None, **place}
-
-    def _place_before_people(self, route: str | None) -> dict[str, Any]:
-        """Return where a case goes on its way to a gate, with its route if that changes; empty: nothing leads there."""
-        leads = self.session.run.wiring.route_to_people(self.session.task.task_id, route)
-        if leads is None:
-            return {}
-        place = self.session.place_after(leads or None)
-        return place if leads == (route or "") else {**place, "route": leads}
 
     def _by_the_runbook(self, case: Settled) -> Entry:
         """Return the decision that takes a case off its route to people."""

@@ -24,7 +24,8 @@ from interlock.ledger.case import CaseFile, cases_at, load_files, lock_cases, mo
 from interlock.ledger.handoff import Made, Maker, handoffs_there, load_handoffs, write_handoffs
 from interlock.ledger.transaction import Row, Transaction
 
-NO_DRAFT = "there is no draft"
+NO_DRAFT = Check(name="there is no draft", that="false", on_failure="review")
+"""What a case fails that no role wrote anything for; the policy's own checks would read what is not there."""
 
 
 class Validation(Contract):
@@ -63,8 +64,9 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
         contract_name=Validation.__name__,
         contract_digest=contract_digest(Validation),
     )
-    failed = {
-        file.id: bundle.router.failed_checks(variables(file, bundle)) if file.row["draft_id"] else [] for file in files
+    failed: dict[str, list[tuple[Check, str | None]]] = {
+        file.id: bundle.router.failed_checks(variables(file, bundle)) if file.row["draft_id"] else [(NO_DRAFT, None)]
+        for file in files
     }
     made = [
         Made(
@@ -72,10 +74,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
             input_digest=drafts[file.row["draft_id"]]["payload_digest"]
             if file.row["draft_id"]
             else file.row["payload_digest"],
-            payload={
-                "passed": bool(file.row["draft_id"]) and not failed[file.id],
-                "failed": [told(*entry) for entry in failed[file.id]] if file.row["draft_id"] else [NO_DRAFT],
-            },
+            payload={"passed": not failed[file.id], "failed": [told(*entry) for entry in failed[file.id]]},
             confidence=None,
             provenance={"version": session.version.number},
         )
@@ -106,9 +105,9 @@ def _place(
 ) -> tuple[dict[str, Any], Decision | None, tuple[str, str, str] | None]:
     """Return how a case moves, the decision that overrules its route, and what is authorised: action, digest, basis."""
     draft = drafts.get(file.row["draft_id"] or "")
-    route, decision = file.row["route"], None
     if draft is None:
         return _without_draft(session, file)
+    route, decision = file.row["route"], None
     if failed:
         on_failure = "stop" if any(check.on_failure == "stop" for check, _ in failed) else "review"
         names = ", ".join(told(check, error) for check, error in failed)
@@ -140,15 +139,15 @@ def _place(
 
 def _without_draft(session: Session, file: CaseFile) -> tuple[dict[str, Any], Decision | None, None]:
     """Bring a case to people who can write what a role could not; where no gate follows, it is a dead letter."""
-    route = session.run.wiring.route_to_people(session.task.task_id, file.row["route"])
-    if route is None:
+    place = session.place_before_people(file.row["route"])
+    if not place:
         session.count("dead")
-        return {"state": CaseState.DEAD, "reason": f"{NO_DRAFT} to check or to send"}, None, None
+        return {"state": CaseState.DEAD, "reason": f"{NO_DRAFT.name} to check or to send"}, None, None
     session.count("without_draft")
-    change = {"reason": file.row["reason"] or NO_DRAFT, **session.place_after(route or None)}
-    if route == (file.row["route"] or ""):
+    change = {"reason": file.row["reason"] or NO_DRAFT.name, **place}
+    if "route" not in place:
         return change, None, None
-    return {**change, "route": route}, Decision(rule=f"failed check: {NO_DRAFT}", route=route, inputs={}), None
+    return change, Decision(rule=f"failed check: {NO_DRAFT.name}", route=place["route"], inputs={}), None
 
 
 def _handed_on(
