@@ -6,6 +6,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -97,8 +99,14 @@ def some_work(*texts: str) -> list[Work]:
     return [Work(case_id=str(number), case={"text": text}) for number, text in enumerate(texts)]
 
 
+def results_of(agent: TextModelAgent, work: Sequence[Work]) -> Iterator[Answer | Failure]:
+    """What comes of each case, without the signs that nothing came for a while."""
+    with closing(agent.answer(work, Label)) as answers:
+        yield from (result for result in answers if result is not None)
+
+
 def the_only_result(agent: TextModelAgent, text: str = "my bill") -> Answer | Failure:
-    [result] = agent.answer(some_work(text), Label)
+    [result] = results_of(agent, some_work(text))
     return result
 
 
@@ -140,7 +148,7 @@ def test_earlier_handoffs_are_in_the_prompt_by_the_name_of_their_contract(server
     agent = an_agent(server.base_url, FilesInMemory(**{"prompt.j2": "{{ case.text }} is {{ support_triage.intent }}"}))
     work = Work(case_id="1", case={"text": "A"}, handoffs={"SupportTriage": {"intent": "refund"}})
 
-    list(agent.answer([work], Label))
+    list(results_of(agent, [work]))
 
     assert server.requests[0]["messages"][-1]["content"] == "A is refund"
 
@@ -188,13 +196,13 @@ def test_a_malformed_answer_is_paid_for(server):
 
 def test_no_answer_in_time_is_a_timeout_and_the_others_go_on(server):
     server.when("slow", HANG)
-    agent = an_agent(server.base_url, timeout_seconds=0.3)
+    agent = an_agent(server.base_url, timeout_seconds=2)
 
-    results = {result.case_id: result for result in agent.answer(some_work("slow", "quick", "quick"), Label)}
+    results = {result.case_id: result for result in results_of(agent, some_work("slow", "quick", "quick"))}
 
     assert isinstance(results["0"], Failure)
     assert type(results["0"].error) is AgentTimeout
-    assert "0.3 s" in str(results["0"].error)
+    assert "2 s" in str(results["0"].error)
     assert isinstance(results["1"], Answer)
     assert isinstance(results["2"], Answer)
 
@@ -257,7 +265,7 @@ def test_a_refused_key_or_an_unknown_model_is_told_with_its_connection_and_stops
     server.answer = error(status, "invalid_api_key", "the key Secret is wrong")
     agent = an_agent(server.base_url, concurrency=1)
 
-    results = list(agent.answer(some_work("a", "b", "c"), Label))
+    results = list(results_of(agent, some_work("a", "b", "c")))
 
     assert [type(result.error) for result in results] == [ConfigurationError] * 3
     assert "'gpt-4o-mini'" in str(results[0].error)
@@ -271,7 +279,7 @@ def test_as_many_calls_as_declared_are_in_flight_and_no_more(server):
     together = threading.Barrier(4)
     server.before_answer = lambda body: together.wait(20) and None
 
-    results = list(an_agent(server.base_url, concurrency=4).answer(some_work(*"abcdefghijkl"), Label))
+    results = list(results_of(an_agent(server.base_url, concurrency=4), some_work(*"abcdefghijkl")))
 
     assert len(results) == 12
     assert all(isinstance(result, Answer) for result in results)
@@ -280,7 +288,7 @@ def test_as_many_calls_as_declared_are_in_flight_and_no_more(server):
 
 def test_a_result_comes_as_soon_as_it_is_there(server):
     server.when("slow", HANG)
-    results = an_agent(server.base_url, concurrency=2, timeout_seconds=20).answer(some_work("slow", "quick"), Label)
+    results = results_of(an_agent(server.base_url, concurrency=2, timeout_seconds=20), some_work("slow", "quick"))
 
     assert next(results).case_id == "1"
     results.close()
@@ -290,7 +298,7 @@ def test_calls_go_on_while_the_caller_works_on_a_result(server):
     """Else a caller who takes longer than the timeout would find every call in flight timed out."""
     arrived = threading.Semaphore(0)
     server.before_answer = lambda body: arrived.release()
-    results = an_agent(server.base_url, concurrency=2).answer(some_work(*"abcd"), Label)
+    results = results_of(an_agent(server.base_url, concurrency=2), some_work(*"abcd"))
 
     next(results)
 
@@ -300,8 +308,8 @@ def test_calls_go_on_while_the_caller_works_on_a_result(server):
 
 def test_an_iterator_that_is_left_cancels_its_calls_and_its_thread(server):
     server.when("slow", HANG)
-    results = an_agent(server.base_url, concurrency=3, timeout_seconds=20).answer(
-        some_work("quick", "slow", "slow", "slow"), Label
+    results = results_of(
+        an_agent(server.base_url, concurrency=3, timeout_seconds=20), some_work("quick", "slow", "slow", "slow")
     )
     next(results)
 
@@ -314,7 +322,7 @@ def test_answers_that_nobody_takes_up_stop_further_calls(server):
     """One taken, two waiting in the queue, two in the hands of the two workers: a sixth would be money at risk."""
     arrived = threading.Semaphore(0)
     server.before_answer = lambda body: arrived.release()
-    results = an_agent(server.base_url, concurrency=2).answer(some_work(*"abcdefghijklmnopqrst"), Label)
+    results = results_of(an_agent(server.base_url, concurrency=2), some_work(*"abcdefghijklmnopqrst"))
     next(results)
 
     assert all(arrived.acquire(timeout=20) for _ in range(5))
@@ -326,12 +334,12 @@ def test_answers_that_nobody_takes_up_stop_further_calls(server):
 def test_an_agent_answers_again_after_it_has_answered(server):
     agent = an_agent(server.base_url)
 
-    assert [len(list(agent.answer(some_work("a", "b"), Label))) for _ in range(3)] == [2, 2, 2]
+    assert [len(list(results_of(agent, some_work("a", "b")))) for _ in range(3)] == [2, 2, 2]
 
 
 def test_two_iterators_of_one_agent_do_not_share_a_connection_pool(server):
     agent = an_agent(server.base_url, concurrency=1)
-    first, second = agent.answer(some_work("a", "b"), Label), agent.answer(some_work("c", "d"), Label)
+    first, second = results_of(agent, some_work("a", "b")), results_of(agent, some_work("c", "d"))
 
     results = [next(first), next(second), next(first), next(second)]
 
@@ -361,7 +369,7 @@ def test_a_prompt_that_misses_something_of_its_case_fails_that_case_without_a_ca
     files = FilesInMemory(**{"prompt.j2": "{{ case.text }} {{ case.name }}"})
     work = [Work(case_id="0", case={"text": "a"}), Work(case_id="1", case={"text": "a", "name": "b"})]
 
-    results = {result.case_id: result for result in an_agent(server.base_url, files).answer(work, Label)}
+    results = {result.case_id: result for result in results_of(an_agent(server.base_url, files), work)}
 
     assert type(results["0"].error) is InputError
     assert "'name'" in str(results["0"].error)
@@ -424,7 +432,7 @@ def test_a_fault_of_ours_in_a_call_is_raised_and_leaves_no_thread(server):
     broken = Work(case_id="0", case={"text": "a"}, handoffs=None)  # type: ignore[arg-type]  # on purpose
 
     with pytest.raises(AttributeError):
-        list(agent.answer([broken], Label))
+        list(results_of(agent, [broken]))
 
     assert not [thread for thread in threading.enumerate() if thread.name == "interlock-calls"]
 
@@ -435,7 +443,7 @@ def test_preparing_finds_the_model_before_any_case_is_taken_up(server):
 
 
 def test_no_work_is_no_thread_and_no_result(server):
-    assert list(an_agent(server.base_url).answer([], Label)) == []
+    assert list(results_of(an_agent(server.base_url), [])) == []
 
 
 def test_a_server_that_sends_a_byte_now_and_then_is_timed_out_as_a_whole(server):

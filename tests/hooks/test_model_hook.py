@@ -37,7 +37,7 @@ class Files:
 
 agent = TextModelAgent("sorter", ModelAgent(kind="model", conn_id="llm", prompt="p.j2"), Files(), resolve_model)
 works = [Work(case_id=str(n), case={"text": t}) for n, t in enumerate(["good", "bad"])]
-for result in sorted(agent.answer(works, Label), key=lambda result: result.case_id):
+for result in sorted(filter(None, agent.answer(works, Label)), key=lambda result: result.case_id):
     said = type(result.error).__name__ if hasattr(result, "error") else dict(result.payload)
     print(json.dumps([result.case_id, said, result.usage[0].model]))
 """

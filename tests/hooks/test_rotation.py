@@ -50,7 +50,7 @@ class Files:
 def work():
     declared = ModelAgent(kind="model", conn_id="partner", prompt="p.j2")
     agent = TextModelAgent("sorter", declared, Files(), resolve_model)
-    [answer] = agent.answer([Work(case_id="1", case={"text": "good"})], Label)
+    [answer] = filter(None, agent.answer([Work(case_id="1", case={"text": "good"})], Label))
     if isinstance(answer, Failure):
         raise answer.error
     return "carried out"
