@@ -21,6 +21,8 @@ from interlock.quickstart.environment import PEOPLE, free_port, local_environmen
 from interlock.quickstart.server import COMPONENTS, ComponentFailed, LocalAirflow
 
 PROJECT = Path(__file__).resolve().parent.parent
+PATIENCE = 600.0
+"""Seconds that are waited at most for what comes within one or two minutes where nothing else works."""
 
 
 class LiveAirflow(LocalAirflow):
@@ -48,7 +50,7 @@ class LiveAirflow(LocalAirflow):
         return self.client.task_states(dag_id, run_id)
 
     def wait_for_run(
-        self, dag_id: str, run_id: str, states: Collection[str] = FINISHED_RUN, *, timeout_seconds: float = 120
+        self, dag_id: str, run_id: str, states: Collection[str] = FINISHED_RUN, *, timeout_seconds: float = PATIENCE
     ) -> str:
         """Return the run's state as soon as it is one of *states*; by default when the run is over."""
         return self._wait(
@@ -57,7 +59,7 @@ class LiveAirflow(LocalAirflow):
         )  # fmt: skip
 
     def wait_for_task(
-        self, dag_id: str, run_id: str, task_id: str, states: Collection[str], *, timeout_seconds: float = 120
+        self, dag_id: str, run_id: str, task_id: str, states: Collection[str], *, timeout_seconds: float = PATIENCE
     ) -> str:
         """Return the task's state as soon as it is one of *states*."""
         return self._wait(
@@ -65,7 +67,7 @@ class LiveAirflow(LocalAirflow):
             dag_id, run_id, f"{task_id!r} in {sorted(states)}", timeout_seconds,
         )  # fmt: skip
 
-    def wait_until_parked(self, dag_id: str, run_id: str, *, timeout_seconds: float = 120) -> list[str]:
+    def wait_until_parked(self, dag_id: str, run_id: str, *, timeout_seconds: float = PATIENCE) -> list[str]:
         """Return the tasks that wait for people, as soon as nothing else of the run goes on by itself."""
 
         def parked() -> list[str] | None:

@@ -39,7 +39,7 @@ class Triage:
             writer.writeheader()
             writer.writerows(tickets)
         run = self.airflow.trigger(DAG, {"source": str(inbox)}, run_id=name)
-        assert self.airflow.wait_until_parked(DAG, run, timeout_seconds=300) == ["sign_off"]
+        assert self.airflow.wait_until_parked(DAG, run) == ["sign_off"]
         time.sleep(SETTLED_SECONDS)
         return run
 

@@ -111,7 +111,7 @@ def test_the_way_through_the_console(triage, run, open_page):
     frame.get_by_role("dialog").get_by_role("button", name="Approve them").click()
     frame.get_by_text("3 approved. That was the last one: the run goes on within seconds").wait_for()
 
-    assert triage.airflow.wait_for_run(DAG, run, timeout_seconds=180) == "success"
+    assert triage.airflow.wait_for_run(DAG, run) == "success"
     assert triage.summary(run)["by_state"] == {"executed": 4, "rejected": 1}
     sent = triage.sent()
     assert {key for key in sent if key.startswith("B-")} == {"B-01", "B-03", "B-04", "B-05"}
@@ -138,7 +138,7 @@ def test_what_no_agent_wrote_is_written_on_its_page(triage, open_page):
     bob = triage.airflow.as_person("bob")
     seen = bob.call("GET", "/interlock/api/reviews/UNWRITTEN-1")
     bob.call("POST", "/interlock/api/cases/UNWRITTEN-1/vote", {"answer": "approve", "digest": seen["digest"]})
-    assert triage.airflow.wait_for_run(DAG, run, timeout_seconds=180) == "success"
+    assert triage.airflow.wait_for_run(DAG, run) == "success"
     assert triage.sent()["UNWRITTEN-1"]["text"] == "Dear customer,\nyour money is on its way."
 
 

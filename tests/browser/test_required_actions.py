@@ -41,7 +41,7 @@ def test_a_person_approves_what_required_actions_shows_and_it_is_sent(triage, op
     assert page.locator("a[href*='evil.example']").count() == 0
     page.get_by_role("button", name="Approve", exact=True).click()
 
-    assert triage.airflow.wait_for_run(DAG, run, timeout_seconds=180) == "success"
+    assert triage.airflow.wait_for_run(DAG, run) == "success"
     assert triage.summary(run)["by_state"] == {"executed": len(INBOX)}
     assert {ticket["ticket_id"] for ticket in INBOX} <= set(triage.sent())
     assert triage.airflow.task_states(DAG, run)["send_signed"] == "success"

@@ -22,7 +22,7 @@ from faults.sabotage import marks
 from interlock.ledger.book import Ledger, as_dict
 from interlock.ledger.schema import case, effect, handoff, task_attempt, workflow_run
 from interlock.ledger.verify import verify
-from live_airflow import PROJECT, LiveAirflow
+from live_airflow import PATIENCE, PROJECT, LiveAirflow
 from sqlalchemy import Table, func, select
 from workflows import put_in_force
 
@@ -37,7 +37,7 @@ def python_path(project: Path) -> str:
     return os.pathsep.join(map(str, (project, PROJECT, PROJECT / "plugins", PROJECT / "tests")))
 
 
-def wait_for(what: str, look: Callable[[], T], *, timeout_seconds: float = 120) -> T:
+def wait_for(what: str, look: Callable[[], T], *, timeout_seconds: float = PATIENCE) -> T:
     """Return what *look* finds as soon as it is true."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:

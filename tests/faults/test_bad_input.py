@@ -47,9 +47,9 @@ def broken(bench):
     for name in BROKEN:
         bench.airflow.trigger(name, run_id="broken")
     for run in SOURCES:
-        bench.airflow.wait_for_run("sources", run, timeout_seconds=180)
+        bench.airflow.wait_for_run("sources", run)
     for name in BROKEN:
-        bench.airflow.wait_for_run(name, "broken", timeout_seconds=180)
+        bench.airflow.wait_for_run(name, "broken")
     return bench
 
 
@@ -123,9 +123,9 @@ def repaired(broken):
             broken.airflow.trigger(name, resumes, run_id="mended")
     for name in BROKEN:
         if name != "wrong_agent":
-            broken.airflow.wait_for_run(name, "mended", timeout_seconds=180)
+            broken.airflow.wait_for_run(name, "mended")
     broken.airflow.trigger("wrong_agent", run_id="mended")
-    broken.airflow.wait_for_run("wrong_agent", "mended", timeout_seconds=180)
+    broken.airflow.wait_for_run("wrong_agent", "mended")
     return broken
 
 

@@ -81,7 +81,7 @@ def killed(bench, server):
     bench.airflow.client.call("POST", "/api/v2/connections", connection)
     bench.write(f"dags/{NAME}.py", (bench.project / "dags" / f"{NAME}.py").read_text() + SABOTAGE)
     sent = bench.airflow.trigger(NAME, run_id="killed")
-    first_end = bench.airflow.wait_for_run(NAME, sent, timeout_seconds=240)
+    first_end = bench.airflow.wait_for_run(NAME, sent)
     after_sending = {"run": first_end, "states": Counter(bench.states(NAME).values())}
     upkeep = (PROJECT / "dags" / "interlock_upkeep.py").read_text()
     bench.write("dags/interlock_upkeep.py", upkeep.replace("schedule=timedelta(minutes=15)", "schedule=None"))
@@ -90,7 +90,7 @@ def killed(bench, server):
         server.end(batch=batch)
     [collected] = goes_on(bench, "over")
     assert goes_on(bench, "once_more") == [collected]
-    second = bench.airflow.wait_for_run(NAME, collected, timeout_seconds=240)
+    second = bench.airflow.wait_for_run(NAME, collected)
     return after_sending | {"collected": collected, "second": second}
 
 

@@ -36,8 +36,6 @@ from servers.openai_like import OpenAILike
 pytestmark = pytest.mark.live
 
 CASES, STALE, BOOM = 120, 4, 3
-PATIENCE = 400.0
-"""Seconds for a run, on a machine that has much else to do."""
 RESTING = {"executed", "waiting", "dead"}
 UNWRITTEN = TIMEOUT + 4.0
 """Seconds before a kill from which an answer may not be written yet: a call's time, a second's answers, a full disk."""
@@ -100,16 +98,16 @@ def storm(bench, seed):
         wait_for("the switch to be met", lambda: bench.airflow.task_states(NAME, "storm-1")["judge"] == "failed")
         broken_off.append(switched_off_at(bench))
         throw(bench.ledger, kind="agent", name=f"{NAME}/judge", off=False, person="cleo", reason="it is calm")
-        bench.airflow.wait_for_run(NAME, "storm-1", timeout_seconds=PATIENCE)
+        bench.airflow.wait_for_run(NAME, "storm-1")
         for number in range(2, 5):
             runs.append(resume(bench, f"storm-{number}"))
-            if bench.airflow.wait_for_run(NAME, runs[-1], timeout_seconds=PATIENCE) == "success" and not left(bench):
+            if bench.airflow.wait_for_run(NAME, runs[-1]) == "success" and not left(bench):
                 break
         killer.stop()
         weather.is_calm = True
         target.behave()
         runs.append(bench.airflow.trigger(NAME, {"source": f"include/{NAME}/data/calm.csv"}, run_id="calm"))
-        assert bench.airflow.wait_for_run(NAME, "calm", timeout_seconds=PATIENCE) == "success"
+        assert bench.airflow.wait_for_run(NAME, "calm") == "success"
         yield Storm(bench, weather, target, broken_off + [at for _, at in killer.killed], runs)
 
 

@@ -124,7 +124,7 @@ def bench(tmp_path_factory, helpdesk):
                 begun = partial(processes_of_gate, airflow.home, next_that_waits)
                 wait_for(f"process {next_that_waits} of the gate", begun)
                 settled(airflow, NAME, RUN, "sign_off")
-        airflow.wait_for_run(NAME, RUN, timeout_seconds=240)
+        airflow.wait_for_run(NAME, RUN)
         yield bench
 
 

@@ -92,7 +92,7 @@ def killed(bench, server):
     bench.airflow.trigger(NAME, run_id=RUN)
     settled(bench.airflow, NAME, RUN, "sign_off")
     bench.airflow.answer_gate(NAME, RUN, "sign_off", "Approve", person="lea")
-    state = bench.airflow.wait_for_run(NAME, RUN, timeout_seconds=240)
+    state = bench.airflow.wait_for_run(NAME, RUN)
     in_order = sorted(KEYS, key=lambda key: bench.cases(NAME)[key]["id"])
     first, taken, not_sent, *rest = in_order
     return {"run": state, "taken": taken, "not sent": not_sent, "others": [first, *rest], **seen(bench, server)}
@@ -107,7 +107,7 @@ def settled_by_people(bench, killed, server):
     command(bench, "cases", "resubmit", not_sent)
     run = re.search(r"run (\S+) takes up", command(bench, "resume", NAME))
     assert run
-    return {"run": bench.airflow.wait_for_run(NAME, run[1], timeout_seconds=240), **seen(bench, server)}
+    return {"run": bench.airflow.wait_for_run(NAME, run[1]), **seen(bench, server)}
 
 
 def test_every_kill_took_place_and_the_run_succeeded(bench, killed):

@@ -66,14 +66,14 @@ def bench(tmp_path_factory):
     ) as airflow:
         bench = Bench(airflow, folder, ledger)
         airflow.trigger(NAME, AS_OF, run_id=KILLED)
-        airflow.wait_for_task(NAME, KILLED, "approve", {"awaiting_input"}, timeout_seconds=400)
+        airflow.wait_for_task(NAME, KILLED, "approve", {"awaiting_input"})
         settled(airflow, NAME, KILLED, "approve")
         settled(airflow, NAME, KILLED, "look_at")
         airflow.answer_gate(NAME, KILLED, "approve", "Approve", person="alice")
         airflow.answer_gate(NAME, KILLED, "look_at", "Approve", person="bob")
-        airflow.wait_for_run(NAME, KILLED, timeout_seconds=240)
+        airflow.wait_for_run(NAME, KILLED)
         airflow.trigger(NAME, AS_OF, run_id=CALM)
-        airflow.wait_for_run(NAME, CALM, timeout_seconds=240)
+        airflow.wait_for_run(NAME, CALM)
         yield bench
 
 

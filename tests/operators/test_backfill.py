@@ -59,7 +59,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, events: Path) -> Iterator[
             },
         )
         for run in wait_for_runs(running, len(WEEKS)):
-            running.wait_for_task(NAME, run["dag_run_id"], "findings", {"success"}, timeout_seconds=600)
+            running.wait_for_task(NAME, run["dag_run_id"], "findings", {"success"})
         yield running
 
 

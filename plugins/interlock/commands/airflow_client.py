@@ -86,7 +86,7 @@ class AirflowClient:
         answer = self.call("GET", "/api/v2/importErrors")
         return [(entry["filename"], entry["stack_trace"]) for entry in answer["import_errors"]]
 
-    def wait_for_dag(self, dag_id: str, *, timeout_seconds: float = 120) -> None:
+    def wait_for_dag(self, dag_id: str, *, timeout_seconds: float = 300) -> None:
         """
         Return when the Dag is parsed.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from interlock.domain.calendar import Calendar
@@ -22,7 +23,7 @@ class Duties:
 
     def __init__(self, bundle: Bundle, calendar: Calendar) -> None:
         settings, types = bundle.settings, case_types(bundle)
-        self._calendar = calendar
+        self._after = lru_cache(maxsize=256)(calendar.add)  # what is taken in together is due together
         self._owner = settings.owner.name
         self._owners = [(Expression(rule.when, types), rule.owner) for rule in settings.case_owner]
         self._levels = [(Expression(level.when, types), level) for level in settings.service_levels]
@@ -35,5 +36,5 @@ class Duties:
         """Return until when a case must be done; None: no service level says so."""
         for when, level in self._levels:
             if when.evaluate(known).value is True:
-                return self._calendar.add(opened_at, level.within)
+                return self._after(opened_at, level.within)
         return None

@@ -9,7 +9,7 @@ declared as a variable of that very name, so every field of every contract is de
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -103,7 +103,7 @@ class Expression:
         self.text = text
         self.reads = tuple(sorted(_names_in(text) & set(types)))
         """The variables that the condition can read: what a decision records."""
-        self._types = {name: types[name] for name in self.reads}
+        self._reads = [(name, _converter(types[name])) for name in self.reads]
         try:
             self._program = _environment(_freeze(types)).compile(text)
         except RuntimeError as error:
@@ -123,10 +123,10 @@ class Expression:
         """Return what it says of *inputs* (by variable name); it never raises."""
         data = {}
         try:
-            for name in self.reads:
+            for name, convert in self._reads:
                 value = inputs.get(name)
                 if value is not None:
-                    data[name] = _to_cel(value, self._types[name])
+                    data[name] = value if convert is None else convert(value)
             for variable, (name, pattern) in self._matches.items():
                 if isinstance(value := inputs.get(name), str):
                     data[variable] = pattern.search(value) is not None
@@ -141,12 +141,19 @@ class Expression:
         return Evaluated(None, f"{self.text!r} could not be evaluated")
 
 
-def _to_cel(value: Any, declared: Any) -> Any:
-    if declared == cel.Type.DOUBLE and isinstance(value, (int, str)) and not isinstance(value, bool):
-        return float(value)
-    if declared == cel.Type.TIMESTAMP and isinstance(value, str):
-        return datetime.fromisoformat(value)
-    return value
+def _converter(declared: Any) -> Callable[[Any], Any] | None:
+    """Return what turns a value of a payload into one of the *declared* type; None: it is one."""
+    if declared == cel.Type.DOUBLE:
+        return _to_double
+    return _to_timestamp if declared == cel.Type.TIMESTAMP else None
+
+
+def _to_double(value: Any) -> Any:
+    return float(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
+def _to_timestamp(value: Any) -> Any:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _names_in(text: str) -> set[str]:

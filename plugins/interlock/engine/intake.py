@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from interlock.domain.canonical import digest
@@ -48,14 +49,15 @@ def take_in_rows(
         claim_quote(tx, session.run, located(source, session.include.parent))
     duties = Duties(session.version.bundle, session.company.calendar)
     group: list[NewCase] = []
+    now = session.ledger.clock()
     left_out: set[str] = set()
     for row in rows:
         left_out |= _tell_left_out(session, row, contract, settings, left_out)
-        group.append(_with_duties(session, duties, _new_case(row, contract, settings, source), contract))
+        group.append(_with_duties(duties, _new_case(row, contract, settings, source), contract, now))
         session.count("rows")
         if len(group) == GROUP:
             _write(session, group, task)
-            group = []
+            group, now = [], session.ledger.clock()
     if group:
         _write(session, group, task)
     if not session.counts.get("rows"):
@@ -84,11 +86,11 @@ def _write(session: Session, group: list[NewCase], task: str) -> None:
     session.log.info("taken in %s", ", ".join(f"{count} {what}" for what, count in session.counts.items()))
 
 
-def _with_duties(session: Session, duties: Duties, new: NewCase, contract: type[Contract]) -> NewCase:
+def _with_duties(duties: Duties, new: NewCase, contract: type[Contract], now: datetime) -> NewCase:
     known: dict[str, Any] = {f"case.{name}": value for name, value in new.payload.items()}
     filled = [name for name, value in new.payload.items() if value not in (None, "", [], {})]
     known |= {"known": sorted(filled), "missing": sorted(set(contract.model_fields) - set(filled))}
-    return replace(new, owner=duties.owner(known), due_at=duties.due_at(known, session.ledger.clock()))
+    return replace(new, owner=duties.owner(known), due_at=duties.due_at(known, now))
 
 
 def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source: str) -> NewCase:

@@ -17,8 +17,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, and_, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Table, func, select, update
 
 from interlock.domain.audit import GENESIS, link_digest
 from interlock.domain.canonical import canonical_json, digest
@@ -26,6 +25,7 @@ from interlock.domain.redaction import mask
 from interlock.errors import LedgerError
 from interlock.ledger import schema
 from interlock.ledger.database import translated_errors
+from interlock.ledger.rowform import RowForm, Stored
 
 Row = dict[str, Any]
 TYPED = ("reason", "error", "off_reason", "on_reason")
@@ -59,11 +59,6 @@ def new_id() -> str:
     return f"{_last:016x}{secrets.token_hex(8)}"
 
 
-def subject_of(table: Table, row: Mapping[str, Any]) -> str:
-    """Return how events name *row*: table and primary key."""
-    return f"{table.name}:" + ":".join(str(row[column.name]) for column in table.primary_key.columns)
-
-
 def row_digest(table: Table, row: Mapping[str, Any]) -> str:
     """
     Return the digest over every column of *row* that holds something.
@@ -90,18 +85,18 @@ class Transaction:
         """
         if not rows:
             return
-        complete = [
-            _masked({column.name: row.get(column.name, _default(column)) for column in table.columns}) for row in rows
-        ]
-        self.connection.execute(insert(table), complete)
-        self._tell(table, complete, kind, facts)
+        form = self._form(table)
+        whole = [_masked(form.whole(row)) for row in rows]
+        stored = [form.stored(row) for row in whole]
+        form.insert(self.connection, stored)
+        self._tell(table, zip(whole, stored, strict=True), kind, facts)
 
     def insert_quietly(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert *rows* that no event tells of (payloads, memberships); one that is there already is left as it is."""
         if not rows:
             return
-        maker = postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
-        self.connection.execute(maker(table).on_conflict_do_nothing(), list(rows))
+        form = self._form(table)
+        form.insert(self.connection, [form.stored(form.whole(row)) for row in rows], only_new=True)
 
     def update(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> list[Row]:
         """
@@ -111,24 +106,13 @@ class Transaction:
         """
         if not rows:
             return []
-        keys = [column.name for column in table.primary_key.columns]
+        form = self._form(table)
         after = [_masked({**row, "revision": row["revision"] + 1}) for row in rows]
-        statement = (
-            update(table)
-            .where(and_(*[table.c[key] == bindparam(f"_{key}") for key in keys]))
-            .where(table.c.revision == bindparam("_revision"))
-            .values({column.name: bindparam(column.name) for column in table.columns if column.name not in keys})
-        )
-        parameters = [
-            {k: v for k, v in row.items() if k not in keys}
-            | {f"_{key}": row[key] for key in keys}
-            | {"_revision": row["revision"] - 1}
-            for row in after
-        ]
-        result = self.connection.execute(statement, parameters)
-        if result.rowcount not in (len(rows), -1):
-            raise LedgerError(f"{len(rows) - result.rowcount} rows of {table.name!r} were changed by somebody else")
-        self._tell(table, after, kind, facts)
+        stored = [form.stored(row) for row in after]
+        written = form.update(self.connection, stored)
+        if written not in (len(rows), -1):
+            raise LedgerError(f"{len(rows) - written} rows of {table.name!r} were changed by somebody else")
+        self._tell(table, zip(after, stored, strict=True), kind, facts)
         return after
 
     def take_turns(self, name: str) -> None:
@@ -152,14 +136,24 @@ class Transaction:
 
         Such rows are written once otherwise: this event counts as their second revision.
         """
-        self._tell(table, rows, kind, None, revision=2)
+        form = self._form(table)
+        self._tell(table, [(row, form.stored(row)) for row in rows], kind, None, revision=2)
 
-    def _tell(self, table: Table, rows: Iterable[Row], kind: str, facts: Facts | None, *, revision: int = 1) -> None:
-        for row in rows:
-            body: dict[str, Any] = {"row": row_digest(table, row), "revision": row.get("revision", revision)}
+    def _tell(
+        self, table: Table, rows: Iterable[tuple[Row, Stored]], kind: str, facts: Facts | None, *, revision: int = 1
+    ) -> None:
+        form = self._form(table)
+        for row, stored in rows:
+            body: dict[str, Any] = {
+                "row": form.digest(stored) or row_digest(table, row),
+                "revision": row.get("revision", revision),
+            }
             if facts is not None:
                 body["facts"] = facts(row)
-            self._events.append((kind, subject_of(table, row), body))
+            self._events.append((kind, form.subject(row), body))
+
+    def _form(self, table: Table) -> RowForm:
+        return RowForm.of(table, self.connection.dialect)
 
     def flush(self) -> None:
         """Chain the events that were set aside. Called once, at the end."""
@@ -188,7 +182,8 @@ class Transaction:
                 }
             )
             previous = current
-        self.connection.execute(insert(schema.audit_event), links)
+        form = self._form(schema.audit_event)
+        form.insert(self.connection, [form.stored(link) for link in links])
         self.connection.execute(update(chains).where(chains.c.chain == self.chain).values(length=number, head=previous))
         self._events = []
 
@@ -204,10 +199,6 @@ def _masked(row: Row) -> Row:
 @lru_cache(maxsize=4096)
 def _mask(text: str) -> str:  # most reasons are a rule's name, thousands of times
     return mask(text)
-
-
-def _default(column: Any) -> Any:
-    return column.default.arg if column.default is not None and column.default.is_scalar else None
 
 
 @contextmanager

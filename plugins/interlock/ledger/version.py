@@ -19,8 +19,9 @@ from interlock.domain.company import COMPANY
 from interlock.domain.version import Bundle, WorkflowVersion
 from interlock.errors import ConfigurationError, InputError, UnknownName
 from interlock.ledger.book import Ledger, as_dict, in_groups
+from interlock.ledger.rowform import RowForm
 from interlock.ledger.schema import approval, audit_event, version_in_force, workflow_run, workflow_version
-from interlock.ledger.transaction import Actor, Transaction, new_id, subject_of
+from interlock.ledger.transaction import Actor, Transaction, new_id
 
 _TICK = timedelta(microseconds=1)
 _TIES = timedelta(milliseconds=1)
@@ -424,14 +425,15 @@ def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
             .where(table.environment == ledger.environment, table.workflow == workflow)
             .order_by(table.since.desc(), workflow_version.c.number.desc())
         )
-        found = {subject_of(version_in_force, as_dict(row)): as_dict(row) for row in rows}
+        subject = RowForm.of(version_in_force, connection.dialect).subject
+        found = {subject(row): row for row in map(as_dict, rows)}
         for group in in_groups(list(found), 400):
             told = connection.execute(
                 select(audit_event.c.subject, audit_event.c.body).where(audit_event.c.subject.in_(group))
             )
-            for subject, body in told:
+            for name, body in told:
                 facts = json.loads(body).get("facts", {})
-                found[subject] |= {"instead_of": facts.get("instead_of"), "reason": facts.get("reason")}
+                found[name] |= {"instead_of": facts.get("instead_of"), "reason": facts.get("reason")}
     return list(found.values())
 
 
