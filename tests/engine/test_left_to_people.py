@@ -30,6 +30,7 @@ default: stop
 autonomy: {payout: automatic}
 runbook: {AgentRefused: {retries: 0, then: review}}
 """
+SMALL = """{name: nobody looks at so little, when: "case.amount < 20.0", route: auto}"""
 LETTER = {"text": "We are sorry", "amount": 10}
 
 
@@ -159,6 +160,23 @@ def test_a_draft_that_fails_takes_a_case_off_the_automatic_route(flow: Workflow)
     assert seen(flow)["why"] == "AgentRefused at draft: I would rather not."
     last = show_case(flow.ledger, "R1")["decisions"][-1]
     assert (last["rule"], last["route"], last["task"]) == ("runbook: AgentRefused at draft", "review", "draft")
+    assert verify(flow.ledger).problems == []
+
+
+def test_a_role_that_lacks_what_it_reads_takes_a_case_off_the_automatic_route(tmp_path: Path, ledger: Ledger):
+    """The rules let it go on although nobody judged it, and nobody can write a letter about what was not judged."""
+    flow = Workflow(tmp_path, ledger, policy=POLICY.replace("rules:\n", f"rules:\n  - {SMALL}\n"))
+    judged_by_nobody(flow)
+    assert flow.cases()["R1"]["route"] == "auto"
+
+    assert flow.role("draft") == {"left_to_people": 1}
+    flow.validate()
+    flow.gate()
+
+    assert flow.cases()["R1"]["route"] == "review"
+    assert seen(flow)["why"] == "AgentRefused at judge: I would rather not."
+    last = show_case(flow.ledger, "R1")["decisions"][-1]
+    assert (last["rule"], last["route"], last["task"]) == ("runbook: no Verdict at draft", "review", "draft")
     assert verify(flow.ledger).problems == []
 
 

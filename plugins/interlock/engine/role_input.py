@@ -25,11 +25,11 @@ class Inputs:
         self.policy = session.version.bundle.policy
 
     def problem(self, file: CaseFile) -> ContractViolation | None:
-        """Return why the role cannot work on a case, or None: what it lacks is none when people decide next."""
+        """Return why the role cannot work on a case, or None: what it lacks is none when people can take it over."""
         for contract in self.reads:
             payload = file.context.get(contract.__name__)
             if payload is None:
-                if self._leads_to_people(file):
+                if self._reaches_people(file):
                     continue
                 return ContractViolation(
                     contract.contract_ref(), [f"(whole): no handoff of the case is a {contract.__name__}"]
@@ -44,8 +44,9 @@ class Inputs:
         """Return the contract that the role would read and that no earlier role delivered; empty: all are there."""
         return next((c.__name__ for c in self.reads if c.__name__ not in file.context), "")
 
-    def _leads_to_people(self, file: CaseFile) -> bool:
-        return self.session.run.wiring.people_follow(self.session.task.task_id, file.row["route"])
+    def _reaches_people(self, file: CaseFile) -> bool:
+        run, task = self.session.run, self.session.task.task_id
+        return run.wiring.route_to_people(task, file.row["route"]) is not None
 
     def stale(self, files: Sequence[CaseFile], now: datetime) -> dict[str, StaleContext]:
         """
@@ -74,9 +75,7 @@ class Inputs:
 
     def people_decide(self, file: CaseFile) -> bool:
         """Tell whether a case that is too old can go to people, and the runbook sends it there."""
-        run, task = self.session.run, self.session.task.task_id
-        then = self.policy.recovery(StaleContext("")).then
-        return then == "review" and run.wiring.route_to_people(task, file.row["route"]) is not None
+        return self.policy.recovery(StaleContext("")).then == "review" and self._reaches_people(file)
 
 
 def _days(age: timedelta) -> str:

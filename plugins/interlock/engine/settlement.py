@@ -200,7 +200,8 @@ class Settlement:
     def _by_the_runbook(self, case: Settled) -> Entry:
         """Return the decision that takes a case off its route to people."""
         error = case.error or case.stale
-        rule = f"runbook: {type(error).__name__} at {self.session.task.task_id}"
+        why = type(error).__name__ if error is not None else f"no {case.lacks}"
+        rule = f"runbook: {why} at {self.session.task.task_id}"
         return Entry(case.file, Decision(rule=rule, route="review", inputs={}))
 
     def _reason(self, error: InterlockError) -> str:
