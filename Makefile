@@ -57,9 +57,9 @@ run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (WO
 	  $(if $(WORKFLOW),--workflow "$(WORKFLOW)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
 test: $(VENV)/.installed-dev lint types  ## Lint, types and all tests; the end says what was left out
-	@# Two at a time, a file each; those that start an Airflow have the machine for themselves.
+	@# Two at a time, a file each; those that start an Airflow come last.
 	@$(BIN)/python -m pytest -m "not live" -n 2 --dist loadfile
-	@$(BIN)/python -m pytest -m live
+	@$(BIN)/python -m pytest -m live -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev  ## Ruff: rules and format
 	@$(BIN)/ruff check --quiet $(EXISTING)

@@ -129,7 +129,8 @@ def test_what_no_agent_wrote_is_written_on_its_page(triage, open_page):
 
     frame.get_by_label("text", exact=True).fill("Dear customer,\nyour money is on its way.")
     frame.get_by_role("button", name="Save it").click()
-    frame.get_by_text("does not satisfy contract Reply").wait_for()  # it has no subject yet
+    refused = frame.get_by_role("alert").filter(has_text="does not satisfy contract Reply")
+    refused.wait_for()  # it has no subject yet
     frame.get_by_label("subject").fill("Your refund (case UNWRITTEN-1)")
     frame.get_by_label("language").fill("en")
     frame.get_by_role("button", name="Save it").click()

@@ -40,7 +40,7 @@ from faults.sabotage import Kill, _arm
 
 def arm(context):
     # The third transaction about batches notes that the first of them was created.
-    _arm((Kill("before commit", 3, "provider_batch"),), "killed", context)
+    _arm((Kill("before commit", 3, "provider_batch"),), "batch_killed", context)
     # Of each batch, cases are taken up and then moved on: the second one dies with its answers in hand.
     _arm((Kill("before commit", 4, "case"),), "goes_on", context)
 
@@ -80,7 +80,7 @@ def killed(bench, server):
     }
     bench.airflow.client.call("POST", "/api/v2/connections", connection)
     bench.write(f"dags/{NAME}.py", (bench.project / "dags" / f"{NAME}.py").read_text() + SABOTAGE)
-    sent = bench.airflow.trigger(NAME, run_id="killed")
+    sent = bench.airflow.trigger(NAME, run_id="batch_killed")
     first_end = bench.airflow.wait_for_run(NAME, sent)
     after_sending = {"run": first_end, "states": Counter(bench.states(NAME).values())}
     upkeep = (PROJECT / "dags" / "interlock_upkeep.py").read_text()
@@ -108,7 +108,8 @@ def ours(bench: Any, table: Any) -> list[dict[str, Any]]:
 
 
 def test_both_tasks_were_killed_and_the_runs_ended_well(bench, killed):
-    assert [len(marks(bench.airflow.home, run, "judge", "killed")) for run in ("killed", killed["collected"])] == [1, 1]
+    runs = ("batch_killed", killed["collected"])
+    assert [len(marks(bench.airflow.home, run, "judge", "killed")) for run in runs] == [1, 1]
     assert (killed["run"], killed["second"]) == ("success", "success")
     assert killed["states"] == {"waiting": CASES}
 
