@@ -3,8 +3,9 @@ A role over many cases behind a slow model, ledger on, against what the latency 
 
 A server in a process of its own answers each call after a fixed time; the ideal is cases / in flight × latency. The
 peer is common-ai's ``LLMOperator``, mapped over its own cases in a real Airflow with LocalExecutor and SQLite, against
-the same server. Ours is the role's own time, without process start and imports; the last column adds what a task of the
-peer takes beyond its call. Run: ``python tests/benchmarks/bench_model.py [cases] [in_flight] [latency] [--ours]``.
+the same server. Ours is the role's own time, without process start and imports; "with one task's start" adds what a
+task of the peer takes beyond its call. The peer's CPU is all that its Airflow used from the run's start to its end.
+Run: ``python tests/benchmarks/bench_model.py [cases] [in_flight] [latency] [--ours]``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
@@ -105,8 +108,20 @@ def measure(base_url: str, cases: int, in_flight: int) -> dict[str, float]:
     return took
 
 
+def cpu_of_children() -> float:
+    """Return the CPU seconds of all processes below this one, and of those that they have waited for."""
+    seconds = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:4])  # its own and its children's, user and system
+    return seconds
+
+
 def measure_peer(base_url: str, cases: int) -> dict[str, float]:
-    """Return the seconds of a run of the peer over *cases*, from its start to its end, and of the median task."""
+    """
+    Return the seconds of a run of the peer over *cases*, from its start to its end, and of the median task; and the CPU
+    seconds of that Airflow meanwhile.
+    """
     from live_airflow import live_airflow
 
     connection = {
@@ -125,14 +140,17 @@ def measure_peer(base_url: str, cases: int) -> dict[str, float]:
             parallelism=PARALLELISM,
             environment={"AIRFLOW_CONN_SLOW_MODEL": json.dumps(connection)},
         ) as airflow:
+            airflow.client.wait_for_dag("peer")
+            before = cpu_of_children()
             run_id = airflow.trigger("peer")
             state = airflow.wait_for_run("peer", run_id, timeout_seconds=60 + 20 * cases)
+            cpu = cpu_of_children() - before
             run = airflow.client.call("GET", f"/api/v2/dags/peer/dagRuns/{run_id}")
             tasks = airflow.task_instances("peer", run_id)
     assert state == "success", state
     assert [task["state"] for task in tasks] == ["success"] * cases
     seconds = (datetime.fromisoformat(run["end_date"]) - datetime.fromisoformat(run["start_date"])).total_seconds()
-    return {"seconds": seconds, "task": statistics.median(task["duration"] for task in tasks)}
+    return {"seconds": seconds, "task": statistics.median(task["duration"] for task in tasks), "cpu": cpu}
 
 
 def main() -> None:
@@ -162,10 +180,13 @@ def main() -> None:
         # In an Airflow our role is one task, which starts as slowly as each of the peer's.
         start = max(peer["task"] - latency, 0.0)
         print(f"\nLLMOperator mapped over {PEER_CASES} cases, LocalExecutor, SQLite, parallelism {PARALLELISM}")
-        print("seconds   median task   cases a second   ours / peer   with one task's start")
+        print(
+            "seconds   median task   cases a second   ours / peer   with one task's start   CPU ms a case   peer / ours"
+        )
         print(
             f"{peer['seconds']:7.1f}  {peer['task']:10.1f} s  {rate:15.2f}  {cases / ours['seconds'] / rate:12.1f}"
-            f"  {cases / (ours['seconds'] + start) / rate:22.1f}"
+            f"  {cases / (ours['seconds'] + start) / rate:22.1f}  {peer['cpu'] / PEER_CASES * 1000:14.0f}"
+            f"  {peer['cpu'] / PEER_CASES / (ours['cpu'] / cases):12.0f}"
         )
 
 
