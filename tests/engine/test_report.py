@@ -37,7 +37,7 @@ def test_a_run_with_a_case_that_no_task_took_on_fails_and_says_where_it_stands(
     flow = Workflow(tmp_path, sqlite_ledger)
     flow.up_to(stop, rows("sure=0.5" if stop == "again" else "sure=0.95"))
 
-    with pytest.raises(Stopped, match=rf"1 cases are in no resting place: .*at '{stop}'"):
+    with pytest.raises(Stopped, match=rf"1 case is in no resting place: .*at '{stop}'"):
         flow.report()
     assert [row["ended_at"] for row in flow.table(workflow_run)] == [None]
 

@@ -14,6 +14,7 @@ import yaml
 
 from interlock.commands.terminal import command, print_json, print_table
 from interlock.domain.company import COMPANY
+from interlock.domain.wording import counted
 from interlock.engine.bundle import load_contracts, read_bundle
 from interlock.engine.dataset_source import Reach
 from interlock.errors import InputError, SourceError, UnknownName
@@ -89,12 +90,14 @@ def readiness(args: Any) -> None:
 
 def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
     for one in found["datasets"]:
-        told = f"{one['dataset']}: {one['state']}, {_rows(one['rows'])} as of {one['as_of']:%Y-%m-%d %H:%M} UTC"
+        told = (
+            f"{one['dataset']}: {one['state']}, {counted(one['rows'], 'row')} as of {one['as_of']:%Y-%m-%d %H:%M} UTC"
+        )
         yield f"{told}, {one['put_aside']} put aside" + ("" if one["required"] else "; not required")
         if (periods := one["periods"]) is not None:
             gaps = f", empty: {', '.join(periods['empty'][-5:])}" if periods["empty"] else ", none empty"
-            many = "" if periods["count"] == 1 else "s"
-            yield f"  {periods['count']} full {periods['grain']}{many}, {periods['first']} to {periods['last']}{gaps}"
+            full = counted(periods["count"], f"full {periods['grain']}")
+            yield f"  {full}, {periods['first']} to {periods['last']}{gaps}"
         for severity in ("critical", "warning", "info"):
             yield from (f"  {severity}: {reason}" for reason in one["reasons"][severity])
     if "source" in found:
@@ -130,7 +133,8 @@ def quarantine(args: Any) -> None:
             rows += _put_aside(reading, Snapshots(snapshot_path()), args.limit - len(rows))
         except SourceError as error:
             is_lost = True
-            aside = f"{reading['run']}, {reading['dataset']}: {_rows(reading['quarantined'])} put aside cannot be shown"
+            many = counted(reading["quarantined"], "row")
+            aside = f"{reading['run']}, {reading['dataset']}: {many} put aside cannot be shown"
             print(f"{aside}: {error}", file=sys.stderr)
     if args.json:
         print_json(rows)
@@ -157,10 +161,6 @@ def _put_aside(reading: dict[str, Any], snapshots: Any, limit: int) -> Iterator[
                 "reasons": reasons,
                 "values": item,
             }
-
-
-def _rows(number: int) -> str:
-    return f"{number} row{'' if number == 1 else 's'}"
 
 
 def _include(args: Any) -> Path:

@@ -10,6 +10,7 @@ from interlock.commands.terminal import command, print_json, print_table
 from interlock.domain.duration import format_duration
 from interlock.domain.price import tell_dollars, to_nano
 from interlock.domain.source import describe, parse_source
+from interlock.domain.wording import counted
 from interlock.engine.permission import demand_reading
 from interlock.engine.quote import quote_history, quote_run
 from interlock.engine.source import located, read_rows
@@ -68,23 +69,17 @@ def describe_quote(told: Mapping[str, Any]) -> list[str]:
         f"{told[name]} {what}" for name, what in (("known", "are in the ledger"), ("repeated", "twice")) if told[name]
     ]
     of_rows = f" of {told['rows']} rows ({', '.join(there)})" if there else ""
-    lines = [
-        f"{told['workflow']}, {told['phase']}: {told['cases']} new case{_s(told['cases'])}{of_rows} of {told['source']}"
-    ]
+    lines = [f"{told['workflow']}, {told['phase']}: {counted(told['cases'], 'new case')}{of_rows} of {told['source']}"]
     for name, (title, tell) in FIGURES.items():
         lines.append(f"  {title:<15}{_estimate(told[name], tell)}")
     lines.append(
-        f"  by {told['from_runs']} earlier run{_s(told['from_runs'])} with {told['from_cases']} cases; "
+        f"  by {counted(told['from_runs'], 'earlier run')} with {counted(told['from_cases'], 'case')}; "
         f"{told['coverage']:.0%} of such runs should lie between"
         if told["from_runs"]
         else "  no run of it is over here, so there is nothing to go by"
     )
     lines.append(f"  kept as quote {told['id'][-8:]}; the next run over this source says how good it was")
     return lines
-
-
-def _s(number: int) -> str:
-    return "" if number == 1 else "s"
 
 
 def _estimate(one: Mapping[str, Any], tell: Callable[[float], str]) -> str:

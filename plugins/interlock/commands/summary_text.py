@@ -13,6 +13,7 @@ from typing import Any
 
 from interlock.domain.cost import KINDS
 from interlock.domain.price import tell_dollars, to_nano
+from interlock.domain.wording import counted
 
 _COLUMN = 13
 _NAMED = 5
@@ -90,7 +91,8 @@ def _with_provider(out: Mapping[str, Any] | None) -> str:
     if out is None:
         return ""
     since, until = (out[name][:16].replace("T", " ") for name in ("since", "until"))
-    return f"{out['cases']} cases are with the provider since {since} UTC, in {out['batches']} batches until {until}"
+    there, where = counted(out["cases"], "case", "are"), counted(out["batches"], "batch")
+    return f"{there} with the provider since {since} UTC, in {where} until {until}"
 
 
 def _quality(entry: Mapping[str, Any]) -> str:

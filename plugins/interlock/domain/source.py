@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from interlock.domain.canonical import digest
 from interlock.domain.contract import explain
+from interlock.domain.wording import counted
 from interlock.errors import ConfigurationError, UnknownName
 
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet"]
@@ -260,4 +261,4 @@ def describe(spec: SourceSpec) -> str:
         case FactsSource():
             return f"facts://{spec.facts}"
         case RowsSource():
-            return f"{len(spec.rows)} inline row{'' if len(spec.rows) == 1 else 's'}"
+            return counted(len(spec.rows), "inline row")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from interlock.domain.agent import ModelAgent
 from interlock.domain.case import CaseState
 from interlock.domain.contract import Contract
+from interlock.domain.wording import counted
 from interlock.domain.work import Answer, Failure, Hold, Work
 from interlock.engine.carrier import Carrier
 from interlock.engine.settlement import Settled, Settlement
@@ -154,7 +155,7 @@ class Batches:
                 session.log.warning("%s, so %d cases are asked about directly", error, len(cases))
                 return set()
         self._note_submitted(row, created)
-        session.log.info("%d cases are with the provider in batch %s", len(cases), created.id)
+        session.log.info("%s with the provider in batch %s", counted(len(cases), "case", "are"), created.id)
         return self._count_out(cases)
 
     def _count_out(self, cases: Mapping[str, Settled]) -> set[str]:
@@ -248,7 +249,7 @@ class Batches:
             self._out = {case_id for row in out for case_id in uncounted(connection, row)}
         if out:
             since = out[0]["created_at"].strftime("%Y-%m-%d %H:%M")
-            self.session.log.info("%d cases are with the provider since %s UTC", len(self._out), since)
+            self.session.log.info("%s with the provider since %s UTC", counted(len(self._out), "case", "are"), since)
 
     def _open(self) -> list[Row]:
         with self.session.read() as connection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from interlock.domain.wording import counted
 from interlock.engine.session import Session
 from interlock.errors import Stopped
 from interlock.ledger.quote import settle_quote
@@ -36,7 +37,7 @@ def report_run(session: Session, *, not_done: Mapping[str, str] | None = None) -
         where = ", ".join(sorted({f"{row['state']} at {row['task']!r}" for row in lost}))
         names = ", ".join(sorted(str(row["business_key"]) for row in lost)[:_NAMED])
         more = ", …" if len(lost) > _NAMED else ""
-        told.append(f"{len(lost)} cases are in no resting place: {names}{more} ({where})")
+        told.append(f"{counted(len(lost), 'case', 'are')} in no resting place: {names}{more} ({where})")
     if told:
         raise Stopped(
             f"{'; '.join(told)}. Look at the tasks above that failed; clear them, or go on with: "

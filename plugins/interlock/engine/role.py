@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from interlock.domain.contract import Contract, check_payload
+from interlock.domain.wording import counted
 from interlock.domain.work import Agent, Answer, Failure, Work
 from interlock.engine.batch import Batches, Returned
 from interlock.engine.bundle import check_contract
@@ -223,7 +224,9 @@ class _Worker:
                 handed_on.setdefault(following, []).append(case)
             for name, group in handed_on.items():
                 self.session.count("handed_on", len(group))
-                self.session.log.info("%d cases are handed on from %r to %r", len(group), carrier.name, name)
+                self.session.log.info(
+                    "%s handed on from %r to %r", counted(len(group), "case", "are"), carrier.name, name
+                )
                 ahead.append((self._carrier(name), group))
 
     def _following(self, case: Settled) -> str | None:
@@ -332,9 +335,8 @@ class _Worker:
             pending = again
             if pending:
                 self.session.count("repeated", len(pending))
-                self.session.log.info(
-                    "%d cases are asked again in %.1f s (attempt %d)", len(pending), pause, attempt + 1
-                )
+                again_now = counted(len(pending), "case", "are")
+                self.session.log.info("%s asked again in %.1f s (attempt %d)", again_now, pause, attempt + 1)
                 yield from self._rest(pause)
 
     def _rest(self, seconds: float) -> Iterator[None]:

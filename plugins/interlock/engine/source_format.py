@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from typing import IO, Any
 
 from interlock.domain.source import Format, SourceRow
+from interlock.domain.wording import counted
 from interlock.errors import SourceError
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -155,7 +156,7 @@ def _read_csv(stream: IO[bytes], delimiter: str, encoding: str, label: str) -> I
         if len(fields) < len(header) and lines.is_cut:
             raise SourceError(_cut(label, first, f"{len(fields)} of {len(header)} fields"))
         if len(fields) != len(header):
-            wrong = f"has {len(fields)} field{'' if len(fields) == 1 else 's'} where the header has {len(header)}"
+            wrong = f"has {counted(len(fields), 'field')} where the header has {len(header)}"
             yield SourceRow(number=first, values=None, problem=wrong)
         elif not any(fields):
             yield SourceRow(number=first, values=None, problem="every field is empty")

@@ -22,6 +22,7 @@ from interlock.domain.company import Company
 from interlock.domain.gate import GateState
 from interlock.domain.ladder import Ladder, all_away
 from interlock.domain.version import WorkflowVersion
+from interlock.domain.wording import counted
 from interlock.engine.retention import expired_snapshots
 from interlock.engine.snapshot import Snapshots
 from interlock.engine.threshold import tell_breaches
@@ -234,9 +235,9 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
                     workflow=workflow,
                     kind="late",
                     recipients=members,
-                    subject=f"{workflow}: {number} of your cases are late",
-                    body=f"{number} cases of {workflow} that belong to {owner or 'nobody'} are past their service "
-                    f"level. airflow interlock cases list --late --workflow {workflow}",
+                    subject=f"{workflow}: {counted(number, 'case', 'are')} late",
+                    body=f"{counted(number, 'case', 'are')} past the service level: {workflow}, owner "
+                    f"{owner or 'nobody'}. airflow interlock cases list --late --workflow {workflow}",
                 )
             counts["late"] = counts.get("late", 0) + len(rows)
 
@@ -273,9 +274,9 @@ def _escalate_lateness(ledger: Ledger, company: Company, counts: dict[str, int])
                 workflow=workflow,
                 kind="overdue",
                 recipients=[owner.email, *(contact.email for contact in owner.escalation)],
-                subject=f"{workflow}: {number} cases are still late",
-                body=f"{number} cases of {workflow} are still open a working day after their owners were told of "
-                f"them. airflow interlock cases list --late --workflow {workflow}",
+                subject=f"{workflow}: {counted(number, 'case', 'are')} still late",
+                body=f"{counted(number, 'case', 'are')} still open a working day after the owner was told: {workflow}. "
+                f"airflow interlock cases list --late --workflow {workflow}",
             )
             counts["overdue"] = counts.get("overdue", 0) + number
 

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from interlock.domain.case import ACTIVE
 from interlock.domain.wiring import WiredTask, Wiring
+from interlock.domain.wording import counted
 from interlock.engine.session import Session, open_session
 from interlock.errors import ConfigurationError, InterlockError, Superseded
 from interlock.hooks.ledger import LedgerHook
@@ -42,7 +43,7 @@ def run_task(operator: InterlockOperator, context: Context) -> dict[str, Any]:
             if not out:
                 session.finish()
                 raise AirflowSkipException("no case stands at this task")
-            session.log.info("%d cases stand here", here)
+            session.log.info("%s here", counted(here, "case", "stand"))
         return operator.work(session, context)
 
 

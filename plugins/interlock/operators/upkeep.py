@@ -61,6 +61,7 @@ class GoingOnOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Return the ``trigger_dag_id`` and the ``trigger_run_id`` of each run."""
+        from interlock.domain.wording import counted
         from interlock.engine.going_on import what_can_go_on
         from interlock.hooks.ledger import LedgerHook
         from interlock.operators.runtime import airflow_errors
@@ -69,7 +70,7 @@ class GoingOnOperator(BaseOperator):
             ledger = LedgerHook().get_conn()
             ready = what_can_go_on(ledger, client=_batch_client, log=self.log)
             for one in ready:
-                self.log.info("%d cases of %s can go on since %s", one.cases, one.workflow, one.since)
+                self.log.info("%s of %s can go on since %s", counted(one.cases, "case"), one.workflow, one.since)
             return [{"trigger_dag_id": one.dag_id, "trigger_run_id": one.run_id(ledger.clock())} for one in ready]
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.commands.airflow_client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
 from interlock.commands.summary_text import tell_instant
 from interlock.console.address import URL_PREFIX
+from interlock.domain.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +134,7 @@ def case_counts(ledger: Ledger, dag_id: str, run_id: str) -> dict[str, int]:
 def describe_counts(counts: Mapping[str, int]) -> str:
     """Return ``120 cases: 80 authorised, 40 waiting``."""
     total = Counter(counts).total()
-    return f"{total} case{'' if total == 1 else 's'}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    return f"{counted(total, 'case')}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
 def describe_as_of(facts: Mapping[str, Any], *, asked: str, default: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator
 
+from interlock.domain.wording import counted
 from interlock.operators.link import CasesLink
 
 if TYPE_CHECKING:
@@ -91,11 +92,11 @@ class ApprovalGateSensor(BaseSensorOperator):
                 reason = str((event.get("params_input") or {}).get("reason") or "").strip() or None
                 if chosen == REJECT and reason is None:
                     reason = "rejected in Required Actions"
-                counted = answer_listed(
+                votes = answer_listed(
                     session, person=person, answer="approve" if chosen == APPROVE else "reject", reason=reason
                 )
-                session.count("votes_in_required_actions", counted)
-                self.log.info("%s answered %r: it counts for %d cases", person.id, chosen, counted)
+                session.count("votes_in_required_actions", votes)
+                self.log.info("%s answered %r: it counts for %s", person.id, chosen, counted(votes, "case"))
             turn = open_gate(session)
             if not turn.undecided or chosen == GO_ON or session.ledger.clock() >= turn.release_at:
                 return _finish(session, turn)
@@ -110,12 +111,13 @@ class ApprovalGateSensor(BaseSensorOperator):
         from interlock.sensors.request_text import request_text
 
         left = turn.release_at - session.ledger.clock()
+        waiting = counted(turn.undecided, "case", "wait")
         listed = listed_cases(session)
         session.finish()
         upsert_hitl_detail(
             ti_id=context["ti"].id,
             options=[APPROVE, REJECT, GO_ON],
-            subject=f"{session.run.version.bundle.settings.title}: {turn.undecided} cases wait for your decision",
+            subject=f"{session.run.version.bundle.settings.title}: {waiting} for your decision",
             body=request_text(listed, turn.undecided, console_path(f"review?gate={self.gate}"), turn.voters),
             # Airflow's form keeps all buttons off while a text that may not be null is empty.
             params={
@@ -127,7 +129,7 @@ class ApprovalGateSensor(BaseSensorOperator):
             },
             assigned_users=[{"id": person, "name": person} for person in turn.voters],
         )
-        self.log.info("%d cases wait for %s; released at %s", turn.undecided, ", ".join(turn.voters), turn.release_at)
+        self.log.info("%s for %s; released at %s", waiting, ", ".join(turn.voters), turn.release_at)
         raise TaskAwaitingInput(method_name="resume", timeout=max(min(left, LOOK_EVERY), timedelta(seconds=1)))
 
 

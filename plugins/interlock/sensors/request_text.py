@@ -23,9 +23,10 @@ _ADDRESS = re.compile(r"(https?(?=:)|www(?=\.)|ftp(?=:)|mailto(?=:)|xmpp(?=:)|@)
 
 def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: Sequence[str]) -> str:
     """Return the body of the request that lists *cases*."""
+    what = "the case below" if len(cases) == 1 else f"what is still undecided of the {len(cases)} cases below"
     lines = [
-        f"**Approve** and **Reject** answer for the {len(cases)} cases below that are still undecided; **Go on** "
-        "leaves them to a later run. One by one, edit included: "
+        f"**Approve** and **Reject** answer for {what}; **Go on** "
+        "leaves it to a later run. One by one, edit included: "
         f"[review page]({address}), or `airflow interlock review list`.",
         "",
         f"May answer: {', '.join(voters) or 'nobody'}.",
