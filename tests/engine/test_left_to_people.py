@@ -180,7 +180,10 @@ def test_a_role_that_lacks_what_it_reads_takes_a_case_off_the_automatic_route(tm
     assert verify(flow.ledger).problems == []
 
 
-def test_where_no_gate_can_be_reached_it_stays_a_dead_letter(tmp_path: Path, sqlite_ledger: Ledger):
+@pytest.mark.parametrize(
+    ("who", "why"), [("writer", "I would rather not"), ("judge", "no handoff of the case is a Verdict")]
+)
+def test_where_no_gate_can_be_reached_it_stays_a_dead_letter(tmp_path: Path, sqlite_ledger: Ledger, who: str, why: str):
     flow = Workflow(tmp_path, sqlite_ledger, policy=WITHOUT_PEOPLE)
     alone = rewired(
         route={"downstream": ("draft",), "branches": {"auto": "draft"}}, validate={"downstream": ("send",)}
@@ -188,12 +191,15 @@ def test_where_no_gate_can_be_reached_it_stays_a_dead_letter(tmp_path: Path, sql
     flow.wiring = Wiring(
         {name: alone[name] for name in ("intake", "judge", "route", "draft", "validate", "send", "report")}
     )
+    refusing_at = {who: refusing(who)}
     flow.intake(rows("sure=0.95"))
-    flow.role("judge")
+    flow.role("judge", agent=refusing_at.get("judge"))
     flow.branch()
 
-    assert flow.role("draft", agent=refusing("writer")) == {"failed": 1}
-    assert flow.cases()["R1"]["state"] == "dead"
+    assert flow.role("draft", agent=refusing_at.get("writer")) == {"failed": 1}
+    case = flow.cases()["R1"]
+    assert case["state"] == "dead"
+    assert why in case["reason"]
 
 
 def test_what_the_runbook_stops_is_stopped(tmp_path: Path, sqlite_ledger: Ledger):
