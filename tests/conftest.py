@@ -26,7 +26,10 @@ from sqlalchemy.pool import NullPool
 TEMPLATE = "interlock_template"
 
 # How long an example takes says nothing of the code on a machine that does other things, too.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples in each run, so that a change is not blamed for what it has not done. For others:
+# pytest --hypothesis-profile=exploring
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("exploring", settings.get_profile("any machine"), derandomize=False)
 settings.load_profile("any machine")
 
 

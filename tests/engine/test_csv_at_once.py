@@ -45,7 +45,9 @@ def staged(source: Any, *, at_once: bool) -> Any:
 @given(lines=st.lists(LINE, max_size=12), end=st.sampled_from(["\n", "\r\n"]), closed=st.booleans())
 @example(lines=["x,2026-03-01,z"] * 3, end="\n", closed=False)
 @example(lines=['a"b,2026-03-01,z'], end="\n", closed=True)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_both_ways_give_the_same(tmp_path: Path, lines: list[str], end: str, closed: bool):
     path = tmp_path / "a.csv"
     path.write_bytes((end.join(["a,day,other", *lines]) + (end if closed else "")).encode())

@@ -261,7 +261,7 @@ def test_no_problem_repeats_a_value(write):
 _cell = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(table=st.lists(st.tuples(_cell, st.one_of(st.none(), _cell)), max_size=8))
 def test_what_python_writes_as_csv_comes_back(write, table):
     text = io.StringIO(newline="")
@@ -270,7 +270,7 @@ def test_what_python_writes_as_csv_comes_back(write, table):
     assert [(row["a"], row["b"]) for row in values_of(write("t.csv", text.getvalue()))] == table
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=150)
 @given(body=st.text(st.sampled_from('ab",\n'), max_size=60))
 def test_no_line_of_a_broken_csv_is_lost(write, body):
     """Each line that is not blank is told as a row, as a problem, or lies within the quotes of the row before."""

@@ -81,7 +81,9 @@ def write(flow: Workflow, states: list[str], costs: list[dict[str, Any]], told: 
             connection.execute(insert(outcome), [{"id": new_id(), **row, **said}])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(states=STATES, costs=st.lists(A_COST, max_size=25), told=st.lists(AN_OUTCOME, max_size=6))
 def test_every_breakdown_adds_up_to_the_rows_and_periods_to_the_whole(flow, states, costs, told):
     write(flow, states, costs, told)
