@@ -25,7 +25,7 @@ BELOW = {
     "engine": {"domain", "ledger", "agents", "connectors", "quality", "analysis"},
     "hooks": {"domain", "ledger", "engine", "agents", "connectors"},
     "operators": {"domain", "ledger", "engine", "agents", "connectors", "hooks", "console"},
-    "sensors": {"domain", "ledger", "engine", "agents", "connectors", "hooks", "console", "operators"},
+    "sensors": {"domain", "ledger", "engine", "agents", "connectors", "reporting", "hooks", "console", "operators"},
 }
 """What of ours each layer may import, beside itself and ``errors``."""
 

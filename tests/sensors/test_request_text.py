@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from interlock.engine.gate import Shown
 from interlock.sensors.request_text import LONGEST, escape, request_text
+from reviews import a_fact, a_finding, written
 
 
 def a_case(text="Where is my card?", reply="Dear customer,\n\nit is on its way.\nKind regards", **changes):
@@ -69,6 +70,28 @@ def test_markdown_of_a_customer_is_shown_and_not_drawn(written, shown):
 
 def test_a_short_message_with_backticks_cannot_leave_its_code():
     assert "text `'''evil'''`" in text_of(a_case(text="```evil```"))
+
+
+def test_a_review_reads_as_it_is_sent_and_its_numbers_lead_to_their_rows():
+    fact = a_fact(label="Spend at www.evil.example")
+    finding = a_finding([fact])
+    said = text_of(a_case(case=finding, execute=written(finding).model_dump(mode="json")))
+
+    assert "{" not in said
+    assert "#### Purchasing" in said
+    assert f"]: /interlock/fact/{fact.id}" in said
+    assert "## Sources" not in said
+    assert "www.evil" not in said
+
+
+def test_what_looks_like_a_review_without_its_facts_is_shown_by_its_fields():
+    review = written(a_finding([a_fact()])).model_dump(mode="json")
+
+    assert "title `" in text_of(a_case(case={"facts": [1]}, execute=review))
+
+
+def test_what_is_empty_is_left_out():
+    assert "``" not in text_of(a_case(case={"ticket_id": "T-1", "tags": [], "more": {}, "text": ""}))
 
 
 def test_cases_that_are_not_listed_are_counted():

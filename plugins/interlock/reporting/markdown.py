@@ -9,13 +9,15 @@ from interlock.domain.fact import Fact
 from interlock.reporting.view import View
 
 
-def render_markdown(view: View, *, console: str | None = None) -> str:
+def render_markdown(view: View, *, console: str | None = None, with_sources: bool = True) -> str:
     """
     Return the review as Markdown.
 
     :param console: address of Interlock's console, where links lead to a number's rows; left out, to the facts below.
+    :param with_sources: list the facts at the end.
     """
-    return _Writer(view, console.rstrip("/") if console else None).text()
+    writer = _Writer(view, console.rstrip("/") if console else None)
+    return "\n\n".join(writer.blocks() + writer.sources(with_list=with_sources)) + "\n"
 
 
 class _Writer:
@@ -23,7 +25,7 @@ class _Writer:
         self.view, self.console = view, console
         self.numbers = {fact.id: index for index, fact in enumerate(view.sources, 1)}
 
-    def text(self) -> str:
+    def blocks(self) -> list[str]:
         view, review = self.view, self.view.review
         blocks = [f"# {_escaped(review.title)}", f"*{review.period}, as of {view.as_of}*"]
         if view.tiles:
@@ -53,11 +55,13 @@ class _Writer:
             blocks.append("\n".join(f"- **{_escaped(one.what)}**: {_escaped(one.reason)}" for one in view.withheld))
         if review.notes:
             blocks.append("## On the data\n\n" + "\n".join(f"- {_escaped(note)}" for note in review.notes))
-        if self.numbers:
-            blocks.append("## Sources")
-            blocks.append("\n".join(self._source(fact) for fact in view.sources))
-            blocks.append("\n".join(f"[{i}]: {self._address(fact_id)}" for fact_id, i in self.numbers.items()))
-        return "\n\n".join(blocks) + "\n"
+        return blocks
+
+    def sources(self, *, with_list: bool) -> list[str]:
+        if not self.numbers:
+            return []
+        listed = ["## Sources", "\n".join(self._source(fact) for fact in self.view.sources)] if with_list else []
+        return [*listed, "\n".join(f"[{i}]: {self._address(fact_id)}" for fact_id, i in self.numbers.items())]
 
     def _said(self, text: str, ids: Iterable[str]) -> str:
         return "".join(

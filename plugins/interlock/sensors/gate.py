@@ -118,7 +118,13 @@ class ApprovalGateSensor(BaseSensorOperator):
             ti_id=context["ti"].id,
             options=[APPROVE, REJECT, GO_ON],
             subject=f"{session.run.version.bundle.settings.title}: {waiting} for your decision",
-            body=request_text(listed, turn.undecided, console_path(f"review?gate={self.gate}"), turn.voters),
+            body=request_text(
+                listed,
+                turn.undecided,
+                console_path(f"review?gate={self.gate}"),
+                turn.voters,
+                console=console_path("/"),
+            ),
             # Airflow's form keeps all buttons off while a text that may not be null is empty.
             params={
                 "reason": {

@@ -11,18 +11,29 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from interlock.domain.review import is_review
+
 if TYPE_CHECKING:
     from interlock.engine.gate import Shown
 
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 LONGEST = 600
 """Characters of one text of the case that are shown; the console shows all."""
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 _LINE_START = re.compile(r"^(\s*)(\d{1,9}(?=[.)])|(?=[-+=]))")
+_HEADING = re.compile(r"^#+(?= )", re.MULTILINE)
 _ADDRESS = re.compile(r"(https?(?=:)|www(?=\.)|ftp(?=:)|mailto(?=:)|xmpp(?=:)|@)", re.IGNORECASE)
 
 
-def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: Sequence[str]) -> str:
-    """Return the body of the request that lists *cases*."""
+def request_text(
+    cases: Sequence[Shown], undecided: int, address: str, voters: Sequence[str], *, console: str = "/interlock"
+) -> str:
+    """
+    Return the body of the request that lists *cases*.
+
+    :param address: where the console shows them.
+    :param console: its start page, below which a number of a review leads to its rows.
+    """
     what = "the case below" if len(cases) == 1 else f"what is still undecided of the {len(cases)} cases below"
     lines = [
         f"**Approve** and **Reject** answer for {what}; **Go on** "
@@ -36,6 +47,9 @@ def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: S
     for case in cases:
         why = f": {escape(case.why)}" if case.why else ""
         lines += ["", f"### {escape(case.business_key)} · {escape(case.route)}{why}", ""]
+        if review := _review(case, console):
+            lines += [f"**To be sent by {escape(case.action)}:**", "", review]
+            continue
         lines += _fields(case.case, longest=LONGEST)
         for name, payload in case.handoffs.items():
             if payload != case.execute:
@@ -49,7 +63,7 @@ def request_text(cases: Sequence[Shown], undecided: int, address: str, voters: S
 
 
 def _fields(payload: Mapping[str, Any], *, longest: int | None) -> list[str]:
-    short = {name: value for name, value in payload.items() if not _is_long(value) and value not in (None, "")}
+    short = {name: value for name, value in payload.items() if not _is_long(value) and value not in EMPTY}
     lines = [_short(short, longest=longest)] if short else []
     for name, value in payload.items():
         if _is_long(value):
@@ -57,6 +71,20 @@ def _fields(payload: Mapping[str, Any], *, longest: int | None) -> list[str]:
             cut = text if longest is None or len(text) <= longest else f"{text[:longest]} …"
             lines += ["", f"{escape(name)}:", "", *(_quoted(line) for line in cut.splitlines())]
     return lines
+
+
+def _review(case: Shown, console: str) -> str:
+    """Return the review as it reads, its numbers leading to the console; empty: what would be sent is none."""
+    if not is_review(case.execute):
+        return ""
+    from interlock.reporting.markdown import render_markdown
+    from interlock.reporting.view import View
+
+    try:
+        text = render_markdown(View.of(case.execute, case.case), console=console, with_sources=False)
+    except (ValueError, TypeError):  # its case holds no facts: it is shown by its fields
+        return ""
+    return _ADDRESS.sub("\\1\u200b", _HEADING.sub(r"\g<0>###", text))
 
 
 def _quoted(line: str) -> str:
