@@ -84,6 +84,18 @@ def test_a_review_reads_as_it_is_sent_and_its_numbers_lead_to_their_rows():
     assert "www.evil" not in said
 
 
+def test_the_links_of_two_reviews_do_not_mix():
+    facts = [a_fact(value="12345.60"), a_fact(value="23456.70")]
+    findings = [a_finding([fact]) for fact in facts]
+    cases = [a_case(case=finding, execute=written(finding).model_dump(mode="json")) for finding in findings]
+
+    said = text_of(*cases)
+
+    for fact, name in zip(facts, ("1.1", "2.1"), strict=True):
+        assert f"[{fact.shown}][{name}]" in said
+        assert f"[{name}]: /interlock/fact/{fact.id}" in said
+
+
 def test_what_looks_like_a_review_without_its_facts_is_shown_by_its_fields():
     review = written(a_finding([a_fact()])).model_dump(mode="json")
 

@@ -9,20 +9,21 @@ from interlock.domain.fact import Fact
 from interlock.reporting.view import View
 
 
-def render_markdown(view: View, *, console: str | None = None, with_sources: bool = True) -> str:
+def render_markdown(view: View, *, console: str | None = None, with_sources: bool = True, references: str = "") -> str:
     """
     Return the review as Markdown.
 
     :param console: address of Interlock's console, where links lead to a number's rows; left out, to the facts below.
     :param with_sources: list the facts at the end.
+    :param references: what the names of the links begin with, so that several reviews can stand in one text.
     """
-    writer = _Writer(view, console.rstrip("/") if console else None)
+    writer = _Writer(view, console.rstrip("/") if console else None, references)
     return "\n\n".join(writer.blocks() + writer.sources(with_list=with_sources)) + "\n"
 
 
 class _Writer:
-    def __init__(self, view: View, console: str | None) -> None:
-        self.view, self.console = view, console
+    def __init__(self, view: View, console: str | None, references: str) -> None:
+        self.view, self.console, self.references = view, console, references
         self.numbers = {fact.id: index for index, fact in enumerate(view.sources, 1)}
 
     def blocks(self) -> list[str]:
@@ -61,7 +62,7 @@ class _Writer:
         if not self.numbers:
             return []
         listed = ["## Sources", "\n".join(self._source(fact) for fact in self.view.sources)] if with_list else []
-        return [*listed, "\n".join(f"[{i}]: {self._address(fact_id)}" for fact_id, i in self.numbers.items())]
+        return [*listed, "\n".join(f"[{self._name(i)}]: {self._address(i)}" for i in self.numbers)]
 
     def _said(self, text: str, ids: Iterable[str]) -> str:
         return "".join(
@@ -70,15 +71,17 @@ class _Writer:
         )
 
     def _link(self, text: str, fact: Fact) -> str:
-        number = self.numbers.get(fact.id)
-        return _escaped(text) if number is None else f"[{_escaped(text)}][{number}]"
+        return f"[{_escaped(text)}][{self._name(fact.id)}]" if fact.id in self.numbers else _escaped(text)
+
+    def _name(self, fact_id: str) -> str:
+        return f"{self.references}{self.numbers[fact_id]}"
 
     def _address(self, fact_id: str) -> str:
         return f"{self.console}/fact/{fact_id}" if self.console else f"#fact-{fact_id}"
 
     def _source(self, fact: Fact) -> str:
         if fact.inputs:
-            of = ", ".join(f"[{self.numbers[i]}]" if i in self.numbers else f"`{i}`" for i in fact.inputs)
+            of = ", ".join(f"[{self._name(i)}]" if i in self.numbers else f"`{i}`" for i in fact.inputs)
             origin = f"`{fact.expression}` of {of}"
         else:
             rows = f" over {fact.rows:,} row{'' if fact.rows == 1 else 's'} of {fact.dataset}" if fact.where else ""

@@ -44,10 +44,10 @@ def request_text(
     ]
     if undecided > len(cases):
         lines += ["", f"{undecided - len(cases)} more wait and are not listed here: decide them on the review page."]
-    for case in cases:
+    for number, case in enumerate(cases, 1):
         why = f": {escape(case.why)}" if case.why else ""
         lines += ["", f"### {escape(case.business_key)} · {escape(case.route)}{why}", ""]
-        if review := _review(case, console):
+        if review := _review(case, console, f"{number}."):
             lines += [f"**To be sent by {escape(case.action)}:**", "", review]
             continue
         lines += _fields(case.case, longest=LONGEST)
@@ -73,7 +73,7 @@ def _fields(payload: Mapping[str, Any], *, longest: int | None) -> list[str]:
     return lines
 
 
-def _review(case: Shown, console: str) -> str:
+def _review(case: Shown, console: str, references: str) -> str:
     """Return the review as it reads, its numbers leading to the console; empty: what would be sent is none."""
     if not is_review(case.execute):
         return ""
@@ -81,7 +81,8 @@ def _review(case: Shown, console: str) -> str:
     from interlock.reporting.view import View
 
     try:
-        text = render_markdown(View.of(case.execute, case.case), console=console, with_sources=False)
+        view = View.of(case.execute, case.case)
+        text = render_markdown(view, console=console, with_sources=False, references=references)
     except (ValueError, TypeError):  # its case holds no facts: it is shown by its fields
         return ""
     return _ADDRESS.sub("\\1\u200b", _HEADING.sub(r"\g<0>###", text))
