@@ -44,7 +44,7 @@ class _Writer:
             blocks.append("## Recommended")
             for one in view.recommendations:
                 sure = "not known" if one.confidence is None else f"{one.confidence:.0%}"
-                lines = [f"**{self._said(one.title, one.facts)}** {self._said(one.text, one.facts)}", ""]
+                lines = [f"**{self._said(one.title, one.facts)}.** {self._said(one.text, one.facts)}", ""]
                 lines += [f"- Decides: {_escaped(one.owner)}"] if one.owner else []
                 lines.append(f"- Confidence: {sure}" + (f", {_escaped(one.basis)}" if one.basis else ""))
                 facts = [view.facts[fact_id] for fact_id in one.facts if fact_id in view.facts]
