@@ -70,6 +70,17 @@ def write(flow: Workflow, person: Identity = LEA, **changes: Any) -> dict[str, A
     )
 
 
+def was_taken_to_people(flow: Workflow, *, why: str, rule: str) -> None:
+    """Go on to the gate, and see that the case came to it by a decision of the runbook."""
+    flow.validate()
+    flow.gate()
+    assert flow.cases()["R1"]["route"] == "review"
+    assert seen(flow)["why"] == f"{why}: I would rather not."
+    last = show_case(flow.ledger, "R1")["decisions"][-1]
+    assert (last["rule"], last["route"], last["task"]) == (rule, "review", "draft")
+    assert verify(flow.ledger).problems == []
+
+
 def test_a_role_that_lacks_what_it_reads_is_left_out_and_people_get_the_case(flow: Workflow):
     judged_by_nobody(flow)
     asked: list[str] = []
@@ -153,14 +164,7 @@ def test_a_draft_that_fails_takes_a_case_off_the_automatic_route(flow: Workflow)
     assert flow.cases()["R1"]["route"] == "auto"
 
     assert flow.role("draft", agent=refusing("writer")) == {"left_to_people": 1}
-    flow.validate()
-    flow.gate()
-
-    assert flow.cases()["R1"]["route"] == "review"
-    assert seen(flow)["why"] == "AgentRefused at draft: I would rather not."
-    last = show_case(flow.ledger, "R1")["decisions"][-1]
-    assert (last["rule"], last["route"], last["task"]) == ("runbook: AgentRefused at draft", "review", "draft")
-    assert verify(flow.ledger).problems == []
+    was_taken_to_people(flow, why="AgentRefused at draft", rule="runbook: AgentRefused at draft")
 
 
 def test_a_role_that_lacks_what_it_reads_takes_a_case_off_the_automatic_route(tmp_path: Path, ledger: Ledger):
@@ -170,14 +174,7 @@ def test_a_role_that_lacks_what_it_reads_takes_a_case_off_the_automatic_route(tm
     assert flow.cases()["R1"]["route"] == "auto"
 
     assert flow.role("draft") == {"left_to_people": 1}
-    flow.validate()
-    flow.gate()
-
-    assert flow.cases()["R1"]["route"] == "review"
-    assert seen(flow)["why"] == "AgentRefused at judge: I would rather not."
-    last = show_case(flow.ledger, "R1")["decisions"][-1]
-    assert (last["rule"], last["route"], last["task"]) == ("runbook: no Verdict at draft", "review", "draft")
-    assert verify(flow.ledger).problems == []
+    was_taken_to_people(flow, why="AgentRefused at judge", rule="runbook: no Verdict at draft")
 
 
 @pytest.mark.parametrize(

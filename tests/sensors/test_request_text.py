@@ -103,7 +103,28 @@ def test_what_looks_like_a_review_without_its_facts_is_shown_by_its_fields():
 
 
 def test_what_is_empty_is_left_out():
-    assert "``" not in text_of(a_case(case={"ticket_id": "T-1", "tags": [], "more": {}, "text": ""}))
+    empty = {"tags": [], "more": {}, "text": ""}
+    said = text_of(a_case(case={"ticket_id": "T-1", **empty}, handoffs={"Triage": {"intent": "card", **empty}}))
+
+    assert "``" not in said
+    assert "intent `card`" in said
+
+
+def test_what_another_role_said_stands_beside_a_review():
+    finding = a_finding([a_fact()])
+    review = written(finding).model_dump(mode="json")
+    said = text_of(a_case(case=finding, execute=review, handoffs={"Review": review, "Opinion": {"fit": "no"}}))
+
+    assert "*Opinion*: fit `no`" in said
+    assert "*Review*" not in said
+
+
+def test_a_name_in_a_review_draws_nothing():
+    finding = a_finding([a_fact(label="Spend\n===\n- all ~~good~~!")])
+    said = text_of(a_case(case=finding, execute=written(finding).model_dump(mode="json")))
+
+    assert "Spend === - all \\~\\~good\\~\\~\\!" in said
+    assert not [line for line in said.splitlines() if line.startswith(("===", "- all"))]
 
 
 def test_cases_that_are_not_listed_are_counted():

@@ -1,9 +1,10 @@
 """
 Rows as the database driver gives them, and their digests without turning a row into Python's types and back.
 
-Only for verifying millions of rows. The text that is digested here is the canonical JSON of
-:func:`interlock.ledger.transaction.row_digest`, put together from the stored texts. A row whose digest is not the one
-that was recorded is digested once more by that function, so that a doubt here is never an accusation there.
+For verifying millions of rows, and for writing them (:mod:`interlock.ledger.rowform`). The text that is digested is the
+canonical JSON of :func:`interlock.ledger.transaction.row_digest`, put together from the stored texts. A row whose
+digest is not the one that was recorded is digested once more by that function, so that a doubt here is never an
+accusation there.
 """
 
 from __future__ import annotations

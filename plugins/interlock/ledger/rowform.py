@@ -34,15 +34,17 @@ class RowForm:
         self.digest: Callable[[Stored], str] = raw_digest(table)
         """Returns the digest of a row as it is stored; nothing when a value in it is not of its column's type."""
         names = [column.name for column in columns]
-        self._places = [names.index(name) for name in names if name not in keys] + [names.index(key) for key in keys]
-        self._revision = names.index("revision") if "revision" in names else -1
         mark = "?" if dialect.paramstyle == "qmark" else "%s"
         quoted = {name: dialect.identifier_preparer.quote(name) for name in (table.name, *names)}
         named, marks = ", ".join(quoted[name] for name in names), ", ".join([mark] * len(names))
-        changes = ", ".join(f"{quoted[name]} = {mark}" for name in names if name not in keys)
-        same = " AND ".join(f"{quoted.get(name)} = {mark}" for name in (*keys, "revision"))
         self._insert = f"INSERT INTO {quoted[table.name]} ({named}) VALUES ({marks})"
-        self._update = f"UPDATE {quoted[table.name]} SET {changes} WHERE {same}"
+        if "revision" in names:  # only such rows are ever updated
+            changing = [name for name in names if name not in keys]
+            changes = ", ".join(f"{quoted[name]} = {mark}" for name in changing)
+            same = " AND ".join(f"{quoted[name]} = {mark}" for name in (*keys, "revision"))
+            self._update = f"UPDATE {quoted[table.name]} SET {changes} WHERE {same}"
+            self._places = [names.index(name) for name in (*changing, *keys)]
+            self._revision = names.index("revision")
 
     @classmethod
     def of(cls, table: Table, dialect: Dialect) -> RowForm:

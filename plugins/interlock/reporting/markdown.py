@@ -9,26 +9,30 @@ from interlock.domain.fact import Fact
 from interlock.reporting.view import View
 
 
-def render_markdown(view: View, *, console: str | None = None, with_sources: bool = True, references: str = "") -> str:
+def render_markdown(
+    view: View, *, console: str | None = None, level: int = 1, with_sources: bool = True, references: str = ""
+) -> str:
     """
     Return the review as Markdown.
 
     :param console: address of Interlock's console, where links lead to a number's rows; left out, to the facts below.
+    :param level: of the heading at the top.
     :param with_sources: list the facts at the end.
     :param references: what the names of the links begin with, so that several reviews can stand in one text.
     """
-    writer = _Writer(view, console.rstrip("/") if console else None, references)
+    writer = _Writer(view, console.rstrip("/") if console else None, level, references)
     return "\n\n".join(writer.blocks() + writer.sources(with_list=with_sources)) + "\n"
 
 
 class _Writer:
-    def __init__(self, view: View, console: str | None, references: str) -> None:
+    def __init__(self, view: View, console: str | None, level: int, references: str) -> None:
+        self.top, self.below = "#" * level, "#" * (level + 1)
         self.view, self.console, self.references = view, console, references
         self.numbers = {fact.id: index for index, fact in enumerate(view.sources, 1)}
 
     def blocks(self) -> list[str]:
         view, review = self.view, self.view.review
-        blocks = [f"# {_escaped(review.title)}", f"*{review.period}, as of {view.as_of}*"]
+        blocks = [f"{self.top} {_escaped(review.title)}", f"*{_escaped(review.period)}, as of {_escaped(view.as_of)}*"]
         if view.tiles:
             blocks.append("| Figure | Value | Change |\n| --- | ---: | ---: |\n" + "\n".join(
                 f"| {_escaped(t.fact.label)} | {self._link(t.fact.shown, t.fact)} | "
@@ -36,12 +40,12 @@ class _Writer:
                 for t in view.tiles
             ))  # fmt: skip
         for section in view.sections:
-            blocks.append(f"## {_escaped(section.heading)}")
+            blocks.append(f"{self.below} {_escaped(section.heading)}")
             if section.sentences:
                 blocks.append(" ".join(self._said(s.text, s.facts) for s in section.sentences))
             blocks += [f"*{_escaped(d.title)}.* {_escaped(d.words)}" for d in view.drawings(section.charts)]
         if view.recommendations:
-            blocks.append("## Recommended")
+            blocks.append(f"{self.below} Recommended")
             for one in view.recommendations:
                 sure = "not known" if one.confidence is None else f"{one.confidence:.0%}"
                 lines = [f"**{self._said(one.title, one.facts)}.** {self._said(one.text, one.facts)}", ""]
@@ -52,16 +56,17 @@ class _Writer:
                 lines += [f"- Assumes: {_escaped('; '.join(one.assumptions))}"] if one.assumptions else []
                 blocks.append("\n".join(lines))
         if view.withheld:
-            blocks.append("## Withheld")
+            blocks.append(f"{self.below} Withheld")
             blocks.append("\n".join(f"- **{_escaped(one.what)}**: {_escaped(one.reason)}" for one in view.withheld))
         if review.notes:
-            blocks.append("## On the data\n\n" + "\n".join(f"- {_escaped(note)}" for note in review.notes))
+            blocks.append(f"{self.below} On the data\n\n" + "\n".join(f"- {_escaped(note)}" for note in review.notes))
         return blocks
 
     def sources(self, *, with_list: bool) -> list[str]:
         if not self.numbers:
             return []
-        listed = ["## Sources", "\n".join(self._source(fact) for fact in self.view.sources)] if with_list else []
+        facts = self.view.sources if with_list else []
+        listed = [f"{self.below} Sources", "\n".join(map(self._source, facts))] if facts else []
         return [*listed, "\n".join(f"[{self._name(i)}]: {self._address(i)}" for i in self.numbers)]
 
     def _said(self, text: str, ids: Iterable[str]) -> str:
@@ -95,4 +100,5 @@ class _Writer:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)
+    """Make Markdown's marks in *text* harmless; on one line, no list, rule or heading can begin in it."""
+    return re.sub(r"([\\`*_\[\]<>|#~!])", r"\\\1", re.sub(r"\s*[\r\n]+\s*", " ", text))

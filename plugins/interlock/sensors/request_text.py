@@ -21,7 +21,6 @@ LONGEST = 600
 """Characters of one text of the case that are shown; the console shows all."""
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 _LINE_START = re.compile(r"^(\s*)(\d{1,9}(?=[.)])|(?=[-+=]))")
-_HEADING = re.compile(r"^#+(?= )", re.MULTILINE)
 _ADDRESS = re.compile(r"(https?(?=:)|www(?=\.)|ftp(?=:)|mailto(?=:)|xmpp(?=:)|@)", re.IGNORECASE)
 
 
@@ -47,10 +46,9 @@ def request_text(
     for number, case in enumerate(cases, 1):
         why = f": {escape(case.why)}" if case.why else ""
         lines += ["", f"### {escape(case.business_key)} · {escape(case.route)}{why}", ""]
-        if review := _review(case, console, f"{number}."):
-            lines += [f"**To be sent by {escape(case.action)}:**", "", review]
-            continue
-        lines += _fields(case.case, longest=LONGEST)
+        review = _review(case, console, f"{number}.")
+        if not review:  # its facts are what the case is
+            lines += _fields(case.case, longest=LONGEST)
         for name, payload in case.handoffs.items():
             if payload != case.execute:
                 lines += ["", f"*{name}*: {_short(payload)}"]
@@ -58,13 +56,14 @@ def request_text(
             lines += ["", f"**There is no {case.unwritten} to send yet.** Write it on the review page, or reject."]
             continue
         lines += ["", f"**To be sent by {escape(case.action)}:**", ""]
-        lines += _fields(case.execute, longest=None)
+        lines += [review] if review else _fields(case.execute, longest=None)
     return "\n".join(lines)
 
 
 def _fields(payload: Mapping[str, Any], *, longest: int | None) -> list[str]:
-    short = {name: value for name, value in payload.items() if not _is_long(value) and value not in EMPTY}
-    lines = [_short(short, longest=longest)] if short else []
+    short = {name: value for name, value in payload.items() if not _is_long(value)}
+    said = _short(short, longest=longest)
+    lines = [said] if said else []
     for name, value in payload.items():
         if _is_long(value):
             text = str(value)
@@ -82,10 +81,10 @@ def _review(case: Shown, console: str, references: str) -> str:
 
     try:
         view = View.of(case.execute, case.case)
-        text = render_markdown(view, console=console, with_sources=False, references=references)
+        text = render_markdown(view, console=console, level=4, with_sources=False, references=references)
     except (ValueError, TypeError):  # its case holds no facts: it is shown by its fields
         return ""
-    return _ADDRESS.sub("\\1\u200b", _HEADING.sub(r"\g<0>###", text))
+    return _ADDRESS.sub("\\1\u200b", text)
 
 
 def _quoted(line: str) -> str:
@@ -96,7 +95,9 @@ def _quoted(line: str) -> str:
 def _short(payload: Mapping[str, Any], *, longest: int | None = LONGEST) -> str:
     told = []
     for name, value in payload.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping) and longest is not None:
+        if value in EMPTY:  # an empty code mark would take what follows into it
+            continue
+        if isinstance(value, list) and isinstance(value[0], Mapping) and longest is not None:
             said = ", ".join(" ".join(str(v) for v in list(item.values())[:2])[:60] for item in value[:3])
         elif isinstance(value, (list, tuple)) and not any(isinstance(item, Mapping) for item in value):
             said = ", ".join(map(str, value))
