@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,16 @@ def test_of_two_at_the_same_instant_the_later_one_counts(tmp_path: Path, sqlite_
     clock.forward(seconds=1)
 
     assert in_force(ledger, NAME).number == 1
+
+
+def test_who_waited_for_their_turn_sees_what_was_done_meanwhile(tmp_path: Path, ledger: Ledger):
+    three_versions(tmp_path, ledger)
+    began = ledger.clock()
+    time.sleep(0.01)
+    back(ledger)
+    instants = iter([began])
+
+    assert back(Ledger(ledger.engine, "test", lambda: next(instants, None) or ledger.clock())) == 1
 
 
 def test_two_people_at_once_go_back_two_steps_or_one(tmp_path: Path, ledger: Ledger):

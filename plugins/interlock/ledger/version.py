@@ -211,6 +211,9 @@ def roll_back(
     """
     with ledger.write(actor=author, chain=_chain(ledger, workflow)) as tx:
         tx.take_turns(tx.chain)
+        tx.at = max(
+            tx.at, ledger.clock()
+        )  # who had the turn before put a version in force after this one began to wait
         now = tx.at + _TIES
         current = find_in_force(tx.connection, ledger.environment, workflow, now)
         planned = find_in_force(tx.connection, ledger.environment, workflow, None)
