@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from interlock.ledger.book import Ledger
-from interlock.ledger.database import open_database
-from interlock.ledger.migrate import migrate
+from interlock.ledger.store.database import open_database
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.migrate import migrate
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool

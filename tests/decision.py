@@ -17,15 +17,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from interlock.domain.fact import Fact
-from interlock.domain.finding import Finding
-from interlock.domain.review import Review
-from interlock.domain.wiring import Wiring
-from interlock.engine.session import open_session
-from interlock.ledger.book import Ledger, as_dict
-from interlock.ledger.case import load_files
-from interlock.ledger.fact import facts_of
-from interlock.ledger.schema import case, case_run, reading, workflow_run
+from interlock.domain.cases.wiring import Wiring
+from interlock.domain.facts.fact import Fact
+from interlock.domain.facts.finding import Finding
+from interlock.domain.reviews.review import Review
+from interlock.engine.runs.session import open_session
+from interlock.ledger.cases.case import load_files
+from interlock.ledger.facts.fact import facts_of
+from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.schema import case, case_run, reading, workflow_run
 from sqlalchemy import select
 from workflows import put_in_force
 

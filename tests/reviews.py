@@ -13,17 +13,17 @@ from typing import Any
 
 import yaml
 from interlock.agents.report import ReportWriterAgent
+from interlock.analysis.indicator_fact import Stating
 from interlock.analysis.measure import open_table
 from interlock.analysis.staging import staging
-from interlock.analysis.stating import Stating
-from interlock.domain.agent import ReportAgent
-from interlock.domain.dataset import Dataset
-from interlock.domain.fact import Fact
-from interlock.domain.finding import Finding
-from interlock.domain.indicator import parse_kpis
-from interlock.domain.review import Review
-from interlock.domain.source import SourceRow
-from interlock.domain.work import Answer, Work
+from interlock.domain.agents.agent import ReportAgent
+from interlock.domain.agents.agent_protocol import Answer, Work
+from interlock.domain.data.dataset import Dataset
+from interlock.domain.data.source import SourceRow
+from interlock.domain.facts.fact import Fact
+from interlock.domain.facts.finding import Finding
+from interlock.domain.facts.indicator import parse_kpis
+from interlock.domain.reviews.review import Review
 from interlock.errors import UnknownName
 
 AS_OF = datetime(2014, 6, 23, tzinfo=UTC)
@@ -101,9 +101,9 @@ def measured(
 
 def stated(workflow: Any, snapshots: Path, rows: Iterable[Sequence[str]] = ORDERS) -> list[Fact]:
     """Return the facts of the week, written to the ledger by a run of *workflow*, with their snapshot."""
-    from interlock.engine.snapshot import Snapshots
-    from interlock.ledger.fact import write_facts
-    from interlock.ledger.schema import reading
+    from interlock.engine.datasets.snapshot import Snapshots
+    from interlock.ledger.facts.fact import write_facts
+    from interlock.ledger.store.schema import reading
 
     session, kept, reading_id = workflow.session("intake"), [], "d" * 32
 
@@ -200,8 +200,8 @@ def sentences(review: Review) -> list[str]:
 
 CONTRACTS = """
 from interlock.domain.contract import Contract
-from interlock.domain.finding import Finding
-from interlock.domain.review import Review
+from interlock.domain.facts.finding import Finding
+from interlock.domain.reviews.review import Review
 
 
 class Refund(Finding):

@@ -15,20 +15,20 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from interlock.domain.fact import Fact
-from interlock.domain.finding import Finding
-from interlock.domain.wiring import WiredTask, Wiring
-from interlock.engine.dataset_check import check_dataset
-from interlock.engine.finding import finding_rows
-from interlock.engine.intake import take_in_rows
-from interlock.engine.reading import read_dataset
-from interlock.engine.session import Session, open_session
-from interlock.engine.snapshot import Snapshots
-from interlock.engine.stating import state_kpis
-from interlock.ledger.book import Ledger
-from interlock.ledger.case import load_files
-from interlock.ledger.fact import facts_of
-from interlock.ledger.schema import case
+from interlock.domain.cases.wiring import WiredTask, Wiring
+from interlock.domain.facts.fact import Fact
+from interlock.domain.facts.finding import Finding
+from interlock.engine.cases.intake import take_in_rows
+from interlock.engine.datasets.dataset_check import check_dataset
+from interlock.engine.datasets.reading import read_dataset
+from interlock.engine.datasets.snapshot import Snapshots
+from interlock.engine.facts.insight_case import finding_rows
+from interlock.engine.facts.kpi_fact import state_kpis
+from interlock.engine.runs.session import Session, open_session
+from interlock.ledger.cases.case import load_files
+from interlock.ledger.facts.fact import facts_of
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.schema import case
 from sqlalchemy import select
 from workflows import WORKFLOW, put_in_force
 
@@ -38,7 +38,7 @@ AS_OF = datetime(2014, 3, 3, tzinfo=UTC)
 COLUMNS = ("id", "day", "vendor", "amount", "currency")
 
 FILES = {
-    "contracts.py": "from interlock.domain.finding import Finding",
+    "contracts.py": "from interlock.domain.facts.finding import Finding",
     "agents.yaml": "{}",
     "policy.yaml": """
         policy: shop

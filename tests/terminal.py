@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interlock.ledger.book import Ledger
+from interlock.ledger.store.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -19,21 +19,24 @@ from urllib.parse import unquote
 
 import pytest
 from interlock import errors
-from interlock.domain import agent, connector, policy, source, version
-from interlock.domain.access import parse_access
-from interlock.domain.anomaly import Detector
-from interlock.domain.approval import parse_approvals
-from interlock.domain.budget import parse_budgets
-from interlock.domain.calendar import parse_calendar
-from interlock.domain.case import CaseState
-from interlock.domain.company import COMPANY, Company
-from interlock.domain.dataset import Control, Dataset, Volume
-from interlock.domain.expression import KNOWN
-from interlock.domain.indicator import Indicator, Kpis
-from interlock.domain.insight import InsightRule, Insights, ReviewOf
-from interlock.domain.limit import parse_limits
-from interlock.domain.price import parse_prices
-from interlock.domain.quality import Expectation, Suite, parse_suite
+from interlock.domain.agents import agent
+from interlock.domain.agents.rate_limit import parse_limits
+from interlock.domain.approvals.access import parse_access
+from interlock.domain.approvals.approval import parse_approvals
+from interlock.domain.base.calendar import parse_calendar
+from interlock.domain.base.expression import KNOWN
+from interlock.domain.cases.case import CaseState
+from interlock.domain.cost.budget import parse_budgets
+from interlock.domain.cost.price import parse_prices
+from interlock.domain.data import source
+from interlock.domain.data.dataset import Control, Dataset, Volume
+from interlock.domain.data.quality import Expectation, Suite, parse_suite
+from interlock.domain.effects import connector
+from interlock.domain.facts.anomaly import Detector
+from interlock.domain.facts.indicator import Indicator, Kpis
+from interlock.domain.facts.insight import InsightRule, Insights, ReviewOf
+from interlock.domain.policy import policy, version
+from interlock.domain.policy.company import COMPANY, Company
 from interlock.provider_info import get_provider_info
 from interlock.settings_import import read_settings
 from pydantic import BaseModel
@@ -187,7 +190,7 @@ def test_every_command_that_a_page_shows_exists():
 
 
 def test_every_table_is_in_the_ledger_page_and_every_state_in_the_concepts():
-    from interlock.ledger.schema import metadata
+    from interlock.ledger.store.schema import metadata
 
     assert unnamed(metadata.tables, page("ledger")) == []
     assert unnamed([state.value for state in CaseState], page("concepts")) == []
@@ -353,17 +356,17 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     """An invoice up to 500 with an order is paid; all others wait for people; a wrong row is quarantined."""
     from interlock.agents.load import load_agent
     from interlock.connectors.outbox import Outbox
-    from interlock.domain.source import SourceRow
-    from interlock.engine.branch import route_cases
-    from interlock.engine.bundle import load_contracts, read_bundle
-    from interlock.engine.execution import execute_cases
-    from interlock.engine.gate import open_gate
-    from interlock.engine.intake import take_in_rows
-    from interlock.engine.publication import problems_of
-    from interlock.engine.role import Role, run_role
-    from interlock.engine.session import Session, open_session
-    from interlock.engine.validation import validate_cases
-    from interlock.ledger.case import list_cases
+    from interlock.domain.data.source import SourceRow
+    from interlock.engine.agents.role import Role, run_role
+    from interlock.engine.approvals.gate import open_gate
+    from interlock.engine.cases.intake import take_in_rows
+    from interlock.engine.effects.execution import execute_cases
+    from interlock.engine.policy.bundle import load_contracts, read_bundle
+    from interlock.engine.policy.publication import problems_of
+    from interlock.engine.routing.branch import route_cases
+    from interlock.engine.routing.validation import validate_cases
+    from interlock.engine.runs.session import Session, open_session
+    from interlock.ledger.cases.case import list_cases
     from interlock.operators.runtime import wiring_of, workflow_of
 
     dag = dag_of(example)
@@ -410,15 +413,15 @@ def test_a_budget_that_is_set_as_the_guide_says_holds(example: Path, open_ledger
     from decimal import Decimal
 
     from interlock.agents.load import load_agent
-    from interlock.domain.source import SourceRow
-    from interlock.engine.branch import route_cases
-    from interlock.engine.bundle import load_contracts, read_bundle
-    from interlock.engine.intake import take_in_rows
-    from interlock.engine.publication import problems_of
-    from interlock.engine.role import Role, run_role
-    from interlock.engine.session import Session, open_session
-    from interlock.ledger.case import list_cases
-    from interlock.ledger.schema import usage
+    from interlock.domain.data.source import SourceRow
+    from interlock.engine.agents.role import Role, run_role
+    from interlock.engine.cases.intake import take_in_rows
+    from interlock.engine.policy.bundle import load_contracts, read_bundle
+    from interlock.engine.policy.publication import problems_of
+    from interlock.engine.routing.branch import route_cases
+    from interlock.engine.runs.session import Session, open_session
+    from interlock.ledger.cases.case import list_cases
+    from interlock.ledger.store.schema import usage
     from interlock.operators.runtime import wiring_of
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider

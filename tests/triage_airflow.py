@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlock.ledger.book import Ledger
-from interlock.ledger.summary import summarize
+from interlock.ledger.reports.summary import summarize
+from interlock.ledger.store.ledger import Ledger
 from live_airflow import LiveAirflow
 
 DAG = "support_triage"

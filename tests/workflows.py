@@ -20,28 +20,28 @@ from typing import Any
 
 from interlock.agents.load import load_agent
 from interlock.connectors.outbox import Outbox
-from interlock.domain.company import COMPANY
-from interlock.domain.connector import OutboxConnector
+from interlock.domain.agents.agent_protocol import Answer, Failure, Work
+from interlock.domain.cases.wiring import WiredTask, Wiring
 from interlock.domain.contract import Contract
-from interlock.domain.source import SourceRow
-from interlock.domain.version import WorkflowVersion
-from interlock.domain.wiring import WiredTask, Wiring
-from interlock.domain.work import Answer, Failure, Work
-from interlock.engine.branch import route_cases
-from interlock.engine.bundle import load_contracts, read_bundle
-from interlock.engine.execution import execute_cases
-from interlock.engine.gate import Turn, open_gate
-from interlock.engine.intake import take_in_rows
-from interlock.engine.report import report_run
-from interlock.engine.role import Role, run_role
-from interlock.engine.session import Session, open_session
-from interlock.engine.validation import validate_cases
-from interlock.ledger.book import Ledger, as_dict
-from interlock.ledger.charge import LOCAL, MODEL
-from interlock.ledger.deployment import deployment_of, set_deployment
-from interlock.ledger.schema import case, usage
-from interlock.ledger.transaction import Actor
-from interlock.ledger.version import publish
+from interlock.domain.data.source import SourceRow
+from interlock.domain.effects.connector import OutboxConnector
+from interlock.domain.policy.company import COMPANY
+from interlock.domain.policy.version import WorkflowVersion
+from interlock.engine.agents.role import Role, run_role
+from interlock.engine.approvals.gate import Turn, open_gate
+from interlock.engine.cases.intake import take_in_rows
+from interlock.engine.effects.execution import execute_cases
+from interlock.engine.policy.bundle import load_contracts, read_bundle
+from interlock.engine.reports.run_report import report_run
+from interlock.engine.routing.branch import route_cases
+from interlock.engine.routing.validation import validate_cases
+from interlock.engine.runs.session import Session, open_session
+from interlock.ledger.cost.usage_row import LOCAL, MODEL
+from interlock.ledger.policy.deployment import deployment_of, set_deployment
+from interlock.ledger.policy.version import publish
+from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.schema import case, usage
+from interlock.ledger.store.transaction import Actor
 from sqlalchemy import select
 
 NAME = "refunds"

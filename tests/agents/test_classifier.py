@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from interlock.agents.classifier import TextClassifierAgent, read_examples
-from interlock.domain.agent import ClassifierAgent
-from interlock.domain.calibration import curve_from_json, threshold_for
+from interlock.domain.agents.agent import ClassifierAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Work
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Work
+from interlock.domain.routing.calibration import curve_from_json, threshold_for
 from interlock.errors import ConfigurationError, InputError, UnknownName
 
 TOPICS = {

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from interlock.agents.function import PythonFunctionAgent
-from interlock.domain.agent import FunctionAgent
+from interlock.domain.agents.agent import FunctionAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Work
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Work
 from interlock.errors import AgentError, AgentUnavailable, ConfigurationError, UnknownName
 
 MODULE = """
-from interlock.domain.work import Answer
+from interlock.domain.agents.agent_protocol import Answer
 from interlock.errors import AgentUnavailable
 
 def total(case, handoffs):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from interlock.agents.load import load_agent
-from interlock.domain.agent import parse_agents
+from interlock.domain.agents.agent import parse_agents
 from interlock.errors import ConfigurationError
 
 AGENTS = """

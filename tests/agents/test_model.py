@@ -16,9 +16,9 @@ from typing import Literal
 
 import pytest
 from interlock.agents.model import TextModelAgent
-from interlock.domain.agent import ModelAgent
+from interlock.domain.agents.agent import ModelAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Work
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Work
 from interlock.errors import (
     AgentRefused,
     AgentTimeout,

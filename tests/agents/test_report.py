@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interlock.agents.usual import usual_sentences
-from interlock.domain.fact import Fact
-from interlock.domain.review import Review, review_problems
-from interlock.domain.work import Failure, Work
+from interlock.agents.default_sentence import usual_sentences
+from interlock.domain.agents.agent_protocol import Failure, Work
+from interlock.domain.facts.fact import Fact
+from interlock.domain.reviews.review import Review, review_problems
 from interlock.errors import ConfigurationError
 from interlock.reporting.view import View
 from reviews import ORDERS, WEEK, a_fact, a_finding, a_writer, measured, sentences, written

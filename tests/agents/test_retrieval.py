@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interlock.agents.bm25 import Bm25, words
 from interlock.agents.retrieval import PassageAgent, read_passages
-from interlock.domain.agent import RetrievalAgent
+from interlock.domain.agents.agent import RetrievalAgent
+from interlock.domain.agents.agent_protocol import Failure, Work
 from interlock.domain.contract import Contract
-from interlock.domain.work import Failure, Work
 from interlock.errors import ConfigurationError, InputError
 
 PASSAGES = [

@@ -5,9 +5,9 @@ from types import MappingProxyType
 
 import pytest
 from interlock.agents.template import TemplateWriterAgent
-from interlock.domain.agent import TemplateAgent
+from interlock.domain.agents.agent import TemplateAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Work
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Work
 from interlock.errors import AgentError, ConfigurationError, InputError, UnknownName
 
 

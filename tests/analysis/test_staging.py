@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from interlock.analysis.staging import Staging, staging
-from interlock.domain.dataset import Dataset
-from interlock.domain.source import SourceRow
+from interlock.domain.data.dataset import Dataset
+from interlock.domain.data.source import SourceRow
 
 COLUMNS = {
     "id": "integer", "day": "date", "amount": "decimal", "rate": "number", "ok": "boolean", "at": "datetime",

@@ -24,7 +24,7 @@ from scipy.special import log_ndtr
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests" / "benchmarks")]
 
-from interlock.domain.anomaly import Detector, Scored, alarms_of, score  # noqa: E402  # the path is made above
+from interlock.domain.facts.anomaly import Detector, Scored, alarms_of, score  # noqa: E402  # the path is made above
 from nab import PROFILES, Floats, Result, Series, judge, read_corpus  # noqa: E402
 
 SHIPPED = ROOT / "include" / "anomaly_watch" / "data"

@@ -30,11 +30,11 @@ NANO = 1_000_000
 
 def measure(url: str, folder: Path, workers: int, calls: int) -> dict[str, float]:
     """Return reservations a second, their 95th percentile in ms, and what was spent beyond the limit."""
-    from interlock.domain.budget import Account, Budget
-    from interlock.ledger.book import Ledger
-    from interlock.ledger.budget import balances, reserve, settle
-    from interlock.ledger.migrate import migrate
-    from interlock.ledger.transaction import Actor, new_id
+    from interlock.domain.cost.budget import Account, Budget
+    from interlock.ledger.cost.budget import balances, reserve, settle
+    from interlock.ledger.store.ledger import Ledger
+    from interlock.ledger.store.migrate import migrate
+    from interlock.ledger.store.transaction import Actor, new_id
     from workflows import Workflow
 
     ledger = Ledger.open(url, "test")

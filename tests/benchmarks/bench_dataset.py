@@ -65,12 +65,12 @@ def make(folder: Path, rows: int) -> None:
 
 def ours(path: Path) -> dict[str, Any]:
     from interlock.analysis.staging import staging
-    from interlock.domain.dataset import Dataset
-    from interlock.domain.quality import parse_suite
-    from interlock.engine.dataset_check import check_staged
-    from interlock.engine.dataset_source import Reach, take_in
-    from interlock.engine.reading import Beside
-    from interlock.engine.snapshot import Snapshots
+    from interlock.domain.data.dataset import Dataset
+    from interlock.domain.data.quality import parse_suite
+    from interlock.engine.datasets.dataset_check import check_staged
+    from interlock.engine.datasets.dataset_source import Reach, take_in
+    from interlock.engine.datasets.reading import Beside
+    from interlock.engine.datasets.snapshot import Snapshots
 
     dataset = Dataset(source=str(path), time="ordered_on", columns=COLUMNS, key=("order_id",))
     steps, since = {}, time.perf_counter()
@@ -98,7 +98,7 @@ def ours(path: Path) -> dict[str, Any]:
 
 def peer(path: Path) -> dict[str, Any]:
     import pandas
-    from interlock.domain.quality import parse_suite
+    from interlock.domain.data.quality import parse_suite
     from interlock.quality.check import check_frame
 
     since = time.perf_counter()

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "plugins"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_ledger import new_ledger
-from interlock.domain.canonical import digest
-from interlock.engine.value import cost_report, kpi_report
-from interlock.ledger import schema
-from interlock.ledger.book import Ledger
-from interlock.ledger.transaction import new_id
+from interlock.domain.base.canonical import digest
+from interlock.engine.reports.value import cost_report, kpi_report
+from interlock.ledger.store import schema
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.transaction import new_id
 from sqlalchemy import insert, text
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

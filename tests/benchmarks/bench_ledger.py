@@ -23,15 +23,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins"))
 
-from interlock.domain.canonical import digest, keyed_digest
-from interlock.domain.case import CaseState
-from interlock.ledger import schema
-from interlock.ledger.authorisation import authorise
-from interlock.ledger.book import Ledger
-from interlock.ledger.case import move, place, store_payload
-from interlock.ledger.migrate import migrate
-from interlock.ledger.transaction import Actor, Row, Transaction, new_id
-from interlock.ledger.verify import verify
+from interlock.domain.base.canonical import digest, keyed_digest
+from interlock.domain.cases.case import CaseState
+from interlock.ledger.audit.verify import verify
+from interlock.ledger.cases.case import move, place, store_payload
+from interlock.ledger.effects.authorisation import authorise
+from interlock.ledger.store import schema
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.migrate import migrate
+from interlock.ledger.store.transaction import Actor, Row, Transaction, new_id
 
 PERSON = "{name: b, email: b@example.com}"
 TEXT = f"{{workflow: bench, title: b, owner: {PERSON}, maintainer: {PERSON}, approver: {PERSON}, "

@@ -73,8 +73,8 @@ def slow_model(latency: float) -> Iterator[tuple[str, Any]]:
 def measure(base_url: str, cases: int, in_flight: int) -> dict[str, float]:
     """Return seconds and CPU seconds of one role over *cases*."""
     from interlock.agents.load import load_agent
-    from interlock.ledger.book import Ledger
-    from interlock.ledger.migrate import migrate
+    from interlock.ledger.store.ledger import Ledger
+    from interlock.ledger.store.migrate import migrate
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
     from workflows import AGENTS, Workflow, rows

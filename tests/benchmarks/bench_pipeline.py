@@ -31,7 +31,7 @@ STAGES = ("intake", "triage", "route")
 
 def wiring() -> Any:
     """Return the part of the shipped Dag that is measured."""
-    from interlock.domain.wiring import WiredTask, Wiring
+    from interlock.domain.cases.wiring import WiredTask, Wiring
 
     branches = dict.fromkeys(("auto", "review", "billing", "fallback"), "end")
     tasks = [
@@ -47,7 +47,7 @@ def wiring() -> Any:
 
 def rows(count: int) -> Iterator[Any]:
     """Yield *count* rows, of the training texts over and over, each with a key of its own."""
-    from interlock.domain.source import SourceRow
+    from interlock.domain.data.source import SourceRow
 
     with (PROJECT / "include/support_triage/data/train.csv").open(encoding="utf-8") as stream:
         texts = [row["text"] for row in csv.DictReader(stream)]
@@ -79,12 +79,12 @@ def insert_again(ledger: Path, copy: Path) -> float:
 def measure(count: int, cache: str, pipe: Any) -> None:
     """Send wall seconds by stage, the CPU seconds of all, those of the rows alone, and the peak memory in MB."""
     from interlock.agents.load import load_agent
-    from interlock.engine.branch import route_cases
-    from interlock.engine.intake import take_in_rows
-    from interlock.engine.role import Role, run_role
-    from interlock.engine.session import Session, open_session
-    from interlock.ledger.book import Ledger
-    from interlock.ledger.migrate import migrate
+    from interlock.engine.agents.role import Role, run_role
+    from interlock.engine.cases.intake import take_in_rows
+    from interlock.engine.routing.branch import route_cases
+    from interlock.engine.runs.session import Session, open_session
+    from interlock.ledger.store.ledger import Ledger
+    from interlock.ledger.store.migrate import migrate
     from workflows import put_in_force
 
     from include.support_triage.contracts import Ticket, Triage

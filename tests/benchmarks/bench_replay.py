@@ -17,18 +17,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT)]
 
-from interlock.domain.company import Company  # noqa: E402
-from interlock.domain.version import Bundle, WorkflowVersion  # noqa: E402  # the path is made above
-from interlock.domain.wiring import WiredTask, Wiring  # noqa: E402
-from interlock.engine.bundle import read_bundle  # noqa: E402
-from interlock.engine.replay import replay_policy  # noqa: E402
-from interlock.ledger.book import Ledger  # noqa: E402
-from interlock.ledger.case import store_payload  # noqa: E402
-from interlock.ledger.migrate import migrate  # noqa: E402
-from interlock.ledger.run import start_run  # noqa: E402
-from interlock.ledger.schema import case, case_secret, decision  # noqa: E402
-from interlock.ledger.transaction import Actor, Transaction, new_id  # noqa: E402
-from interlock.ledger.version import publish  # noqa: E402
+from interlock.domain.cases.wiring import WiredTask, Wiring  # noqa: E402
+from interlock.domain.policy.company import Company  # noqa: E402
+from interlock.domain.policy.version import Bundle, WorkflowVersion  # noqa: E402  # the path is made above
+from interlock.engine.policy.bundle import read_bundle  # noqa: E402
+from interlock.engine.routing.replay import replay_policy  # noqa: E402
+from interlock.ledger.cases.case import store_payload  # noqa: E402
+from interlock.ledger.policy.version import publish  # noqa: E402
+from interlock.ledger.runs.run import start_run  # noqa: E402
+from interlock.ledger.store.ledger import Ledger  # noqa: E402
+from interlock.ledger.store.migrate import migrate  # noqa: E402
+from interlock.ledger.store.schema import case, case_secret, decision  # noqa: E402
+from interlock.ledger.store.transaction import Actor, Transaction, new_id  # noqa: E402
 
 NAME = "support_triage"
 SERVED = dict.fromkeys(("auto", "review", "billing", "fallback"), "draft")
@@ -177,7 +177,7 @@ def group(tx: Transaction, version: WorkflowVersion, run_id: str, contents: list
 
 
 def keyed(secret: bytes, body: object) -> str:
-    from interlock.domain.canonical import keyed_digest
+    from interlock.domain.base.canonical import keyed_digest
 
     return keyed_digest(secret, body)
 

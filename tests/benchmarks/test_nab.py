@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_anomaly import SHIPPED, after_silence, detections, windowed_gaussian  # noqa: E402  # the path is made above
-from interlock.domain.anomaly import Detector, score  # noqa: E402
+from interlock.domain.facts.anomaly import Detector, score  # noqa: E402
 from nab import PROFILES, Series, judge, read_corpus, sigmoid  # noqa: E402
 
 ONE = Series("one", np.zeros(1000), ((400, 499), (700, 799)), 288)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interlock.domain.company import COMPANY
-from interlock.engine.bundle import read_bundle
-from interlock.ledger.book import Ledger
+from interlock.domain.policy.company import COMPANY
+from interlock.engine.policy.bundle import read_bundle
+from interlock.ledger.store.ledger import Ledger
 from live_airflow import PROJECT, live_airflow
 from triage_airflow import DAG, Triage
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from interlock.domain.dataset import parse_datasets
-from interlock.domain.quality import parse_suite
+from interlock.domain.data.dataset import parse_datasets
+from interlock.domain.data.quality import parse_suite
 from interlock.errors import Stopped
 
 BAD = "id,day,vendor,amount,currency\n1,2014-01-08,Ada,x,USD\n2,2014-01-09,Ada,5,USD\n3,2014-02-31,Bo,5,USD\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from interlock.ledger.book import Ledger
+from interlock.ledger.store.ledger import Ledger
 from terminal import ledger_behind
 from workflows import ACCESS, AGENTS, POLICY, Workflow
 

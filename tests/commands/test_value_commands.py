@@ -6,9 +6,9 @@ import re
 from decimal import Decimal
 
 import pytest
-from interlock.engine.value import tell_usd
-from interlock.ledger.book import Ledger
-from interlock.ledger.schema import usage
+from interlock.engine.reports.value import tell_usd
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.schema import usage
 from terminal import ledger_behind
 from workflows import POLICY, Workflow, rows
 

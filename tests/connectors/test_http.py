@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from interlock.connectors.http_connection import base_url
 from interlock.connectors.load import open_connector
-from interlock.domain.connector import (
+from interlock.domain.effects.connector import (
     ConnectionFields,
     EffectRequest,
     HttpConnector,

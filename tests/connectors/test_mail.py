@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from interlock.connectors.load import open_connector
 from interlock.connectors.mail import MailServer
-from interlock.domain.connector import ConnectionFields, EffectRequest, MailConnector, parse_ecosystem
+from interlock.domain.effects.connector import ConnectionFields, EffectRequest, MailConnector, parse_ecosystem
 from interlock.errors import ConfigurationError, ConnectorUnavailable, EffectInDoubt, EffectRefused
 from reviews import WEEK, a_finding, measured, written
 from servers.smtp_server import SmtpServer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from interlock.connectors.load import open_connector
 from interlock.connectors.outbox import Outbox
-from interlock.domain.connector import ConnectionFields, EffectRequest, OutboxConnector
+from interlock.domain.effects.connector import ConnectionFields, EffectRequest, OutboxConnector
 from interlock.errors import ConfigurationError, ConnectorUnavailable, EffectRefused
 from reviews import a_finding, measured, written
 

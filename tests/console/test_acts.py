@@ -6,10 +6,10 @@ import json
 
 import pytest
 from interlock.commands.review import read_votes
-from interlock.engine.bundle import read_bundle
+from interlock.engine.policy.bundle import read_bundle
 from interlock.errors import InputError
-from interlock.ledger.schema import authorisation, vote
-from interlock.ledger.verify import verify
+from interlock.ledger.audit.verify import verify
+from interlock.ledger.store.schema import authorisation, vote
 from workflows import NAME, POLICY, WIRING, rows
 
 pytestmark = pytest.mark.airflow

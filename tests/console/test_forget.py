@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from interlock.ledger.schema import audit_event, payload
-from interlock.ledger.verify import verify
+from interlock.ledger.audit.verify import verify
+from interlock.ledger.store.schema import audit_event, payload
 from workflows import rows
 
 pytestmark = pytest.mark.airflow

@@ -8,7 +8,7 @@ from decimal import Decimal
 from html import unescape
 
 import pytest
-from interlock.domain.work import Failure, Usage
+from interlock.domain.agents.agent_protocol import Failure, Usage
 from interlock.errors import AgentRefused, MalformedOutput
 from workflows import ScriptedAgent, rows, verdict
 

@@ -8,10 +8,10 @@ from html import unescape
 from urllib.parse import urlsplit
 
 import pytest
-from interlock.domain.wiring import WiredTask, Wiring
-from interlock.engine.dataset_check import check_dataset
-from interlock.engine.reading import read_dataset
-from interlock.engine.snapshot import Snapshots
+from interlock.domain.cases.wiring import WiredTask, Wiring
+from interlock.engine.datasets.dataset_check import check_dataset
+from interlock.engine.datasets.reading import read_dataset
+from interlock.engine.datasets.snapshot import Snapshots
 from interlock.errors import Stopped
 
 pytestmark = pytest.mark.airflow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from interlock.commands import report
-from interlock.ledger.review import latest_review
+from interlock.ledger.reports.review import latest_review
 from reviews import a_finding, finding_rows, review_workflow, stated
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from interlock.engine.snapshot import Snapshots
+from interlock.engine.datasets.snapshot import Snapshots
 from reviews import WEEK, a_finding, finding_rows, measured, review_workflow, stated
 
 pytestmark = pytest.mark.airflow

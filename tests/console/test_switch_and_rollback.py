@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from interlock.errors import SwitchedOff
-from interlock.ledger.schema import kill_switch
-from interlock.ledger.verify import verify
-from interlock.ledger.version import changes_in_force, in_force
+from interlock.ledger.audit.verify import verify
+from interlock.ledger.policy.version import changes_in_force, in_force
+from interlock.ledger.store.schema import kill_switch
 from workflows import NAME, POLICY, rows
 
 pytestmark = pytest.mark.airflow

@@ -10,15 +10,15 @@ from html import unescape
 
 import pytest
 import yaml
-from interlock.console.api import open_ledger
-from interlock.domain.budget import accounts_of
-from interlock.engine.budget import budget_report
-from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
-from interlock.ledger.budget import reserve, settle
-from interlock.ledger.company import company_in_force
-from interlock.ledger.incident import report_incident
-from interlock.ledger.schema import usage
-from interlock.ledger.transaction import Actor, new_id
+from interlock.console.api_case import open_ledger
+from interlock.domain.cost.budget import accounts_of
+from interlock.engine.reports.budget_report import budget_report
+from interlock.engine.reports.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
+from interlock.ledger.cost.budget import reserve, settle
+from interlock.ledger.incidents.incident import report_incident
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.store.schema import usage
+from interlock.ledger.store.transaction import Actor, new_id
 from sqlalchemy import event
 from workflows import NAME, POLICY, WORKFLOW, put_in_force, rows
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faults.sabotage import marks
-from interlock.ledger.book import Ledger, as_dict
-from interlock.ledger.schema import case, effect, handoff, task_attempt, workflow_run
-from interlock.ledger.verify import verify
+from interlock.ledger.audit.verify import verify
+from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.schema import case, effect, handoff, task_attempt, workflow_run
 from live_airflow import PATIENCE, PROJECT, LiveAirflow
 from sqlalchemy import Table, func, select
 from workflows import put_in_force

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from faults.bench import Bench, python_path
-from interlock.ledger.book import Ledger
+from interlock.ledger.store.ledger import Ledger
 from live_airflow import PROJECT, live_airflow
 
 PEOPLE = {"admin": "admin", "lea": "user", "leo": "user", "otto": "user", "vera": "viewer"}

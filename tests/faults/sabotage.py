@@ -43,9 +43,9 @@ def small_groups() -> None:
 
     for name, size in GROUPS.items():
         import_module(f"interlock.engine.{name}").GROUP = size  # type: ignore[attr-defined]  # a module is an object
-    role = import_module("interlock.engine.role")
+    role = import_module("interlock.engine.agents.role")
     role.FLUSH_CASES = GROUPS["role"]  # type: ignore[attr-defined]  # as above
-    import_module("interlock.engine.execution").LEASE_MINIMUM = LEASE  # type: ignore[attr-defined]  # as above
+    import_module("interlock.engine.effects.execution").LEASE_MINIMUM = LEASE  # type: ignore[attr-defined]  # as above
 
 
 def sabotage(dag: Any, plan: Mapping[str, Sequence[Kill | None]], *, runs: str = "killed") -> None:
@@ -168,8 +168,8 @@ def _standing(task_id: str, run_id: str) -> dict[str, int]:
 
 
 def _in_a_transaction(kill: Kill, end: partial[None]) -> None:
-    from interlock.ledger import book
-    from interlock.ledger.transaction import Transaction
+    from interlock.ledger.store import ledger
+    from interlock.ledger.store.transaction import Transaction
 
     written: dict[int, set[str]] = {}
     seen = {"number": 0}
@@ -186,7 +186,7 @@ def _in_a_transaction(kill: Kill, end: partial[None]) -> None:
 
     noting("insert")
     noting("update")
-    flush, write = Transaction.flush, book.write  # type: ignore[attr-defined]  # imported there, not offered
+    flush, write = Transaction.flush, ledger.write  # type: ignore[attr-defined]  # imported there, not offered
 
     def flushing(self: Transaction) -> None:
         flush(self)
@@ -205,7 +205,7 @@ def _in_a_transaction(kill: Kill, end: partial[None]) -> None:
             end()
 
     Transaction.flush = flushing  # type: ignore[method-assign]  # this is sabotage
-    book.write = writing  # type: ignore[attr-defined]  # as above
+    ledger.write = writing  # type: ignore[attr-defined]  # as above
 
 
 def _at_a_send(kill: Kill, end: partial[None]) -> None:

@@ -17,23 +17,23 @@ from typing import Any
 import yaml
 from interlock.agents.load import load_agent
 from interlock.connectors.load import open_connector
-from interlock.domain.access import Identity
-from interlock.domain.connector import ConnectionFields
-from interlock.domain.source import parse_source
-from interlock.domain.wiring import Wiring
-from interlock.engine import act
-from interlock.engine.branch import route_cases
-from interlock.engine.bundle import load_contracts
-from interlock.engine.execution import connector_of, execute_cases
-from interlock.engine.gate import open_gate
-from interlock.engine.intake import take_in_rows
-from interlock.engine.quality import check_cases
-from interlock.engine.report import report_run
-from interlock.engine.role import Role, run_role
-from interlock.engine.session import Session, open_session
-from interlock.engine.source import read_rows
-from interlock.engine.validation import validate_cases
-from interlock.ledger.book import Ledger
+from interlock.domain.approvals.access import Identity
+from interlock.domain.cases.wiring import Wiring
+from interlock.domain.data.source import parse_source
+from interlock.domain.effects.connector import ConnectionFields
+from interlock.engine.agents.role import Role, run_role
+from interlock.engine.approvals import review_action
+from interlock.engine.approvals.gate import open_gate
+from interlock.engine.cases.intake import take_in_rows
+from interlock.engine.datasets.quality import check_cases
+from interlock.engine.effects.execution import connector_of, execute_cases
+from interlock.engine.policy.bundle import load_contracts
+from interlock.engine.reports.run_report import report_run
+from interlock.engine.routing.branch import route_cases
+from interlock.engine.routing.validation import validate_cases
+from interlock.engine.runs.session import Session, open_session
+from interlock.engine.sources.source import read_rows
+from interlock.ledger.store.ledger import Ledger
 from live_airflow import PROJECT
 from workflows import put_in_force
 
@@ -146,8 +146,10 @@ class UndisturbedRun:
         gate.finish()
         waiting = sorted(key for key, state in states(self.ledger).items() if state[0] == "waiting")
         for key, answer in answers(waiting).items():
-            seen = act.see(self.ledger, key)["digest"]
-            act.vote(self.ledger, key, person=Identity("alice"), answer=answer, seen_digest=seen, reason="because")
+            seen = review_action.see(self.ledger, key)["digest"]
+            review_action.vote(
+                self.ledger, key, person=Identity("alice"), answer=answer, seen_digest=seen, reason="because"
+            )
         self.send("send_signed")
         return report_run(self.session("report"))
 
@@ -170,7 +172,7 @@ class UndisturbedRun:
 
 def states(ledger: Ledger) -> dict[str, tuple[str, str | None]]:
     """Return state and route of every case by business key."""
-    from interlock.ledger.schema import case
+    from interlock.ledger.store.schema import case
     from sqlalchemy import select
 
     with ledger.read() as connection:

@@ -15,8 +15,8 @@ import pytest
 import workflows
 from faults.refund_desk import inbox, write_workflow
 from faults.sabotage import marks
-from interlock.domain.price import to_nano
-from interlock.ledger.schema import budget_account, provider_batch, reservation, usage
+from interlock.domain.cost.price import to_nano
+from interlock.ledger.store.schema import budget_account, provider_batch, reservation, usage
 from live_airflow import PROJECT
 from servers.openai_batches import OpenAIBatches
 

@@ -19,17 +19,17 @@ from itertools import pairwise
 import pytest
 from faults.bench import Bench, wait_for
 from faults.storm import MAX_TOKENS, NAME, PRICE_IN, PRICE_OUT, TIMEOUT, Killer, Weather, bad_target, write_project
-from interlock.domain.price import to_nano
-from interlock.domain.source import SourceRow
-from interlock.domain.wiring import Wiring
-from interlock.engine.intake import take_in_rows
-from interlock.engine.report import report_run
-from interlock.engine.resubmission import resubmit
-from interlock.engine.session import open_session
-from interlock.engine.switch import throw
-from interlock.ledger.run import find_run
-from interlock.ledger.schema import budget_account, incident, notice, reservation, usage, workflow_run
-from interlock.ledger.summary import unplaced
+from interlock.domain.cases.wiring import Wiring
+from interlock.domain.cost.price import to_nano
+from interlock.domain.data.source import SourceRow
+from interlock.engine.approvals.resubmission import resubmit
+from interlock.engine.cases.intake import take_in_rows
+from interlock.engine.reports.run_report import report_run
+from interlock.engine.runs.kill_switch import throw
+from interlock.engine.runs.session import open_session
+from interlock.ledger.reports.summary import unplaced
+from interlock.ledger.runs.run import find_run
+from interlock.ledger.store.schema import budget_account, incident, notice, reservation, usage, workflow_run
 from servers.effect_target import EffectTarget
 from servers.openai_like import OpenAILike
 

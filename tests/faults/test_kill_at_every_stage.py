@@ -14,11 +14,11 @@ import pytest
 from faults.bench import Bench, python_path, settled, wait_for
 from faults.sabotage import Kill, marks
 from faults.support_desk import NAME, UndisturbedRun, dag_text, states, wiring, write_project
-from interlock.ledger.book import Ledger
-from interlock.ledger.database import open_database
-from interlock.ledger.migrate import migrate
-from interlock.ledger.run import find_run
-from interlock.ledger.summary import unplaced
+from interlock.ledger.reports.summary import unplaced
+from interlock.ledger.runs.run import find_run
+from interlock.ledger.store.database import open_database
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.migrate import migrate
 from live_airflow import PROJECT, live_airflow
 from servers.effect_target import FAIL_AFTER, LOSE_ANSWER, OK, EffectTarget
 

@@ -6,14 +6,14 @@ import re
 
 import pytest
 from faults.refund_desk import inbox, write_workflow
-from interlock.ledger.schema import workflow_run
+from interlock.ledger.store.schema import workflow_run
 
 pytestmark = pytest.mark.live
 
 NAME = "late"
 HOLD_JUDGE = """
 from faults.sabotage import hold
-hold(DAG, "judge", "interlock.engine.role", "run_role", runs="busy")
+hold(DAG, "judge", "interlock.engine.agents.role", "run_role", runs="busy")
 """
 
 

@@ -11,13 +11,13 @@ from collections import Counter
 import pytest
 from faults.bench import Bench, python_path, settled
 from faults.sabotage import Kill, marks
-from interlock.domain.fact import Fact
-from interlock.engine.provenance import trace
-from interlock.engine.snapshot import Snapshots
-from interlock.ledger.book import Ledger
-from interlock.ledger.fact import facts_of, readings_of
-from interlock.ledger.run import find_run
-from interlock.ledger.schema import reading
+from interlock.domain.facts.fact import Fact
+from interlock.engine.datasets.snapshot import Snapshots
+from interlock.engine.facts.provenance import trace
+from interlock.ledger.facts.fact import facts_of, readings_of
+from interlock.ledger.runs.run import find_run
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.schema import reading
 from live_airflow import PROJECT, live_airflow
 
 pytestmark = pytest.mark.live

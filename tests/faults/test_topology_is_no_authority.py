@@ -13,7 +13,7 @@ pytestmark = pytest.mark.live
 
 HOLD_DRAFT = """
 from faults.sabotage import hold
-hold(DAG, "draft", "interlock.engine.role", "run_role", runs="by_hand")
+hold(DAG, "draft", "interlock.engine.agents.role", "run_role", runs="by_hand")
 """
 
 

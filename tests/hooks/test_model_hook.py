@@ -22,9 +22,9 @@ ASK = """
 import json, sys
 from typing import Literal
 from interlock.agents.model import TextModelAgent
-from interlock.domain.agent import ModelAgent
+from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.contract import Contract
-from interlock.domain.work import Work
+from interlock.domain.agents.agent_protocol import Work
 from interlock.hooks.model import resolve_model
 
 class Label(Contract):
@@ -44,7 +44,7 @@ for result in sorted(filter(None, agent.answer(works, Label)), key=lambda result
 
 FAIL = """
 import json, sys
-from interlock.domain.connector import OutboxConnector
+from interlock.domain.effects.connector import OutboxConnector
 from interlock.errors import ConfigurationError
 from interlock.hooks.model import resolve_model
 from interlock.hooks.connector import open_connector_from_airflow
@@ -71,7 +71,7 @@ print(json.dumps(said))
 """
 
 SEND = """
-from interlock.domain.connector import EffectRequest, parse_ecosystem
+from interlock.domain.effects.connector import EffectRequest, parse_ecosystem
 from interlock.hooks.connector import open_connector_from_airflow
 
 declared = parse_ecosystem({"connectors": {

@@ -36,9 +36,9 @@ for line in sys.stdin:
 MODEL = """
 from typing import Literal
 from interlock.agents.model import TextModelAgent
-from interlock.domain.agent import ModelAgent
+from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.contract import Contract
-from interlock.domain.work import Failure, Work
+from interlock.domain.agents.agent_protocol import Failure, Work
 from interlock.hooks.model import resolve_model
 
 class Label(Contract):
@@ -58,7 +58,7 @@ def work():
 
 CONNECTOR = """
 import uuid
-from interlock.domain.connector import EffectRequest, HttpConnector
+from interlock.domain.effects.connector import EffectRequest, HttpConnector
 from interlock.hooks.connector import open_connector_from_airflow
 
 declared = HttpConnector(kind="http", conn_id="partner", path="/effects", look_path="/effects/{key}")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from decision import INCLUDE, PROJECT, Decision, the_dag, the_wiring
-from interlock.domain.company import COMPANY, Company
-from interlock.domain.indicator import parse_kpis
-from interlock.domain.insight import parse_insights
-from interlock.engine.bundle import read_bundle
-from interlock.engine.publication import problems_of
+from interlock.domain.facts.indicator import parse_kpis
+from interlock.domain.facts.insight import parse_insights
+from interlock.domain.policy.company import COMPANY, Company
+from interlock.engine.policy.bundle import read_bundle
+from interlock.engine.policy.publication import problems_of
 
 WORKFLOWS = ["executive_review", "pipeline_health", "anomaly_watch"]
 

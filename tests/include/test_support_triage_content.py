@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interlock.domain.check import check_bundle
-from interlock.domain.company import Company
 from interlock.domain.contract import check_payload, contract_digest
-from interlock.domain.quality import parse_suite
-from interlock.domain.version import Bundle, load_yaml
-from interlock.engine.bundle import read_company
+from interlock.domain.data.quality import parse_suite
+from interlock.domain.policy.check import check_bundle
+from interlock.domain.policy.company import Company
+from interlock.domain.policy.version import Bundle, load_yaml
+from interlock.engine.policy.bundle import read_company
 from interlock.errors import ContractViolation
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from decision import PROJECT, Decision
-from interlock.domain.fact import Fact
-from interlock.ledger.book import Ledger
-from interlock.ledger.fact import facts_of
-from interlock.ledger.schema import workflow_run
+from interlock.domain.facts.fact import Fact
+from interlock.ledger.facts.fact import facts_of
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.schema import workflow_run
 from live_airflow import LiveAirflow, live_airflow
 from sqlalchemy import select
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from interlock.hooks.ledger import LedgerHook
-from interlock.ledger.book import Ledger
-from interlock.ledger.notice import list_notices
+from interlock.ledger.incidents.notice import list_notices
+from interlock.ledger.store.ledger import Ledger
 from interlock.operators import UpkeepOperator
 from servers.smtp_server import SmtpServer
 from workflows import ACCESS, POLICY, Clock, Workflow, rows

@@ -7,7 +7,7 @@ import sys
 
 import pandas
 import pytest
-from interlock.domain.quality import parse_suite
+from interlock.domain.data.quality import parse_suite
 from interlock.errors import ConfigurationError, UnknownName
 from interlock.quality.check import check_frame
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from interlock.analysis.staging import Staging, staging
-from interlock.domain.dataset import Dataset
-from interlock.domain.quality import parse_suite
-from interlock.domain.source import SourceRow
+from interlock.domain.data.dataset import Dataset
+from interlock.domain.data.quality import parse_suite
+from interlock.domain.data.source import SourceRow
 from interlock.errors import UnknownName
 from interlock.quality import table as table_module
 from interlock.quality.check import check_frame

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from interlock.domain.review import is_review
+from interlock.domain.reviews.review import is_review
 from interlock.reporting.chart import draw
 from interlock.reporting.markdown import render_markdown
 from interlock.reporting.page import render_body, render_html, style

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from interlock.engine.gate import Shown
+from interlock.engine.approvals.gate import Shown
 from interlock.sensors.request_text import LONGEST, escape, request_text
 from reviews import a_fact, a_finding, written
 

@@ -21,11 +21,11 @@ from interlock.agents.batch_client import BatchClient, Reply, has_batches
 from interlock.agents.in_flight import in_flight
 from interlock.agents.model import Asking, Question, TextModelAgent
 from interlock.agents.model_error import Asked
-from interlock.domain.agent import ModelAgent
+from interlock.domain.agents.agent import ModelAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Hold, Planned, Usage, Work
+from interlock.domain.base.redaction import Masker
 from interlock.domain.contract import Contract
-from interlock.domain.price import from_nano
-from interlock.domain.redaction import Masker
-from interlock.domain.work import Answer, Failure, Hold, Planned, Usage, Work
+from interlock.domain.cost.price import from_nano
 from interlock.errors import AgentError, AgentTimeout, AgentUnavailable
 
 if TYPE_CHECKING:

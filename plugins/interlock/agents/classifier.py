@@ -17,10 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.agent import NOT_OF_AN_ANSWER, ClassifierAgent
-from interlock.domain.canonical import digest
+from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, ClassifierAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
+from interlock.domain.base.canonical import digest
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Files, Usage, Work
 from interlock.errors import ConfigurationError, InputError, UnknownName
 
 if TYPE_CHECKING:

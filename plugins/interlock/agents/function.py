@@ -16,10 +16,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from interlock.domain.agent import NOT_OF_AN_ANSWER, FunctionAgent
-from interlock.domain.canonical import digest
+from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, FunctionAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Usage, Work
+from interlock.domain.base.canonical import digest
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Usage, Work
 from interlock.errors import AgentError, ConfigurationError, InterlockError, UnknownName
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from interlock.domain.agent import (
+from interlock.domain.agents.agent import (
     AgentDeclaration,
     ClassifierAgent,
     FunctionAgent,
@@ -20,10 +20,10 @@ from interlock.domain.agent import (
     RetrievalAgent,
     TemplateAgent,
 )
-from interlock.domain.policy import Redaction
-from interlock.domain.price import Prices
-from interlock.domain.redaction import FindNames
-from interlock.domain.work import Agent, Files
+from interlock.domain.agents.agent_protocol import Agent, Files
+from interlock.domain.base.redaction import FindNames
+from interlock.domain.cost.price import Prices
+from interlock.domain.policy.policy import Redaction
 from interlock.errors import ConfigurationError
 
 

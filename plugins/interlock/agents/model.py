@@ -21,13 +21,23 @@ from interlock.agents.in_flight import in_flight
 from interlock.agents.model_error import Asked, translate_model_error
 from interlock.agents.price import Called, PriceBook
 from interlock.agents.rendering import Rendering
-from interlock.domain.agent import NOT_OF_AN_ANSWER, ModelAgent
-from interlock.domain.canonical import digest
+from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, ModelAgent
+from interlock.domain.agents.agent_protocol import (
+    Answer,
+    Failure,
+    Files,
+    Hold,
+    OpenTurnstile,
+    Planned,
+    Turnstile,
+    Usage,
+    Work,
+)
+from interlock.domain.base.canonical import digest
+from interlock.domain.base.redaction import FindNames, Masker
 from interlock.domain.contract import Contract, check_payload
-from interlock.domain.policy import Redaction
-from interlock.domain.price import Prices
-from interlock.domain.redaction import FindNames, Masker
-from interlock.domain.work import Answer, Failure, Files, Hold, OpenTurnstile, Planned, Turnstile, Usage, Work
+from interlock.domain.cost.price import Prices
+from interlock.domain.policy.policy import Redaction
 from interlock.errors import (
     AgentRefused,
     AgentUnavailable,

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from interlock.domain.price import Prices
+from interlock.domain.cost.price import Prices
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from interlock.agents.default_sentence import segment_of, usual_charts, usual_sentences, value_of
 from interlock.agents.rendering import Rendering
-from interlock.agents.usual import segment_of, usual_charts, usual_sentences, value_of
-from interlock.domain.agent import NOT_OF_AN_ANSWER, ReportAgent
-from interlock.domain.canonical import digest
+from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, ReportAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
+from interlock.domain.base.canonical import digest
 from interlock.domain.contract import Contract
-from interlock.domain.fact import Fact
-from interlock.domain.outline import ChartOutline, Outline, SectionOutline, parse_outlines
-from interlock.domain.review import Chart, Figure, Recommendation, Review, Section, Sentence, Withheld
-from interlock.domain.version import load_yaml
-from interlock.domain.work import Answer, Failure, Files, Usage, Work
+from interlock.domain.facts.fact import Fact
+from interlock.domain.policy.version import load_yaml
+from interlock.domain.reviews.review import Chart, Figure, Recommendation, Review, Section, Sentence, Withheld
+from interlock.domain.reviews.review_template import ChartOutline, Outline, SectionOutline, parse_outlines
 from interlock.errors import InputError, InterlockError
 
 

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from interlock.agents.bm25 import Bm25, words
 from interlock.agents.rendering import Rendering
-from interlock.domain.agent import NOT_OF_AN_ANSWER, RetrievalAgent
-from interlock.domain.canonical import digest
+from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, RetrievalAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
+from interlock.domain.base.canonical import digest
 from interlock.domain.contract import Contract, explain
-from interlock.domain.work import Answer, Failure, Files, Usage, Work
 from interlock.errors import ConfigurationError, InputError
 
 RECIPE = 1

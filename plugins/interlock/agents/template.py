@@ -15,10 +15,10 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.agents.rendering import Rendering
-from interlock.domain.agent import NOT_OF_AN_ANSWER, TemplateAgent
-from interlock.domain.canonical import digest
+from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, TemplateAgent
+from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
+from interlock.domain.base.canonical import digest
 from interlock.domain.contract import Contract
-from interlock.domain.work import Answer, Failure, Files, Usage, Work
 from interlock.errors import AgentError, InterlockError
 
 FILE = "file:"

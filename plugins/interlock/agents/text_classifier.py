@@ -4,7 +4,7 @@ A text classifier for labelled examples: how it is trained, calibrated and asked
 Three readers of the same TF-IDF features are pooled: a linear support vector machine (most accurate), multinomial naive
 Bayes (sees what is typical of a label) and two small neural networks on the latent semantic space (see what is alike in
 other words). Each alone is less accurate and ranks its own mistakes worse than the pool; the pool's weights are fitted
-with its calibration, by :func:`~interlock.domain.calibration.fit_weights`.
+with its calibration, by :func:`~interlock.domain.routing.calibration.fit_weights`.
 
 Every figure of :attr:`TextClassifier.report` is out of fold: the readers of a fold, their vocabulary included, have not
 seen the texts they are judged on, and equal texts are never on both sides. A change here that changes answers raises
@@ -32,7 +32,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
-from interlock.domain.calibration import (
+from interlock.domain.routing.calibration import (
     coverage_at,
     expected_calibration_error,
     fit_weights,

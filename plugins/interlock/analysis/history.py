@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 from interlock.analysis.inspection import said
 from interlock.analysis.staging import Staging, q, quoted
-from interlock.domain.period import Grain, Period, Periods
-from interlock.domain.quality import ExpectationResult
+from interlock.domain.base.period import Grain, Period, Periods
+from interlock.domain.data.quality import ExpectationResult
 
 PERIODS = 60
 """So many periods before the last full one are looked at."""

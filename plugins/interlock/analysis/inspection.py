@@ -15,9 +15,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from interlock.analysis.staging import Staging, q
-from interlock.domain.dataset import BUILT_IN, Control, Dataset, Severity
-from interlock.domain.duration import format_duration
-from interlock.domain.quality import ExpectationResult
+from interlock.domain.base.duration import format_duration
+from interlock.domain.data.dataset import BUILT_IN, Control, Dataset, Severity
+from interlock.domain.data.quality import ExpectationResult
 from interlock.errors import SourceError
 
 NAMES = {

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from interlock.analysis.staging import DUCKDB_TYPES, first_line, open_duckdb, q
-from interlock.domain.period import Period
+from interlock.domain.base.period import Period
 from interlock.errors import ConfigurationError
 
 if TYPE_CHECKING:

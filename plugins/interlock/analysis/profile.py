@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from interlock.analysis.staging import cast, open_duckdb, q
-from interlock.domain.source import SourceRow
+from interlock.domain.data.source import SourceRow
 from interlock.errors import SourceError
 
 SAMPLE = 50_000

@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.dataset import Dataset
-from interlock.domain.source import SourceRow
+from interlock.domain.data.dataset import Dataset
+from interlock.domain.data.source import SourceRow
 from interlock.errors import SourceError
 
 if TYPE_CHECKING:

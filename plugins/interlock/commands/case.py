@@ -8,11 +8,11 @@ from urllib.parse import quote
 from interlock.commands.case_text import case_text
 from interlock.commands.person import call
 from interlock.commands.terminal import command, print_json, print_table, read_changes
-from interlock.domain.case import CaseState
+from interlock.domain.cases.case import CaseState
 from interlock.errors import UnknownName
 from interlock.hooks.ledger import LedgerHook
-from interlock.ledger.case import list_cases
-from interlock.ledger.show import show_case
+from interlock.ledger.audit.case_history import show_case
+from interlock.ledger.cases.case import list_cases
 
 
 @command

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def case_text(found: Mapping[str, Any]) -> str:
-    """Return what :func:`interlock.ledger.show.show_case` found, for a terminal."""
+    """Return what :func:`interlock.ledger.audit.case_history.show_case` found, for a terminal."""
     case = found["case"]
     lines = [
         f"{case['business_key']}  {case['state']}"

@@ -13,24 +13,24 @@ from urllib.parse import urlsplit
 import yaml
 
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.domain.company import COMPANY
-from interlock.domain.wording import counted
-from interlock.engine.bundle import load_contracts, read_bundle
-from interlock.engine.dataset_source import Reach
+from interlock.domain.base.plural import counted
+from interlock.domain.policy.company import COMPANY
+from interlock.engine.datasets.dataset_source import Reach
+from interlock.engine.policy.bundle import load_contracts, read_bundle
 from interlock.errors import InputError, SourceError, UnknownName
 from interlock.hooks.connection import find_connection
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path, snapshot_path
 from interlock.hooks.storage import object_path
-from interlock.ledger.version import demand_published
+from interlock.ledger.policy.version import demand_published
 
 
 @command
 def profile(args: Any) -> None:
     """Print, or write, a declaration and a suite that hold for the file."""
     from interlock.analysis.profile import propose
-    from interlock.domain.source import parse_source
-    from interlock.engine.source import read_rows
+    from interlock.domain.data.source import parse_source
+    from interlock.engine.sources.source import read_rows
 
     name = args.dataset or re.sub(r"[^\w-]+", "_", Path(urlsplit(args.file).path).name.partition(".")[0]) or "dataset"
     if not re.fullmatch(r"[\w.-]+", name):
@@ -57,9 +57,9 @@ def profile(args: Any) -> None:
 @command
 def readiness(args: Any) -> None:
     """Say of each dataset of the workflow whether it is fit, and why not; exit 1 when one that is required is not."""
-    from interlock.domain.outcome import read_instant
-    from interlock.domain.source import parse_source
-    from interlock.engine.readiness import look_at_datasets, look_at_source
+    from interlock.domain.cases.outcome import read_instant
+    from interlock.domain.data.source import parse_source
+    from interlock.engine.datasets.readiness import look_at_datasets, look_at_source
 
     include = _include(args)
     bundle = read_bundle(include, args.workflow)
@@ -110,8 +110,8 @@ def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
 @command
 def quarantine(args: Any) -> None:
     """List the rows that were put aside, each with its reasons, from the snapshots of the readings."""
-    from interlock.engine.snapshot import Snapshots
-    from interlock.ledger.fact import readings_of_workflow
+    from interlock.engine.datasets.snapshot import Snapshots
+    from interlock.ledger.facts.fact import readings_of_workflow
 
     ledger = LedgerHook().get_conn()
     demand_published(ledger, args.workflow)

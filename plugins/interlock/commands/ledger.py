@@ -12,12 +12,12 @@ from typing import Any
 from interlock.commands.terminal import command, print_json
 from interlock.errors import InputError, Tampered
 from interlock.hooks.ledger import LedgerHook
-from interlock.ledger.anchor import read_anchor, take_anchor
-from interlock.ledger.export import exported_events, read_instant
-from interlock.ledger.grants import grants as grants_for
-from interlock.ledger.migrate import migrate as bring_up
-from interlock.ledger.transaction import Actor
-from interlock.ledger.verify import verify as prove
+from interlock.ledger.audit.anchor import read_anchor, take_anchor
+from interlock.ledger.audit.export import exported_events, read_instant
+from interlock.ledger.audit.verify import verify as prove
+from interlock.ledger.store.grants import grants as grants_for
+from interlock.ledger.store.migrate import migrate as bring_up
+from interlock.ledger.store.transaction import Actor
 
 
 @command

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from interlock.commands.person import call
 from interlock.commands.terminal import command, print_json, print_table, read_changes
-from interlock.domain.source import FileSource, SourceRow, parse_source
-from interlock.engine.outcome import SHOWN, named_columns, pick_fields
-from interlock.engine.source import read_rows
+from interlock.domain.data.source import FileSource, SourceRow, parse_source
+from interlock.engine.cases.outcome import SHOWN, named_columns, pick_fields
+from interlock.engine.sources.source import read_rows
 from interlock.errors import InputError
 
 AT_ONCE = 500

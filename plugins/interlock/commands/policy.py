@@ -9,17 +9,17 @@ from urllib.parse import quote
 
 from interlock.commands.person import call
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.domain.company import COMPANY, Company
-from interlock.domain.version import Bundle
-from interlock.domain.wiring import Wiring
-from interlock.engine.bundle import read_bundle
-from interlock.engine.publication import problems_of, versions
+from interlock.domain.cases.wiring import Wiring
+from interlock.domain.policy.company import COMPANY, Company
+from interlock.domain.policy.version import Bundle
+from interlock.engine.policy.bundle import read_bundle
+from interlock.engine.policy.publication import problems_of, versions
 from interlock.errors import ConfigurationError, InputError, PolicyError
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
-from interlock.ledger.company import company_in_force
-from interlock.ledger.migrate import is_made
-from interlock.ledger.version import changes_in_force, in_force, version_numbered
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.policy.version import changes_in_force, in_force, version_numbered
+from interlock.ledger.store.migrate import is_made
 
 
 def _include(args: Any) -> Path:
@@ -200,7 +200,7 @@ def import_(args: Any) -> None:
 @command
 def key(args: Any) -> None:
     """Print a new key pair for exported versions."""
-    from interlock.engine.travel import new_key
+    from interlock.engine.policy.version_transfer import new_key
 
     private, public = new_key()
     print(
@@ -214,7 +214,7 @@ def key(args: Any) -> None:
 @command
 def show(args: Any) -> None:
     """Print the policy in force, or its matrix."""
-    from interlock.domain.matrix import matrix_text
+    from interlock.domain.policy.policy_summary import matrix_text
 
     ledger = LedgerHook().get_conn()
     version = in_force(ledger, args.workflow)
@@ -281,7 +281,7 @@ def history(args: Any) -> None:
 @command
 def diff(args: Any) -> None:
     """Print what is another between two versions; left out, between the one in force and the folder."""
-    from interlock.domain.difference import difference
+    from interlock.domain.policy.version_diff import difference
 
     ledger = LedgerHook().get_conn()
     before = in_force(ledger, args.workflow) if args.a is None else version_numbered(ledger, args.workflow, args.a)

@@ -7,21 +7,21 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.domain.duration import format_duration
-from interlock.domain.price import tell_dollars, to_nano
-from interlock.domain.source import describe, parse_source
-from interlock.domain.wording import counted
-from interlock.engine.permission import demand_reading
-from interlock.engine.quote import quote_history, quote_run
-from interlock.engine.source import located, read_rows
+from interlock.domain.base.duration import format_duration
+from interlock.domain.base.plural import counted
+from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.data.source import describe, parse_source
+from interlock.engine.agents.permission import demand_reading
+from interlock.engine.reports.quote import quote_history, quote_run
+from interlock.engine.sources.source import located, read_rows
 from interlock.errors import InputError
 from interlock.hooks.connection import find_connection
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
 from interlock.hooks.storage import object_path
-from interlock.ledger.book import Ledger
-from interlock.ledger.company import company_in_force
-from interlock.ledger.version import demand_published
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.policy.version import demand_published
+from interlock.ledger.store.ledger import Ledger
 
 
 def _usd(value: float) -> str:

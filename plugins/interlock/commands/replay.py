@@ -7,13 +7,13 @@ from typing import Any
 
 from interlock.commands.policy import find_wiring
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.domain.replay import Automatic, Comparison, Load
-from interlock.engine.bundle import read_bundle
-from interlock.engine.replay import replay_policy
+from interlock.domain.routing.replay import Automatic, Comparison, Load
+from interlock.engine.policy.bundle import read_bundle
+from interlock.engine.routing.replay import replay_policy
 from interlock.errors import InputError
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
-from interlock.ledger.version import version_numbered
+from interlock.ledger.policy.version import version_numbered
 
 
 @command

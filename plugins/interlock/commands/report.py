@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.domain.fact import show_number
-from interlock.engine.provenance import Provenance, trace
-from interlock.engine.snapshot import Snapshots
+from interlock.domain.facts.fact import show_number
+from interlock.engine.datasets.snapshot import Snapshots
+from interlock.engine.facts.provenance import Provenance, trace
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import snapshot_path
-from interlock.ledger.review import latest_review
-from interlock.ledger.version import demand_published
+from interlock.ledger.policy.version import demand_published
+from interlock.ledger.reports.review import latest_review
 
 
 @command

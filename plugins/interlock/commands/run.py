@@ -10,7 +10,7 @@ from interlock.commands.summary_text import describe_summary
 from interlock.commands.terminal import command, print_json
 from interlock.errors import InputError
 from interlock.hooks.ledger import LedgerHook
-from interlock.ledger.summary import summarize
+from interlock.ledger.reports.summary import summarize
 
 
 @command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.engine.secret import secret_report
+from interlock.engine.policy.secret_report import secret_report
 from interlock.hooks.ledger import LedgerHook
 
 

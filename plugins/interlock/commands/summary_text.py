@@ -1,5 +1,5 @@
 """
-The figures of :func:`interlock.ledger.summary.summarize` as a page of text.
+The figures of :func:`interlock.ledger.reports.summary.summarize` as a page of text.
 
 What a run does not have is left out, not printed as zero: no line about accuracy where no answer is known beforehand.
 """
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from interlock.domain.cost import KINDS
-from interlock.domain.price import tell_dollars, to_nano
-from interlock.domain.wording import counted
+from interlock.domain.base.plural import counted
+from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.reports.cost import KINDS
 
 _COLUMN = 13
 _NAMED = 5

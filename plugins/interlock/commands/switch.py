@@ -6,7 +6,7 @@ from typing import Any
 
 from interlock.commands.person import call
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.engine.switch import switches
+from interlock.engine.runs.kill_switch import switches
 from interlock.hooks.ledger import LedgerHook
 
 

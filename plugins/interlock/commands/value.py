@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.domain.cost import FATES, KINDS
-from interlock.engine.budget import budget_report
-from interlock.engine.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
+from interlock.domain.reports.cost import FATES, KINDS
+from interlock.engine.reports.budget_report import budget_report
+from interlock.engine.reports.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
 from interlock.hooks.ledger import LedgerHook
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from interlock.commands.person import call
 from interlock.commands.terminal import command, print_json, print_table
-from interlock.engine.deployment import list_deployments
+from interlock.engine.policy.deployment import list_deployments
 from interlock.hooks.ledger import LedgerHook
 
 

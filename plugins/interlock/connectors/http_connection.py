@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from interlock.domain.connector import ConnectionFields
+from interlock.domain.effects.connector import ConnectionFields
 from interlock.errors import ConfigurationError
 
 _SETTINGS = {

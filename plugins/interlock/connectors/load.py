@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.domain.connector import (
+from interlock.domain.effects.connector import (
     ConnectionFields,
     Connector,
     ConnectorDeclaration,

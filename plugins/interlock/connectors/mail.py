@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from interlock.connectors.mail_message import message_of
-from interlock.domain.connector import ConnectionFields, EffectRequest, MailConnector, Receipt
+from interlock.domain.effects.connector import ConnectionFields, EffectRequest, MailConnector, Receipt
 from interlock.errors import ConfigurationError, ConnectorUnavailable, EffectInDoubt, EffectRefused
 
 

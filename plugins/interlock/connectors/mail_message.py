@@ -9,8 +9,8 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 
-from interlock.domain.connector import EffectRequest
-from interlock.domain.review import is_review
+from interlock.domain.effects.connector import EffectRequest
+from interlock.domain.reviews.review import is_review
 
 
 def message_of(

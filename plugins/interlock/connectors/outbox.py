@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from interlock.domain.canonical import canonical_json
-from interlock.domain.connector import ConnectionFields, EffectRequest, OutboxConnector, Receipt
-from interlock.domain.review import is_review
+from interlock.domain.base.canonical import canonical_json
+from interlock.domain.effects.connector import ConnectionFields, EffectRequest, OutboxConnector, Receipt
+from interlock.domain.reviews.review import is_review
 from interlock.errors import ConfigurationError, ConnectorError, ConnectorUnavailable, EffectRefused, InterlockError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand
 from interlock.errors import InputError
-from interlock.ledger.delegation import delegate, end_delegation, list_delegations
-from interlock.ledger.transaction import Row
+from interlock.ledger.approvals.delegation import delegate, end_delegation, list_delegations
+from interlock.ledger.store.transaction import Row
 
 router = APIRouter()
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand
-from interlock.ledger.company import company_in_force
-from interlock.ledger.incident import list_incidents, settle_incident
-from interlock.ledger.transaction import Row
+from interlock.ledger.incidents.incident import list_incidents, settle_incident
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.store.transaction import Row
 
 router = APIRouter()
 

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand, demand_right
-from interlock.domain.source import SourceRow
-from interlock.engine.outcome import record
-from interlock.ledger import transaction
-from interlock.ledger.outcome import list_outcomes, told
+from interlock.domain.data.source import SourceRow
+from interlock.engine.cases.outcome import record
+from interlock.ledger.cases.outcome import list_outcomes, told
+from interlock.ledger.store import transaction
 
 router = APIRouter()
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Reader, demand
-from interlock.engine.budget import budget_report
-from interlock.engine.value import cost_report, kpi_report
-from interlock.ledger.version import demand_published
+from interlock.engine.reports.budget_report import budget_report
+from interlock.engine.reports.value import cost_report, kpi_report
+from interlock.ledger.policy.version import demand_published
 
 router = APIRouter()
 

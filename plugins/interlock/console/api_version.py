@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand, demand_right, may
-from interlock.engine import publication
-from interlock.engine.deployment import change_deployment, list_deployments
+from interlock.engine.policy import publication
+from interlock.engine.policy.deployment import change_deployment, list_deployments
 
 router = APIRouter()
 
@@ -135,7 +135,7 @@ def promote(workflow: str, number: int, body: Promotion, person: Actor, ledger: 
 @router.post("/versions/import")
 def take_in(body: Arrival, person: Actor, ledger: Book) -> dict[str, Any]:
     """Propose a version that was exported elsewhere."""
-    from interlock.engine.travel import import_version
+    from interlock.engine.policy.version_transfer import import_version
 
     return import_version(ledger, body.document, person=person.identity, reason=body.reason, wiring=body.wiring)
 
@@ -143,7 +143,7 @@ def take_in(body: Arrival, person: Actor, ledger: Book) -> dict[str, Any]:
 @router.post("/versions/{workflow}/bring-over")
 def bring(workflow: str, body: BringOver, person: Actor, ledger: Book) -> dict[str, Any]:
     """Propose the version in force in the environment before this one, of the same ledger."""
-    from interlock.engine.travel import bring_over
+    from interlock.engine.policy.version_transfer import bring_over
 
     return bring_over(
         ledger, workflow, origin=body.origin, person=person.identity, reason=body.reason, wiring=body.wiring
@@ -153,7 +153,7 @@ def bring(workflow: str, body: BringOver, person: Actor, ledger: Book) -> dict[s
 @router.post("/versions/{workflow}/export")
 def export(workflow: str, person: Actor, ledger: Book, number: int | None = None) -> dict[str, Any]:
     """Return a version that is or was in force, signed."""
-    from interlock.engine.travel import export_version
+    from interlock.engine.policy.version_transfer import export_version
     from interlock.hooks.signing import signing_key
 
     demand_right(person, ledger, "propose", workflow)

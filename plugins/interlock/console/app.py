@@ -38,7 +38,7 @@ _STATUS: tuple[tuple[type[InterlockError], int], ...] = (
 
 def create_app() -> FastAPI:
     """Return the app that Airflow mounts; everything in it but its static files asks for a login."""
-    from interlock.console.api import router as api
+    from interlock.console.api_case import router as api
     from interlock.console.api_delegation import router as api_of_delegations
     from interlock.console.api_incident import router as api_of_incidents
     from interlock.console.api_outcome import router as api_of_outcomes

@@ -15,9 +15,9 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException, Request
 
-from interlock.domain.access import Identity, Right
-from interlock.ledger.book import Ledger
-from interlock.ledger.company import company_in_force
+from interlock.domain.approvals.access import Identity, Right
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.store.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from interlock.console.address import console_path
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Person, Reader, demand, may
 from interlock.console.queue import Filter, neighbours, queue_rows
 from interlock.console.reading import for_reader, for_voter
 from interlock.console.rendering import render
-from interlock.console.report import rendered_review
+from interlock.console.review_draft import rendered_review
 from interlock.console.timeline import entries
-from interlock.domain.case import UNSENT, CaseState
-from interlock.engine import act
+from interlock.domain.cases.case import UNSENT, CaseState
+from interlock.engine.approvals import review_action
 from interlock.errors import InputError
-from interlock.ledger.browse import cases_of_run, newest_runs, waiting
-from interlock.ledger.run import find_run
-from interlock.ledger.show import show_case
-from interlock.ledger.summary import summarize
+from interlock.ledger.audit.case_history import show_case
+from interlock.ledger.cases.queue_query import cases_of_run, newest_runs, waiting
+from interlock.ledger.reports.summary import summarize
+from interlock.ledger.runs.run import find_run
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -62,7 +62,7 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
     demand(person, "GET", None, "see cases")
     history = show_case(ledger, name)
     try:
-        everything = act.see(ledger, name, person=person.identity)
+        everything = review_action.see(ledger, name, person=person.identity)
     except InputError:
         return RedirectResponse(console_path(f"case/{history['case']['id']}"), status_code=303)
     seen = for_voter(everything, person, ledger, history["case"]["workflow"])

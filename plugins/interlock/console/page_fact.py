@@ -12,13 +12,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Reader, demand
 from interlock.console.reading import may_read
 from interlock.console.rendering import render
-from interlock.domain.fact import show_number
-from interlock.engine.provenance import trace
-from interlock.engine.snapshot import Snapshots
+from interlock.domain.facts.fact import show_number
+from interlock.engine.datasets.snapshot import Snapshots
+from interlock.engine.facts.provenance import trace
 from interlock.hooks.setting import snapshot_path
 
 router = APIRouter(default_response_class=HTMLResponse)

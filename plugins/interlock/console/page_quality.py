@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Reader, demand
 from interlock.console.rendering import render
-from interlock.ledger.fact import readings_of
-from interlock.ledger.quality import reports_of
-from interlock.ledger.run import find_run
-from interlock.ledger.transaction import Row
+from interlock.ledger.facts.fact import readings_of
+from interlock.ledger.facts.quality import reports_of
+from interlock.ledger.runs.run import find_run
+from interlock.ledger.store.transaction import Row
 
 router = APIRouter(default_response_class=HTMLResponse)
 

@@ -13,17 +13,17 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api import Book
+from interlock.console.api_case import Book
 from interlock.console.identity import Person, Reader, demand, may
 from interlock.console.rendering import render
-from interlock.domain.cost import FATES, KINDS
-from interlock.engine.budget import budget_report
-from interlock.engine.value import cost_remarks, cost_report, kpi_report
+from interlock.domain.reports.cost import FATES, KINDS
+from interlock.engine.reports.budget_report import budget_report
+from interlock.engine.reports.value import cost_remarks, cost_report, kpi_report
 from interlock.errors import InputError, UnknownName
-from interlock.ledger.book import Ledger
-from interlock.ledger.company import company_in_force
-from interlock.ledger.incident import list_incidents
-from interlock.ledger.version import demand_published, in_force, versions_in_force
+from interlock.ledger.incidents.incident import list_incidents
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.policy.version import demand_published, in_force, versions_in_force
+from interlock.ledger.store.ledger import Ledger
 
 router = APIRouter(default_response_class=HTMLResponse)
 

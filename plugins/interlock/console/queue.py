@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from interlock.console.rendering import message_of
-from interlock.engine.gate import draft_of
-from interlock.ledger.book import Ledger
-from interlock.ledger.browse import Waiting, waiting
-from interlock.ledger.case import load_files
-from interlock.ledger.gate import NOTHING
-from interlock.ledger.handoff import load_handoffs
+from interlock.engine.approvals.gate import draft_of
+from interlock.ledger.approvals.gate import NOTHING
+from interlock.ledger.cases.case import load_files
+from interlock.ledger.cases.handoff import load_handoffs
+from interlock.ledger.cases.queue_query import Waiting, waiting
+from interlock.ledger.store.ledger import Ledger
 
 IN_ORDER = 2_000
 """Cases among which the next is looked for."""

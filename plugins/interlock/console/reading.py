@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from interlock.console.identity import Person
-from interlock.domain.access import Right
-from interlock.domain.use import data_classes
+from interlock.domain.agents.usage_right import data_classes
+from interlock.domain.approvals.access import Right
 from interlock.errors import ConfigurationError
-from interlock.ledger.book import Ledger
-from interlock.ledger.company import company_in_force
-from interlock.ledger.run import load_run
-from interlock.ledger.version import find_in_force
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.policy.version import find_in_force
+from interlock.ledger.runs.run import load_run
+from interlock.ledger.store.ledger import Ledger
 
 Hidden = Mapping[str, Mapping[str, str]]
 """Contract (``case`` for the intake's) to its fields and what is shown in their place."""

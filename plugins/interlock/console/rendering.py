@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interlock.console.address import base_path, console_path
-from interlock.engine.value import tell_cost, tell_usd
+from interlock.engine.reports.value import tell_cost, tell_usd
 
 LONG = 70
 """Characters from which a text gets a block of its own."""

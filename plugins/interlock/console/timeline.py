@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.console.rendering import percent
-from interlock.domain.price import tell_dollars, to_nano
+from interlock.domain.cost.price import tell_dollars, to_nano
 
 _TOLD = {
     "case.taken_in": "taken in",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from interlock.domain.canonical import digest
+from interlock.domain.base.canonical import digest
 from interlock.errors import ContractViolation
 
 

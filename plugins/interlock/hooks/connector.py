@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlock.connectors.load import open_connector
-from interlock.domain.connector import ConnectionFields, Connector, ConnectorDeclaration
+from interlock.domain.effects.connector import ConnectionFields, Connector, ConnectorDeclaration
 from interlock.errors import ConfigurationError
 from interlock.hooks.connection import find_connection
 

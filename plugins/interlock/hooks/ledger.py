@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 
 from interlock.errors import ConfigurationError
 from interlock.hooks.setting import environment, setting
-from interlock.ledger.book import Ledger
+from interlock.ledger.store.ledger import Ledger
 
 
 class LedgerHook(BaseHook):

@@ -15,7 +15,7 @@ from airflow.sdk.configuration import conf
 from interlock.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from interlock.domain.redaction import FindNames
+    from interlock.domain.base.redaction import FindNames
 
 ENVIRONMENTS = ("test", "staging", "production")
 

@@ -10,10 +10,10 @@ from interlock.operators.base import AgentRoleOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interlock.domain.agents.agent_protocol import Agent
+    from interlock.domain.cases.wiring import TaskKind
     from interlock.domain.contract import Contract
-    from interlock.domain.wiring import TaskKind
-    from interlock.domain.work import Agent
-    from interlock.engine.session import Session
+    from interlock.engine.runs.session import Session
 
 
 class _AgentCarriedOperator(AgentRoleOperator):
@@ -41,8 +41,8 @@ class _AgentCarriedOperator(AgentRoleOperator):
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Let the agent carry the role out."""
         from interlock.agents.load import load_agent
-        from interlock.engine.permission import declared_agent
-        from interlock.engine.role import Role, run_role
+        from interlock.engine.agents.permission import declared_agent
+        from interlock.engine.agents.role import Role, run_role
         from interlock.hooks.model import resolve_model
         from interlock.hooks.setting import cache_path, name_finder
 

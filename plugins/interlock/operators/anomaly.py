@@ -9,8 +9,8 @@ from interlock.operators.base import InterlockOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
 
 
 class AnomalyOperator(InterlockOperator):
@@ -41,9 +41,9 @@ class AnomalyOperator(InterlockOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Look and state."""
-        from interlock.engine.alarm import state_anomalies
-        from interlock.engine.snapshot import Snapshots
-        from interlock.engine.stating import load_kpis
+        from interlock.engine.datasets.snapshot import Snapshots
+        from interlock.engine.facts.anomaly_fact import state_anomalies
+        from interlock.engine.facts.kpi_fact import load_kpis
         from interlock.hooks.setting import snapshot_path
 
         facts = state_anomalies(session, self.kpis, Snapshots(snapshot_path()), lookback=self.lookback)

@@ -18,8 +18,8 @@ from interlock.operators.link import CasesLink
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
 
 
 _USUAL = {"trigger_rule": "none_failed", "retries": 2, "retry_delay": timedelta(seconds=10)}

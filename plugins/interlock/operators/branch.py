@@ -10,8 +10,8 @@ from interlock.operators.base import InterlockOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
 
 
 class ConfidenceBranchOperator(InterlockOperator):
@@ -37,6 +37,6 @@ class ConfidenceBranchOperator(InterlockOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Decide and record."""
-        from interlock.engine.branch import route_cases
+        from interlock.engine.routing.branch import route_cases
 
         return route_cases(session)

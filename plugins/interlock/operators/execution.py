@@ -10,8 +10,8 @@ from interlock.operators.base import AgentRoleOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
 
 
 class ExecutionOperator(AgentRoleOperator):
@@ -40,7 +40,7 @@ class ExecutionOperator(AgentRoleOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Send what is authorised."""
-        from interlock.engine.execution import connector_of, execute_cases
+        from interlock.engine.effects.execution import connector_of, execute_cases
         from interlock.hooks.connector import open_connector_from_airflow
 
         declaration = connector_of(session, self.connector)

@@ -10,9 +10,9 @@ from interlock.operators.base import AgentRoleOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interlock.domain.cases.wiring import TaskKind
     from interlock.domain.contract import Contract
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.engine.runs.session import Session
 
 
 class IntakeOperator(AgentRoleOperator):
@@ -25,7 +25,7 @@ class IntakeOperator(AgentRoleOperator):
 
     :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
     :param source: a file or an object of a store, a query through a connection, or an HTTP address; templated. See
-        :mod:`interlock.domain.source` for the forms. A relative path starts at the project's root. ``facts://insights``
+        :mod:`interlock.domain.data.source` for the forms. A relative path starts at the project's root. ``facts://insights``
         opens the review and the insights that ``insights.yaml`` makes of the facts of the run.
     :param contract: what a row must satisfy; columns that it does not name are left out.
     """
@@ -49,10 +49,10 @@ class IntakeOperator(AgentRoleOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Take rows in, or take up what waits."""
-        from interlock.domain.source import FactsSource, describe, parse_source
-        from interlock.engine.intake import take_in_rows, take_up
-        from interlock.engine.permission import demand_source
-        from interlock.engine.source import read_rows
+        from interlock.domain.data.source import FactsSource, describe, parse_source
+        from interlock.engine.agents.permission import demand_source
+        from interlock.engine.cases.intake import take_in_rows, take_up
+        from interlock.engine.sources.source import read_rows
         from interlock.hooks.storage import object_path
         from interlock.operators.runtime import find_source_connection
 
@@ -61,8 +61,8 @@ class IntakeOperator(AgentRoleOperator):
         spec = parse_source(self.source)
         demand_source(session, getattr(spec, "conn_id", None))
         if isinstance(spec, FactsSource):
-            from interlock.engine.finding import finding_rows
-            from interlock.engine.snapshot import Snapshots
+            from interlock.engine.datasets.snapshot import Snapshots
+            from interlock.engine.facts.insight_case import finding_rows
             from interlock.hooks.setting import snapshot_path
 
             rows = finding_rows(session, spec.facts, Snapshots(snapshot_path()))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interlock.domain.period import key_of
+from interlock.domain.base.period import key_of
 from interlock.operators.base import InterlockOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.fact import Fact
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.domain.facts.fact import Fact
+    from interlock.engine.runs.session import Session
 
 
 class KpiOperator(InterlockOperator):
@@ -45,8 +45,8 @@ class KpiOperator(InterlockOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Measure and state."""
-        from interlock.engine.snapshot import Snapshots
-        from interlock.engine.stating import state_kpis
+        from interlock.engine.datasets.snapshot import Snapshots
+        from interlock.engine.facts.kpi_fact import state_kpis
         from interlock.hooks.setting import snapshot_path
 
         facts = state_kpis(session, self.kpis, Snapshots(snapshot_path()))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from interlock.engine.session import Session
+    from interlock.engine.runs.session import Session
 
 OWN = "interlock://"
 """Namespace of snapshots and facts is this and the workflow: an Asset of the same address is the same dataset."""
@@ -45,7 +45,7 @@ def is_told() -> bool:
 
 def told_of(session: Session, dataset: str, source: Any, read: Mapping[str, Any]) -> Told:
     """Return what is told of a reading."""
-    from interlock.ledger.quality import reports_of
+    from interlock.ledger.facts.quality import reports_of
 
     with session.read() as connection:
         reports = reports_of(connection, session.run.id, task=read["task"])
@@ -64,8 +64,8 @@ def place_of_source(source: Any, base: Path) -> tuple[str, str]:
     """Return the namespace and the name of a source, after OpenLineage's conventions; no query and no secret."""
     from urllib.parse import urlsplit
 
-    from interlock.domain.dataset import is_own_ledger
-    from interlock.domain.source import FileSource, describe, is_object, parse_source
+    from interlock.domain.data.dataset import is_own_ledger
+    from interlock.domain.data.source import FileSource, describe, is_object, parse_source
 
     if is_own_ledger(source):
         return f"{OWN}ledger", str(source).removeprefix("ledger://")

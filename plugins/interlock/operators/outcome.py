@@ -44,14 +44,14 @@ class RecordOutcomeOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the source and record what it tells."""
-        from interlock.domain.source import describe, parse_source
-        from interlock.engine.outcome import record
-        from interlock.engine.permission import demand_reading
-        from interlock.engine.source import read_rows
+        from interlock.domain.data.source import describe, parse_source
+        from interlock.engine.agents.permission import demand_reading
+        from interlock.engine.cases.outcome import record
+        from interlock.engine.sources.source import read_rows
         from interlock.hooks.ledger import LedgerHook
         from interlock.hooks.setting import include_path
-        from interlock.ledger.company import company_in_force
-        from interlock.ledger.transaction import Actor
+        from interlock.ledger.policy.company import company_in_force
+        from interlock.ledger.store.transaction import Actor
         from interlock.operators.runtime import airflow_errors, find_source_connection
 
         with airflow_errors():

@@ -11,8 +11,8 @@ from interlock.operators.link import CasesLink, QualityLink
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
     from interlock.operators.lineage import Told
 
 
@@ -73,12 +73,12 @@ class DataQualityOperator(InterlockOperator):
         if (self.suite is None) == (self.dataset is None):
             raise ConfigurationError(f"task {self.task_id!r} needs either a suite, for cases, or a dataset")
         if self.dataset is None:
-            from interlock.engine.quality import check_cases
+            from interlock.engine.datasets.quality import check_cases
 
             return check_cases(session, str(self.suite))
-        from interlock.engine.dataset_check import check_dataset
-        from interlock.engine.reading import read_dataset
-        from interlock.engine.snapshot import Snapshots
+        from interlock.engine.datasets.dataset_check import check_dataset
+        from interlock.engine.datasets.reading import read_dataset
+        from interlock.engine.datasets.snapshot import Snapshots
         from interlock.hooks.setting import snapshot_path
         from interlock.hooks.storage import object_path
         from interlock.operators.lineage import is_told, told_of

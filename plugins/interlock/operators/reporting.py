@@ -9,8 +9,8 @@ from interlock.operators.base import AgentRoleOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
 
 
 class ReportingOperator(AgentRoleOperator):
@@ -32,7 +32,7 @@ class ReportingOperator(AgentRoleOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Count and check."""
-        from interlock.engine.report import report_run
+        from interlock.engine.reports.run_report import report_run
         from interlock.operators.runtime import tasks_not_done
 
         figures = report_run(session, not_done=tasks_not_done(session))

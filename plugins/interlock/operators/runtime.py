@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from interlock.domain.case import ACTIVE
-from interlock.domain.wiring import WiredTask, Wiring
-from interlock.domain.wording import counted
-from interlock.engine.session import Session, open_session
+from interlock.domain.base.plural import counted
+from interlock.domain.cases.case import ACTIVE
+from interlock.domain.cases.wiring import WiredTask, Wiring
+from interlock.engine.runs.session import Session, open_session
 from interlock.errors import ConfigurationError, InterlockError, Superseded
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
-from interlock.ledger.case import count_at
-from interlock.ledger.provider_batch import open_batches
+from interlock.ledger.agents.provider_batch import open_batches
+from interlock.ledger.cases.case import count_at
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
@@ -126,7 +126,7 @@ def as_of_of(context: Context, asked: str | None) -> datetime | None:
     :param asked: what the operator was given.
     :raises ConfigurationError: it is no instant.
     """
-    from interlock.domain.outcome import read_instant
+    from interlock.domain.cases.outcome import read_instant
 
     run = context["dag_run"]
     text = asked or (getattr(run, "conf", None) or {}).get("as_of")

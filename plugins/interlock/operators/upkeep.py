@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from interlock.agents.batch_client import BatchClient
-    from interlock.domain.agent import ModelAgent
+    from interlock.domain.agents.agent import ModelAgent
 
 
 class UpkeepOperator(BaseOperator):
@@ -35,8 +35,8 @@ class UpkeepOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Do what is due."""
-        from interlock.engine.snapshot import Snapshots
-        from interlock.engine.upkeep import keep_up
+        from interlock.engine.datasets.snapshot import Snapshots
+        from interlock.engine.upkeep.upkeep import keep_up
         from interlock.hooks.ledger import LedgerHook
         from interlock.hooks.notifier import sender
         from interlock.hooks.setting import notifiers, snapshot_path
@@ -61,8 +61,8 @@ class GoingOnOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Return the ``trigger_dag_id`` and the ``trigger_run_id`` of each run."""
-        from interlock.domain.wording import counted
-        from interlock.engine.going_on import what_can_go_on
+        from interlock.domain.base.plural import counted
+        from interlock.engine.cases.resumable import what_can_go_on
         from interlock.hooks.ledger import LedgerHook
         from interlock.operators.runtime import airflow_errors
 

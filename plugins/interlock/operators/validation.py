@@ -9,8 +9,8 @@ from interlock.operators.base import AgentRoleOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.runs.session import Session
 
 
 class ValidationOperator(AgentRoleOperator):
@@ -26,6 +26,6 @@ class ValidationOperator(AgentRoleOperator):
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
         """Check and hand on."""
-        from interlock.engine.validation import validate_cases
+        from interlock.engine.routing.validation import validate_cases
 
         return validate_cases(session)

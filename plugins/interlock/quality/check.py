@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.quality import Expectation, ExpectationResult, QualityResult, Suite
+from interlock.domain.data.quality import Expectation, ExpectationResult, QualityResult, Suite
 from interlock.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from interlock.domain.quality import Expectation
+from interlock.domain.data.quality import Expectation
 
 NUMERIC = ("integer", "number", "decimal")
 

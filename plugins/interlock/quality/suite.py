@@ -16,7 +16,7 @@ from great_expectations.expectations.registry import (
     list_registered_expectation_implementations,
 )
 
-from interlock.domain.quality import Expectation, Suite
+from interlock.domain.data.quality import Expectation, Suite
 from interlock.errors import ConfigurationError, UnknownName
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.quality import Expectation, ExpectationResult, QualityResult, Suite
+from interlock.domain.data.quality import Expectation, ExpectationResult, QualityResult, Suite
 from interlock.quality.check import check_frame, say
 from interlock.quality.pushdown import OfRows, OfTable, name, translate
 from interlock.quality.suite import build_expectations

@@ -23,11 +23,11 @@ from interlock.commands.summary_text import describe_summary
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.prepare import is_prepared
-from interlock.quickstart.report import RunFollower, addresses, case_counts, describe_as_of, say, tail
+from interlock.quickstart.progress import RunFollower, addresses, case_counts, describe_as_of, say, tail
 from interlock.quickstart.server import ComponentFailed, LocalAirflow
 
 if TYPE_CHECKING:
-    from interlock.ledger.book import Ledger
+    from interlock.ledger.store.ledger import Ledger
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +137,7 @@ _STANDS = {"success": "is over", "failed": "failed", "waiting": "waits for peopl
 
 
 def _start(airflow: LocalAirflow, options: argparse.Namespace) -> Ledger:
-    from interlock.ledger.book import Ledger
+    from interlock.ledger.store.ledger import Ledger
 
     settings = options.project / "airflow_settings.yaml"
     os.environ.update(airflow.environment)
@@ -161,7 +161,7 @@ def _publish(airflow: LocalAirflow, workflow: str) -> None:
 
 
 def _deploy(airflow: LocalAirflow, ledger: Ledger, workflow: str) -> None:
-    from interlock.ledger.deployment import deployment_of
+    from interlock.ledger.policy.deployment import deployment_of
 
     with ledger.read() as connection:
         now = deployment_of(connection, ledger.environment, workflow)
@@ -178,7 +178,7 @@ def _person(airflow: LocalAirflow) -> dict[str, str]:
 
 
 def _figures(ledger: Ledger, workflow: str, run_id: str) -> dict[str, Any]:
-    from interlock.ledger.summary import summarize
+    from interlock.ledger.reports.summary import summarize
 
     return summarize(ledger, run_id, workflow=workflow)
 

@@ -16,8 +16,8 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from interlock.domain.fact import Fact, show_number
-from interlock.domain.review import Chart
+from interlock.domain.facts.fact import Fact, show_number
+from interlock.domain.reviews.review import Chart
 
 WIDTH, LINE_HEIGHT, BAR_HEIGHT = 620, 190, 30
 _TICKS = 6

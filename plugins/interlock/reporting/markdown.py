@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from interlock.domain.fact import Fact
+from interlock.domain.facts.fact import Fact
 from interlock.reporting.view import View
 
 

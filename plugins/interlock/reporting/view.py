@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from interlock.domain.fact import Fact
-from interlock.domain.review import Chart, Figure, Recommendation, Review, Section, Withheld
-from interlock.domain.statement import carried
+from interlock.domain.facts.fact import Fact
+from interlock.domain.reviews.fact_check import carried
+from interlock.domain.reviews.review import Chart, Figure, Recommendation, Review, Section, Withheld
 from interlock.reporting.chart import Drawing, draw
 
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator
 
-from interlock.domain.wording import counted
+from interlock.domain.base.plural import counted
 from interlock.operators.link import CasesLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interlock.domain.wiring import TaskKind
-    from interlock.engine.gate import Turn
-    from interlock.engine.session import Session
+    from interlock.domain.cases.wiring import TaskKind
+    from interlock.engine.approvals.gate import Turn
+    from interlock.engine.runs.session import Session
 
 APPROVE, REJECT, GO_ON = "Approve", "Reject", "Go on"
 """Answers in Required Actions: for all listed undecided cases, or: leave the undecided to a resume run."""
@@ -64,7 +64,7 @@ class ApprovalGateSensor(BaseSensorOperator):
         """Ask about the cases that wait here, and park."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from interlock.engine.gate import open_gate
+        from interlock.engine.approvals.gate import open_gate
         from interlock.operators.runtime import airflow_errors, session_of
 
         with airflow_errors():
@@ -79,8 +79,8 @@ class ApprovalGateSensor(BaseSensorOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Count the answer that came, and end or park again."""
-        from interlock.domain.access import Identity
-        from interlock.engine.gate import answer_listed, open_gate
+        from interlock.domain.approvals.access import Identity
+        from interlock.engine.approvals.gate import answer_listed, open_gate
         from interlock.operators.runtime import airflow_errors, session_of
 
         with airflow_errors():
@@ -107,7 +107,7 @@ class ApprovalGateSensor(BaseSensorOperator):
         from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
         from interlock.console.address import console_path
-        from interlock.engine.gate import listed_cases
+        from interlock.engine.approvals.gate import listed_cases
         from interlock.sensors.request_text import request_text
 
         left = turn.release_at - session.ledger.clock()

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.review import is_review
+from interlock.domain.reviews.review import is_review
 
 if TYPE_CHECKING:
-    from interlock.engine.gate import Shown
+    from interlock.engine.approvals.gate import Shown
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 LONGEST = 600

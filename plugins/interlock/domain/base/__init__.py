@@ -1,0 +1,1 @@
+"""What every other room counts on: canonical bytes, periods and calendars, expressions, redaction, chained events."""

@@ -1,0 +1,1 @@
+"""How a change in another system is asked for."""

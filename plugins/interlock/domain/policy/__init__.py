@@ -1,0 +1,1 @@
+"""Policies, the versions that pin them, and whether they can work."""

@@ -1,0 +1,361 @@
+"""
+Carrying a role out over all cases whose turn it is.
+
+Each case succeeds or fails by itself. Answers are checked against the contract and written in groups, the handoff and
+the case's move in one transaction, so a task that was killed finds its cases where they stand and takes up what is
+missing. What fails is repeated by the policy's runbook, then another agent is asked, then the case goes where the
+runbook says; the task itself fails only for what a retry of the task can help, or when ``stop_when`` says that too many
+cases fail.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
+from interlock.domain.base.plural import counted
+from interlock.domain.contract import Contract, check_payload
+from interlock.engine.agents.batch import Batches, Returned
+from interlock.engine.agents.budget_reservation import Purse
+from interlock.engine.agents.fallback_chain import Carrier, MakeAgent
+from interlock.engine.agents.result_writer import Settled, Settlement
+from interlock.engine.agents.role_input import Inputs
+from interlock.engine.incidents.incident import report_recovery, stop_reported
+from interlock.engine.policy.bundle import check_contract
+from interlock.engine.runs.session import Session
+from interlock.errors import (
+    AgentTimeout,
+    AgentUnavailable,
+    CircuitOpen,
+    ConfigurationError,
+    ContractViolation,
+    InterlockError,
+    LedgerError,
+    MalformedOutput,
+    Stopped,
+    SwitchedOff,
+)
+from interlock.ledger.cases.case import CaseFile, cases_at, count_at, load_files
+from interlock.ledger.cases.handoff import handoffs_there
+from interlock.ledger.cost.budget import spent_on
+from interlock.ledger.runs.kill_switch import refuse_if_off
+
+GROUP = 2000
+"""Cases that are handed to the agent at once: between two groups a slow model stands idle for up to one call."""
+FLUSH_CASES = 200
+FLUSH_SECONDS = 1.0
+"""Answers are written when so many are there or so much time has passed: what a crash can lose."""
+BREATH = 0.5
+"""Seconds of a pause after which what is there is written."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a task does to its cases."""
+
+    name: str
+    """One of the seven roles."""
+    contract: type[Contract]
+    reads: tuple[type[Contract], ...] = ()
+    """Contracts of the earlier handoffs that it sees."""
+
+
+def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | None = None) -> dict[str, int]:
+    """
+    Let *agent* carry *role* out over all cases that stand at the task; return counts.
+
+    :param make: makes the agents that are asked in its place; left out, nobody is.
+    :raises AgentUnavailable: the service is down: no case of a group got an answer. A retry of the task can help.
+    :raises ConfigurationError: the agent cannot work at all.
+    :raises NotAuthorised: it may not use what it works with.
+    :raises Stopped: too many cases fail.
+    :raises SwitchedOff: a person stopped the workflow or the agent. What was not written yet is asked again later.
+    """
+    worker = _Worker(session, agent, role, make)
+    with session.ended_if_it_fails(), stop_reported(session), closing(worker):
+        try:
+            worker.check_switches()
+        except SwitchedOff:
+            worker.batches.call_back()
+            raise
+        worker.prepare()
+        worker.collect()
+        after = ""
+        while True:
+            with session.read() as connection:
+                rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
+                files = load_files(connection, rows, contracts=[c.__name__ for c in role.reads])
+            if not rows:
+                break
+            after = rows[-1]["id"]
+            worker.check_switches()
+            worker.work(files)
+        worker.tell_recovery()
+    return session.finish()
+
+
+class _Worker:
+    def __init__(self, session: Session, agent: Agent, role: Role, make: MakeAgent | None) -> None:
+        self.session, self.role, self.make = session, role, make
+        self.policy = session.version.bundle.policy
+        for contract in (role.contract, *role.reads):
+            check_contract(session.version.bundle, contract)
+        self.inputs = Inputs(session, role.reads)
+        self.purse = Purse(session)
+        self.first = Carrier(session, agent, role.name, role.contract, self.purse)
+        self.carriers = {self.first.name: self.first}
+        self.settlement = Settlement(session, role, self.purse)
+        self.batches = Batches(self.first, role.contract, self.settlement)
+
+    def prepare(self) -> None:
+        with self.session.read() as connection:
+            self.settlement.total = count_at(connection, self.session.run, self.session.task.task_id)
+        self.first.prepare()
+
+    def check_switches(self) -> None:
+        """
+        Let the task go on.
+
+        :raises SwitchedOff: a person stopped its workflow, or its agent while the runbook names nobody in its place.
+        """
+        try:
+            self.session.check_switches()
+        except SwitchedOff as error:
+            if not self._replaces_who_is_off(self.first, error):
+                raise
+            self.settlement.is_replaced = True
+
+    def tell_recovery(self) -> None:
+        """Close the incidents of the agents that worked and gave up no case."""
+        settlement = self.settlement
+        if settlement.delivered:
+            report_recovery(self.session, {*settlement.delivered, self.session.task.task_id} - settlement.in_trouble)
+
+    def close(self) -> None:
+        """Give back what the task holds of limits and budgets."""
+        for carrier in self.carriers.values():
+            carrier.close()
+        self.purse.close()
+
+    def collect(self) -> None:
+        """Settle the cases whose batch is over."""
+        if self.settlement.is_replaced:
+            self.batches.call_back()
+            return
+        for returned in self.batches.returned():
+            files = self.batches.take_up(returned)
+            self.settlement.total += len(files)
+            for start in range(0, len(files), GROUP):
+                self.work(files[start : start + GROUP], returned)
+            self.batches.close(returned)
+
+    def work(self, files: Sequence[CaseFile], returned: Returned | None = None) -> None:
+        """
+        Settle every file of a group and write it.
+
+        :param returned: the batch that was asked already; left out, the agent is.
+        """
+        settled: list[Settled] = []
+        pending: list[Settled] = []
+        now = self.session.ledger.clock()
+        stale = self.inputs.stale(files, now)
+        for file in files:
+            taken = Settled(file, self.first, error=self.inputs.problem(file), stale=stale.get(file.id))
+            if taken.stale is not None and not self.inputs.people_decide(file):
+                taken.error = taken.error or taken.stale
+            taken.lacks = self.inputs.lacks(file) if taken.error is None else ""
+            until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
+            if taken.error is None and not taken.lacks and until is not None:
+                taken.wait = ("off_peak", until)
+            is_to_be_asked = taken.error is None and taken.wait is None and not taken.lacks
+            (pending if is_to_be_asked else settled).append(taken)
+        if self.purse.counts_cases:
+            with self.session.read() as connection:
+                self.purse.know(spent_on(connection, [file.id for file in files]))
+        last_flush = time.monotonic()
+        served = False
+        down: list[Settled] = []
+        left: list[Settled] = []
+        try:
+            for case in self._ask_all(pending, returned):
+                if case is not None and isinstance(case.error, CircuitOpen):
+                    left.append(case)
+                elif case is not None:
+                    served = served or not isinstance(case.error, (AgentUnavailable, AgentTimeout))
+                    (down if isinstance(case.error, AgentUnavailable) and not served else settled).append(case)
+                if len(settled) >= FLUSH_CASES or time.monotonic() - last_flush > FLUSH_SECONDS:
+                    writing, settled, last_flush = settled, [], time.monotonic()
+                    self.settlement.write(writing)
+        except (LedgerError, Stopped, SwitchedOff):
+            raise
+        except BaseException:  # what was answered is paid for, whatever broke off: an agent, a timeout, a signal
+            self.settlement.write([case for case in settled if case.error is None])
+            raise
+        self.settlement.write(settled + (down if served else []))
+        if left or (down and not served):
+            self.settlement.keep_usage(failed=[] if served else down)
+        if left:
+            raise left[0].error or AgentUnavailable("")
+        if down and not served:
+            raise AgentUnavailable(
+                f"agent {down[0].carrier.name!r} answered none of {len(down)} cases: {down[0].error}. "
+                "The cases stand where they were; the task can be tried again"
+            )
+
+    def _ask_all(self, pending: list[Settled], returned: Returned | None) -> Iterator[Settled | None]:
+        """
+        Ask about all cases, and others after the first agent; yield each case once, when it is settled.
+
+        What is sent in a batch is not settled, and its case waits.
+        """
+        ahead: list[tuple[Carrier, list[Settled]]] = [(self.first, pending)] if pending else []
+        while ahead:
+            carrier, cases = ahead.pop(0)
+            handed_on: dict[str, list[Settled]] = {}
+            for case in self._ask_carrier(carrier, cases, returned if carrier is self.first else None):
+                following = self._following(case) if case is not None and case.error is not None else None
+                if case is None or following is None:
+                    yield case
+                    continue
+                handed_on.setdefault(following, []).append(case)
+            for name, group in handed_on.items():
+                self.session.count("handed_on", len(group))
+                self.session.log.info(
+                    "%s handed on from %r to %r", counted(len(group), "case", "are"), carrier.name, name
+                )
+                ahead.append((self._carrier(name), group))
+
+    def _following(self, case: Settled) -> str | None:
+        """Return the agent that is asked about *case* next; None when it stays with its error."""
+        assert case.error is not None
+        name = case.carrier.next_agent(case.error)
+        return name if self.make is not None and name is not None and name not in case.asked else None
+
+    def _carrier(self, name: str) -> Carrier:
+        if name not in self.carriers:
+            assert self.make is not None
+            carrier = Carrier(self.session, self.make(name), self.role.name, self.role.contract, self.purse)
+            carrier.prepare()
+            self.carriers[name] = carrier
+        return self.carriers[name]
+
+    def _replaces_who_is_off(self, carrier: Carrier, error: SwitchedOff) -> bool:
+        """Tell whether only *carrier*'s agent is off, and the runbook says by name that another is asked instead."""
+        named = self.policy.runbook.get("SwitchedOff")
+        agent = ("agent", f"{self.session.run.workflow}/{carrier.name}")
+        if self.make is None or named is None or not named.fallback or carrier.declaration.fallback is None:
+            return False
+        others = [switch for switch in self.session.switches if switch != agent]
+        with self.session.read() as connection:
+            refuse_if_off(connection, self.session.run.environment, others, workflow=self.session.run.workflow)
+        return True
+
+    def _is_off(self, carrier: Carrier) -> SwitchedOff | None:
+        agent = ("agent", f"{self.session.run.workflow}/{carrier.name}")
+        try:
+            with self.session.read() as connection:
+                refuse_if_off(connection, self.session.run.environment, [agent], workflow=self.session.run.workflow)
+        except SwitchedOff as error:
+            return error
+        return None
+
+    def _ask_carrier(
+        self, carrier: Carrier, cases: list[Settled], returned: Returned | None
+    ) -> Iterator[Settled | None]:
+        works: dict[str, Work] = {}
+        pending: dict[str, Settled] = {}
+        off = self._is_off(carrier)
+        for case in cases:
+            case.carrier, case.error = carrier, off
+            case.asked.add(carrier.name)
+            works[case.file.id], case.input_digest = carrier.see(case.file)
+            pending[case.file.id] = case
+        with self.session.read() as connection:
+            keys = {case_id: carrier.maker.key(case.input_digest) for case_id, case in pending.items()}
+            for case_id, there in handoffs_there(connection, carrier.maker, keys).items():
+                case = pending.pop(case_id)
+                case.there, case.error = there, None
+                yield case
+        if off is not None:
+            if carrier.declaration.fallback is None:
+                raise off
+            yield from pending.values()
+            return
+        if carrier is self.first and returned is None:
+            pending = self.batches.send(pending, works)
+        yield from self._ask(carrier, pending, works, returned)
+
+    def _ask(
+        self, carrier: Carrier, pending: dict[str, Settled], works: Mapping[str, Work], returned: Returned | None
+    ) -> Iterator[Settled | None]:
+        """
+        Ask an agent, and again by the runbook; yield each case once, when it is settled.
+
+        :param returned: a batch that holds what was said to the first question.
+        """
+        attempt = 0
+        while pending:
+            attempt += 1
+            again: dict[str, Settled] = {}
+            pause = 0.0
+            asked = [works[case_id] for case_id in pending]
+            first = returned if attempt == 1 else None
+            for said in carrier.ask(asked) if first is None else self.batches.read(first, asked):
+                if said is None:
+                    carrier.keep()
+                    yield None
+                    continue
+                case = pending[said.case_id]
+                error = self._take(case, said)
+                # After that: what broke off before is read again from a batch, as long as it was not counted.
+                self.settlement.took(case, carrier.name, [replace(used, attempt=attempt) for used in said.usage])
+                if error is None:
+                    yield case
+                    continue
+                if isinstance(error, ConfigurationError):
+                    raise error
+                recovery = self.policy.recovery(error)
+                repeats = error.retryable and attempt <= recovery.retries and not isinstance(error, CircuitOpen)
+                if repeats:
+                    again[said.case_id] = case
+                    wait = recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+                    pause = max(pause, wait, getattr(error, "retry_after_seconds", None) or 0.0)
+                    yield None
+                    continue
+                case.error = error
+                yield case
+            unanswered = [case_id for case_id in pending if case_id not in again and not pending[case_id].is_settled]
+            for case_id in unanswered:
+                pending[case_id].error = MalformedOutput(f"agent {carrier.name!r} gave no answer for the case")
+                yield pending[case_id]
+            pending = again
+            if pending:
+                self.session.count("repeated", len(pending))
+                again_now = counted(len(pending), "case", "are")
+                self.session.log.info("%s asked again in %.1f s (attempt %d)", again_now, pause, attempt + 1)
+                yield from self._rest(pause)
+
+    def _rest(self, seconds: float) -> Iterator[None]:
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            time.sleep(min(left, BREATH))
+            yield None
+
+    def _take(self, case: Settled, said: Answer | Failure) -> InterlockError | None:
+        agent = case.carrier.name
+        if isinstance(said, Failure):
+            return said.error
+        try:
+            payload = check_payload(self.role.contract, said.payload).model_dump(mode="json")
+        except ContractViolation as violation:
+            return MalformedOutput(f"agent {agent!r}: {violation}")
+        confidence = said.confidence
+        if confidence is not None and not 0.0 <= confidence <= 1.0:
+            return MalformedOutput(f"agent {agent!r} gives a confidence of {confidence}; it must be 0 to 1")
+        case.error = None
+        case.answer = Answer(case_id=said.case_id, payload=payload, confidence=confidence, provenance=said.provenance)
+        return None

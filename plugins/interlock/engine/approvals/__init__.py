@@ -1,0 +1,1 @@
+"""What people do: vote, edit, ask back, override, resubmit, break the glass."""

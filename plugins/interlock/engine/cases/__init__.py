@@ -1,0 +1,1 @@
+"""Taking cases in, and bringing those that waited back to work."""

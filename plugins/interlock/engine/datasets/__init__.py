@@ -1,0 +1,1 @@
+"""Reading datasets, checking them, and keeping what was read."""

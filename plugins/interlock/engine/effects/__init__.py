@@ -1,0 +1,1 @@
+"""Carrying effects out once each, undoing them, and settling those in doubt."""

@@ -1,0 +1,1 @@
+"""What a task reports of troubles that many of its cases share."""

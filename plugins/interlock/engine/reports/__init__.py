@@ -1,0 +1,1 @@
+"""The end of a run, and the figures of a workflow."""

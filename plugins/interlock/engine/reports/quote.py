@@ -1,0 +1,107 @@
+"""
+Saying before a run what it will cost: the source's rows are counted, and held against what earlier runs did.
+
+Rows whose case is in the ledger already cost nothing and are not counted; nothing of a row is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from interlock.domain.base.timeframe import parse_period
+from interlock.domain.data.source import SourceRow
+from interlock.domain.policy.version import Intake
+from interlock.domain.reports.quote import COVERAGE, estimate
+from interlock.engine.cases.intake import content_key, take_labels
+from interlock.errors import UnknownName
+from interlock.ledger.cases.case import known_keys
+from interlock.ledger.policy.company import company_in_force
+from interlock.ledger.policy.version import in_force
+from interlock.ledger.reports.quote import list_quotes, past_runs, write_quote
+from interlock.ledger.reports.report_scope import scopes
+from interlock.ledger.store.ledger import Ledger
+
+GROUP = 500
+FIGURES = ("reviews", "seconds", "usd")
+
+
+def quote_run(
+    ledger: Ledger, workflow: str, rows: Iterable[SourceRow], *, source: str, seed: int | None = None
+) -> dict[str, Any]:
+    """
+    Return what a run over *rows* will take, by the history of the phase that is in force, and keep it as a quote.
+
+    :param source: what the rows come from, as the run's intake will find it.
+    :param seed: of the draws; left out, other each time.
+    :raises ConfigurationError: no version is in force.
+    """
+    settings = in_force(ledger, workflow).bundle.settings
+    company = company_in_force(ledger)
+    counted = _count(ledger, workflow, rows, settings.intake)
+    new = counted["rows"] - counted["known"] - counted["repeated"]
+    with ledger.read() as connection:
+        try:
+            found = scopes(connection, ledger, workflow, parse_period("all", company.calendar, ledger.clock()))
+        except UnknownName:  # it never ran
+            found = []
+        history = [run for scope in found if scope.phase == settings.phase for run in past_runs(connection, scope)]
+    rate = company.prices.machine.per_hour
+    said = estimate(history, new, machine_per_hour=rate, rng=np.random.default_rng(seed))
+    estimates = {name: one.to_json() for name, one in said.items()}
+    told = {
+        **estimates,
+        "phase": settings.phase,
+        "rows": counted["rows"],
+        "known": counted["known"],
+        "repeated": counted["repeated"],
+        "coverage": COVERAGE,
+        "from_runs": len(history),
+        "from_cases": sum(run.cases for run in history),
+    }
+    row = write_quote(ledger, workflow, source=source, cases=new, estimate=told)
+    return {"id": row["id"], "workflow": workflow, "source": source, "cases": new, **told}
+
+
+def quote_history(ledger: Ledger, workflow: str) -> dict[str, Any]:
+    """Return the quotes of *workflow* with what became of them, and how many held."""
+    rows = list_quotes(ledger, workflow)
+    held: dict[str, dict[str, int]] = {}
+    for name in FIGURES:
+        said = [row["actual"]["inside"][name] for row in rows if row["actual"]]
+        held[name] = {"inside": said.count(True), "outside": said.count(False), "without_interval": said.count(None)}
+    quotes = [{**row, "created_at": row["created_at"].isoformat()} for row in rows]
+    return {"workflow": workflow, "environment": ledger.environment, "held": held, "quotes": quotes}
+
+
+def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Intake) -> Counter[str]:
+    found: Counter[str] = Counter()
+    seen: set[str] = set()
+    group: list[str] = []
+
+    def look() -> None:
+        with ledger.read() as connection:
+            found["known"] += len(known_keys(connection, ledger.environment, workflow, group))
+        group.clear()
+
+    for row in rows:
+        found["rows"] += 1
+        if row.values is None:
+            continue
+        values = dict(row.values)
+        take_labels(values, intake)
+        key = str(values.get(intake.key) or "").strip() if intake.key in values else content_key(values)
+        if not key:
+            continue
+        if key in seen:
+            found["repeated"] += 1
+            continue
+        seen.add(key)
+        group.append(key)
+        if len(group) == GROUP:
+            look()
+    look()
+    return found

@@ -1,0 +1,1 @@
+"""Where each case goes: rules, what holds automatic cases back, validation, replay."""

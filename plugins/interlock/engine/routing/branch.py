@@ -1,0 +1,151 @@
+"""Deciding where each case goes, by the pinned policy's rules; every decision is kept with all that it read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from interlock.domain.cases.case import CaseState
+from interlock.domain.routing.routing import Decision
+from interlock.engine.routing.pilot_and_sampling import Restraint
+from interlock.engine.routing.rule_input import capped, threshold_of, variables
+from interlock.engine.runs.session import GROUP, Session
+from interlock.errors import ConfigurationError
+from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases, move, store_payload
+from interlock.ledger.cases.handoff import agent_reports, load_handoffs
+from interlock.ledger.store.schema import decision as decision_table
+from interlock.ledger.store.transaction import Row, Transaction, new_id
+
+
+def route_cases(session: Session) -> dict[str, int]:
+    """Decide the route of every case that stands at the branch; return counts by route."""
+    after = ""
+    while True:
+        with session.read() as connection:
+            rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
+            files = load_files(connection, rows)
+            handoffs = load_handoffs(connection, [r["handoff_id"] for r in rows if r["handoff_id"]])
+            reports = agent_reports(connection, sorted({h["agent_digest"] for h in handoffs.values()}))
+        if not rows:
+            break
+        after = rows[-1]["id"]
+        _route_group(session, files, handoffs, reports)
+    return session.finish()
+
+
+def _route_group(
+    session: Session, files: list[CaseFile], handoffs: Mapping[str, Row], reports: Mapping[str, Any]
+) -> None:
+    bundle = session.version.bundle
+    decided = []
+    thresholds = {agent: threshold_of(bundle.policy, report) for agent, report in reports.items()}
+    unknown = threshold_of(bundle.policy, None)
+    for file in files:
+        said = handoffs.get(file.row["handoff_id"] or "")
+        confidence = capped(said["confidence"], file) if said else None
+        threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
+        inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
+        decided.append((file, bundle.router.decide(inputs), confidence, threshold))
+    restraint = Restraint.of(session)
+    with session.write() as tx:
+        unchanged = {row["id"]: row for row in lock_cases(tx, [file.row for file, *_ in decided])}
+        restraint.begin(tx)
+        moves = []
+        here = [entry for entry in decided if entry[0].id in unchanged]
+        session.count("changed_meanwhile", len(decided) - len(here))
+        entries = []
+        for file, decision, confidence, threshold in here:
+            held = restraint.hold_back(file, decision)
+            served, change = _destination(session, held.decision)
+            if not file.row["handoff_id"] and file.row["reason"]:  # what the runbook sent here without an answer
+                change["reason"] = "; ".join(told for told in (change["reason"], file.row["reason"]) if told)
+            entries.append(Entry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
+            session.count(served.route)
+            change |= {"route": served.route, "attempt": file.row["attempt"] + 1}
+            moves.append((file, change))
+        ids = record_decisions(tx, session, entries)
+        move(
+            tx,
+            [(file.row, {**change, "decision_id": ids[file.id]}) for file, change in moves],
+            kind="case.routed",
+        )
+    session.log.info("routed: %s", ", ".join(f"{count} {route}" for route, count in session.counts.items()))
+
+
+def _destination(session: Session, decision: Decision) -> tuple[Decision, dict[str, Any]]:
+    """
+    Return the decision as it can be carried out, and where the case goes; what no task serves goes to people or stops.
+    """
+    if decision.route == "stop":
+        return decision, {"state": CaseState.DEAD, "reason": f"rule {decision.rule!r} stops it"}
+    try:
+        change = session.place_after(decision.route)
+    except ConfigurationError as error:
+        held = Decision(rule=decision.rule, route="review", error=str(error), inputs=decision.inputs)
+        if decision.route == "review":
+            return (
+                Decision(rule=decision.rule, route="stop", error=str(error), inputs=decision.inputs),
+                {"state": CaseState.DEAD, "reason": str(error)},
+            )
+        return _destination(session, held)
+    return decision, {"state": CaseState.ROUTED, "reason": _reason(decision), **change}
+
+
+def _reason(decision: Decision) -> str | None:
+    if decision.error:
+        return f"rule {decision.rule!r} could not be evaluated: {decision.error}"
+    return None if decision.route == "auto" else decision.rule
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A decision to be recorded."""
+
+    file: CaseFile
+    decision: Decision
+    """As it is carried out."""
+    confidence: float | None = None
+    threshold: float | None = None
+    policy_route: str | None = None
+    """What the rules alone said, where the case goes to people although they let it go on."""
+    sample_rate: float | None = None
+    """The chance with which the case was drawn, or was not, for a sampled review."""
+
+
+def record_decisions(
+    tx: Transaction,
+    session: Session,
+    entries: list[Entry],
+) -> dict[str, str]:
+    """Write decisions with their inputs; return their ids by case."""
+    digests = store_payload(tx, [(e.file.id, e.file.secret, dict(e.decision.inputs)) for e in entries])
+    rows = [
+        {
+            "id": new_id(),
+            "case_id": entry.file.id,
+            "run_id": session.run.id,
+            "task": session.task.task_id,
+            "attempt": entry.file.row["attempt"] + 1,
+            "rule": entry.decision.rule,
+            "route": entry.decision.route,
+            "confidence": entry.confidence,
+            "threshold": entry.threshold,
+            "version_id": session.version.id,
+            "inputs_digest": inputs_digest,
+            "handoff_id": entry.file.row["handoff_id"],
+            "decided_by": f"policy:{session.version.number}",
+            "error": entry.decision.error,
+            "created_at": tx.at,
+            "policy_route": entry.policy_route,
+            "sample_rate": entry.sample_rate,
+        }
+        for entry, inputs_digest in zip(entries, digests, strict=True)
+    ]
+    tx.insert(
+        decision_table,
+        rows,
+        kind="decision.made",
+        facts=lambda r: {"rule": r["rule"], "route": r["route"], "confidence": r["confidence"]},
+    )
+    return {str(row["case_id"]): str(row["id"]) for row in rows}

@@ -1,0 +1,1 @@
+"""What a task holds while it works, and the switches that stop it."""

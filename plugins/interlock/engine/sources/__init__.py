@@ -1,0 +1,1 @@
+"""Reading rows: files, queries, services, and the ledger itself."""

@@ -1,0 +1,437 @@
+"""
+Cases: taking them in, finding those that stand at a task, and moving them on.
+
+Whoever moves a case read its row in the same transaction or hands back the revision that was read, so two writers can
+never both move it. A case's payloads are stored under digests that are keyed with the case's own secret.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from interlock.domain.base.canonical import digest, keyed_digest
+from interlock.domain.cases.case import ACTIVE, DONE, CaseState, check_move
+from interlock.errors import UnknownName
+from interlock.ledger.facts.quality import DataWarning, warnings_of
+from interlock.ledger.runs.run import WorkflowRun
+from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.schema import case, case_run, case_secret, handoff, label, payload, workflow_run
+from interlock.ledger.store.transaction import Row, Transaction, new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCase:
+    """A row of a source on its way to become a case."""
+
+    business_key: str
+    payload: Mapping[str, Any]
+    contract: str
+    """``Name@version``."""
+    source: str
+    """Where it comes from: ``inbox.csv, row 12``."""
+    reason: str | None = None
+    """Why it is quarantined; None: it is fine."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Known right answers by field; agents never see them."""
+    owner: str | None = None
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """A case with its secret and its payloads."""
+
+    row: Row
+    secret: bytes
+    payload: Mapping[str, Any]
+    context: Mapping[str, Mapping[str, Any]]
+    """Payloads of its current handoffs, by contract name."""
+    made_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When those handoffs were made."""
+    warnings: tuple[DataWarning, ...] = ()
+    """What the data checks of its runs warned of."""
+
+    @property
+    def id(self) -> str:
+        """The case's id."""
+        return str(self.row["id"])
+
+
+@dataclass
+class Taken:
+    """What became of a group of rows."""
+
+    opened: int = 0
+    quarantined: int = 0
+    seen_before: int = 0
+    """Rows whose business key has a case with the same content, or a case that was forgotten."""
+
+
+def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task: str) -> Taken:
+    """
+    Open a case for each of *rows*, standing at *task*, or quarantine it.
+
+    A business key that has a case already opens no second one; when the content is another, the row is quarantined
+    under a key of its own, so that nothing is lost. Whose case was forgotten is passed over whatever it says: to hold
+    it against content that is gone is not possible, and to take it in would bring the person back.
+    """
+    tx.take_turns(f"intake:{run.environment}:{run.workflow}")
+    taken = Taken()
+    known = _by_business_key(tx.connection, run, {row.business_key for row in rows})
+    seen: set[str] = set()
+    accepted: list[NewCase] = []
+    for row in rows:
+        same = known.get(row.business_key)
+        if same is None and row.business_key not in seen:
+            seen.add(row.business_key)
+            accepted.append(row)
+        elif same is not None and (not same[0] or same[1] == keyed_digest(same[0], row.payload)):
+            taken.seen_before += 1
+        else:
+            earlier = next((a for a in accepted if a.business_key == row.business_key), None)
+            if earlier is not None and earlier.payload == row.payload:
+                taken.seen_before += 1
+                continue
+            key = f"{row.business_key[:200]}~{digest(row.payload)[:12]}"
+            if key in known or key in seen or _by_business_key(tx.connection, run, {key}):
+                taken.seen_before += 1
+                continue
+            seen.add(key)
+            reason = f"business key {row.business_key!r} has a case with other content"
+            accepted.append(
+                NewCase(business_key=key, payload=row.payload, contract=row.contract, source=row.source, reason=reason)
+            )
+    _insert_cases(tx, run, accepted, task, taken)
+    return taken
+
+
+def _insert_cases(tx: Transaction, run: WorkflowRun, accepted: Sequence[NewCase], task: str, taken: Taken) -> None:
+    cases: list[Row] = []
+    keys: list[Row] = []
+    payloads: list[Row] = []
+    labels: list[Row] = []
+    for row in accepted:
+        case_id, secret = new_id(), secrets.token_bytes(32)
+        body = dict(row.payload)
+        payload_digest = keyed_digest(secret, body)
+        quarantined = row.reason is not None
+        taken.quarantined += quarantined
+        taken.opened += not quarantined
+        state = CaseState.QUARANTINED if quarantined else CaseState.OPEN
+        cases.append(
+            {
+                "id": case_id,
+                "environment": run.environment,
+                "workflow": run.workflow,
+                "business_key": row.business_key,
+                "state": state.value,
+                "task": None if quarantined else task,
+                "run_id": run.id,
+                "attempt": 0,
+                "contract": row.contract,
+                "payload_digest": payload_digest,
+                "context": {},
+                "source": row.source,
+                "reason": row.reason,
+                "owner": row.owner,
+                "due_at": row.due_at,
+                "opened_at": tx.at,
+                "changed_at": tx.at,
+                "revision": 1,
+            }
+        )
+        keys.append({"case_id": case_id, "secret": secret})
+        payloads.append({"case_id": case_id, "digest": payload_digest, "body": body})
+        labels += [
+            {"case_id": case_id, "field": name, "value": value, "source": row.source}
+            for name, value in row.labels.items()
+        ]
+    tx.insert(case, cases, kind="case.taken_in", facts=place)
+    tx.insert_quietly(case_secret, keys)
+    tx.insert_quietly(payload, payloads)
+    tx.insert(label, labels, kind="label.known")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": c["id"]} for c in cases])
+
+
+def place(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a case is, for its event."""
+    return {"state": row["state"], "route": row.get("route"), "task": row.get("task"), "run": row.get("run_id")}
+
+
+def known_keys(connection: Connection, environment: str, workflow: str, keys: Sequence[str]) -> set[str]:
+    """Return those of *keys* that have a case."""
+    found: set[str] = set()
+    for group in in_groups(list(keys), 500):
+        rows = connection.execute(
+            select(case.c.business_key).where(
+                case.c.environment == environment, case.c.workflow == workflow, case.c.business_key.in_(group)
+            )
+        )
+        found |= set(rows.scalars())
+    return found
+
+
+def _by_business_key(connection: Connection, run: WorkflowRun, keys: set[str]) -> dict[str, tuple[bytes, str]]:
+    found: dict[str, tuple[bytes, str]] = {}
+    for group in in_groups(sorted(keys), 500):
+        rows = connection.execute(
+            select(case.c.business_key, case.c.payload_digest, case_secret.c.secret)
+            .join(case_secret, case_secret.c.case_id == case.c.id, isouter=True)
+            .where(
+                case.c.environment == run.environment,
+                case.c.workflow == run.workflow,
+                case.c.business_key.in_(group),
+            )
+        )
+        found |= {row.business_key: (row.secret or b"", row.payload_digest) for row in rows}
+    return found
+
+
+def cases_at(
+    connection: Connection,
+    run: WorkflowRun,
+    task: str,
+    *,
+    limit: int,
+    after: str = "",
+    states: Iterable[CaseState] = ACTIVE,
+) -> list[Row]:
+    """Return at most *limit* cases of *run* whose turn it is at *task*, by id from behind *after*."""
+    query = select(case).where(
+        case.c.run_id == run.id,
+        case.c.task == task,
+        case.c.id > after,
+        case.c.state.in_([state.value for state in states]),
+    )
+    return [as_dict(row) for row in connection.execute(query.order_by(case.c.id).limit(limit))]
+
+
+def count_at(connection: Connection, run: WorkflowRun, task: str, *, states: Iterable[CaseState] = ACTIVE) -> int:
+    """Return for how many cases of *run* it is *task*'s turn."""
+    query = (
+        select(func.count())
+        .select_from(case)
+        .where(case.c.run_id == run.id, case.c.task == task, case.c.state.in_([state.value for state in states]))
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def lock_cases(tx: Transaction, rows: Sequence[Row]) -> list[Row]:
+    """Lock the cases of *rows* and return those that nobody changed since they were read."""
+    revisions = {row["id"]: row["revision"] for row in rows}
+    if not revisions:
+        return []
+    locked = tx.connection.execute(
+        select(case.c.id, case.c.revision).where(case.c.id.in_(list(revisions))).order_by(case.c.id).with_for_update()
+    )
+    unchanged = {row.id for row in locked if revisions[row.id] == row.revision}
+    return [row for row in rows if row["id"] in unchanged]
+
+
+def move(tx: Transaction, rows: Sequence[tuple[Row, dict[str, Any]]], *, kind: str) -> list[Row]:
+    """
+    Move cases: each row as it was read, with what changes. Return the rows as they are now.
+
+    :raises ConfigurationError: there is no such arrow between the two states.
+    """
+    changed = []
+    for before, change in rows:
+        if "state" in change:
+            check_move(CaseState(before["state"]), CaseState(change["state"]))
+            change = {**change, "state": CaseState(change["state"]).value}
+        changed.append({**before, **change, "changed_at": tx.at})
+    return tx.update(case, changed, kind=kind, facts=place)
+
+
+def store_payload(tx: Transaction, files: Iterable[tuple[str, bytes, Any]]) -> list[str]:
+    """Store bodies of cases, given as (case id, secret, body), and return their keyed digests."""
+    rows = [{"case_id": i, "digest": keyed_digest(secret, body), "body": body} for i, secret, body in files]
+    tx.insert_quietly(payload, rows)
+    return [str(row["digest"]) for row in rows]
+
+
+def load_files(
+    connection: Connection, rows: Sequence[Row], *, contracts: Iterable[str] | None = None
+) -> list[CaseFile]:
+    """Return the case files of *rows*; *contracts* names the handoffs that are wanted (left out: all current ones)."""
+    ids = [row["id"] for row in rows]
+    wanted = None if contracts is None else set(contracts)
+    secret_of: dict[str, bytes] = {}
+    bodies: dict[tuple[str, str], Any] = {}
+    handoffs: dict[str, tuple[str, str]] = {}
+    made_at: dict[str, datetime] = {}
+    for group in in_groups(ids, 400):
+        found = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
+        secret_of |= {row.case_id: row.secret for row in found}
+    current = [
+        handoff_id for row in rows for name, handoff_id in row["context"].items() if wanted is None or name in wanted
+    ]
+    for hgroup in in_groups(current, 400):
+        for found_handoff in connection.execute(
+            select(handoff.c.id, handoff.c.case_id, handoff.c.payload_digest, handoff.c.created_at).where(
+                handoff.c.id.in_(hgroup)
+            )
+        ):
+            handoffs[found_handoff.id] = (found_handoff.case_id, found_handoff.payload_digest)
+            made_at[found_handoff.id] = found_handoff.created_at
+    needed = [(row["id"], row["payload_digest"]) for row in rows] + list(handoffs.values())
+    for ngroup in in_groups(needed, 400):
+        is_needed = payload.c.digest.concat("").in_({name for _, name in ngroup})  # by no index: not each with each
+        for body in connection.execute(select(payload).where(payload.c.case_id.in_({i for i, _ in ngroup}), is_needed)):
+            bodies[(body.case_id, body.digest)] = body.body
+    warnings = warnings_of(connection, ids)
+    return [
+        CaseFile(
+            row,
+            secret_of.get(row["id"], b""),
+            bodies.get((row["id"], row["payload_digest"]), {}),
+            {
+                name: bodies[handoffs[handoff_id]]
+                for name, handoff_id in row["context"].items()
+                if handoff_id in handoffs and handoffs[handoff_id] in bodies
+            },
+            {name: made_at[handoff_id] for name, handoff_id in row["context"].items() if handoff_id in made_at},
+            warnings.get(row["id"], ()),
+        )
+        for row in rows
+    ]
+
+
+def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: str | None = None) -> Row:
+    """
+    Return the case whose id, end of an id (8 digits or more) or business key is *name*.
+
+    :raises UnknownName: none, or more than one.
+    """
+    query = select(case).where(case.c.environment == ledger.environment)
+    if workflow is not None:
+        query = query.where(case.c.workflow == workflow)
+    ways = [case.c.business_key == name, case.c.id == name]
+    if len(name) >= 8:
+        ways.append(case.c.id.endswith(name, autoescape=True))
+    rows = [as_dict(row) for row in connection.execute(query.where(or_(*ways)).limit(3))]
+    if len(rows) != 1:
+        near = connection.execute(
+            select(case.c.business_key).where(case.c.environment == ledger.environment).limit(2000)
+        ).scalars()
+        raise UnknownName("case" if not rows else "one case (several match)", name, near)
+    return rows[0]
+
+
+def cases_by_key(connection: Connection, environment: str, workflow: str, keys: Iterable[str]) -> list[Row]:
+    """Return the cases of *workflow* that have one of the business *keys*."""
+    return [
+        as_dict(row)
+        for group in in_groups(sorted(set(keys)), 400)
+        for row in connection.execute(
+            select(case).where(
+                case.c.environment == environment, case.c.workflow == workflow, case.c.business_key.in_(group)
+            )
+        )
+    ]
+
+
+def list_cases(
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    states: Sequence[str] = (),
+    is_late: bool = False,
+    limit: int = 100,
+) -> list[Row]:
+    """Return cases, the last changed first; *is_late*: only those whose time has come and that are not done."""
+    query = select(case).where(case.c.environment == ledger.environment)
+    if workflow:
+        query = query.where(case.c.workflow == workflow)
+    if states:
+        query = query.where(case.c.state.in_(list(states)))
+    if is_late:
+        query = query.where(case.c.due_at < ledger.clock(), case.c.state.not_in([state.value for state in DONE]))
+    with ledger.read() as connection:
+        return [as_dict(row) for row in connection.execute(query.order_by(case.c.changed_at.desc()).limit(limit))]
+
+
+def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str], tasks: Iterable[str]) -> int:
+    """
+    Move the cases that wait in the ledger into *run*, each where it stands; return how many.
+
+    :param finished: ids of runs that are over though they were not recorded as ended.
+    :param tasks: tasks of this Dag; a case at a task that is no more stays, and is told of by the report.
+    """
+    over = or_(case.c.run_id.is_(None), workflow_run.c.ended_at.is_not(None), case.c.run_id.in_(list(finished)))
+    rows = tx.connection.execute(
+        select(case)
+        .join(workflow_run, workflow_run.c.id == case.c.run_id, isouter=True)
+        .where(
+            case.c.environment == run.environment,
+            case.c.workflow == run.workflow,
+            case.c.task.in_(list(tasks)),
+            or_(
+                case.c.state.in_([state.value for state in ACTIVE]),
+                and_(case.c.state == CaseState.WAITING.value, case.c.wait_for.is_(None)),
+                _waited(tx.at),
+            ),
+            case.c.run_id.is_distinct_from(run.id),
+            over,
+        )
+        .order_by(case.c.id)
+        .with_for_update(of=case)
+    )
+    found = [as_dict(row) for row in rows]
+    move(tx, [(row, {"run_id": run.id, **going_on(row)}) for row in found], kind="case.taken_up")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
+    return len(found)
+
+
+def take_up_waited(tx: Transaction, run: WorkflowRun, *, tasks: Iterable[str]) -> int:
+    """Move the cases into *run* whose time to wait for a budget or cheaper hours is over; return how many."""
+    rows = tx.connection.execute(
+        select(case)
+        .where(
+            case.c.environment == run.environment,
+            case.c.workflow == run.workflow,
+            case.c.task.in_(list(tasks)),
+            case.c.run_id.is_distinct_from(run.id),
+            _waited(tx.at),
+        )
+        .order_by(case.c.id)
+        .with_for_update()
+    )
+    found = [as_dict(row) for row in rows]
+    move(tx, [(row, {"run_id": run.id, **going_on(row)}) for row in found], kind="case.taken_up")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
+    return len(found)
+
+
+def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list[Row]:
+    """Return, by ``workflow`` and ``dag_id``, how many ``cases`` waited for an instant that has come, and ``since``."""
+    names = (case.c.workflow, workflow_run.c.dag_id)
+    query = (
+        select(*names, func.count().label("cases"), func.min(case.c.wait_until).label("since"))
+        .join(workflow_run, workflow_run.c.id == case.c.run_id)
+        .where(case.c.environment == environment, case.c.wait_until.is_not(None), _waited(at))
+        .group_by(*names)
+    )
+    return [as_dict(row) for row in connection.execute(query)]
+
+
+def _waited(at: datetime) -> ColumnElement[bool]:
+    return and_(
+        case.c.state == CaseState.WAITING.value,
+        case.c.wait_for.is_not(None),
+        or_(case.c.wait_until.is_(None), case.c.wait_until <= at),
+    )
+
+
+def going_on(row: Row) -> dict[str, Any]:
+    """Return how a case that waited for no person is taken up: where it stood."""
+    if row["wait_for"] is None:
+        return {}
+    state = CaseState.ROUTED if row["route"] else CaseState.OPEN
+    return {"state": state, "wait_for": None, "wait_until": None, "reason": None}

@@ -1,0 +1,162 @@
+"""
+What the console lists: the cases that wait for people, the cases of a run, the newest runs.
+
+Every list has a limit and says how many there are in all, because a run can hold 100,000 cases. Figures are counted by
+the database here; :mod:`interlock.ledger.reports.summary` reads every case and is for one run at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Text, func, select, type_coerce
+from sqlalchemy import case as when
+
+from interlock.domain.approvals.request_state import GateState
+from interlock.ledger.runs.run import WorkflowRun
+from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.schema import (
+    authorisation,
+    case,
+    case_run,
+    gate_request,
+    vote,
+    workflow_run,
+    workflow_version,
+)
+from interlock.ledger.store.transaction import Row
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Open requests at gates: the wanted ones with their cases, and how many there are by workflow, route and gate."""
+
+    requests: Sequence[Row]
+    cases: Mapping[str, Row]
+    """By case id."""
+    voted: Mapping[str, str]
+    """What the person answered already, by request id."""
+    total: int
+    counts: Mapping[str, Mapping[str, int]]
+    """``workflow``, ``route`` and ``gate`` to how many of all open requests have which."""
+
+
+def waiting(
+    ledger: Ledger, *, person: str, workflow: str = "", route: str = "", gate: str = "", limit: int = 200
+) -> Waiting:
+    """Return what waits for people: first where *person* may vote, then the oldest."""
+    wanted = [gate_request.c.state == GateState.OPEN.value, case.c.environment == ledger.environment]
+    narrowed = list(wanted)
+    for column, value in ((case.c.workflow, workflow), (case.c.route, route), (gate_request.c.gate, gate)):
+        if value:
+            narrowed.append(column == value)
+    is_mine = type_coerce(gate_request.c.voters, Text).contains(json.dumps(person, ensure_ascii=False), autoescape=True)
+    joined = gate_request.join(case, case.c.id == gate_request.c.case_id)
+    query = (
+        select(gate_request)
+        .select_from(joined)
+        .where(*narrowed)
+        .order_by(when((is_mine, 0), else_=1), gate_request.c.opened_at, gate_request.c.case_id)
+        .limit(limit)
+    )
+    with ledger.read() as connection:
+        requests = [as_dict(row) for row in connection.execute(query)]
+        total = connection.execute(select(func.count()).select_from(joined).where(*narrowed)).scalar_one()
+        counts = {
+            name: _counted(connection, select(column, func.count()).select_from(joined).where(*wanted).group_by(column))
+            for name, column in (
+                ("workflow", case.c.workflow),
+                ("route", case.c.route),
+                ("gate", gate_request.c.gate),
+            )
+        }
+        cases = _cases(connection, [row["case_id"] for row in requests])
+        voted = {
+            row.request_id: row.answer
+            for group in in_groups([row["id"] for row in requests], 400)
+            for row in connection.execute(
+                select(vote.c.request_id, vote.c.answer).where(vote.c.request_id.in_(group), vote.c.person == person)
+            )
+        }
+    return Waiting(requests, cases, voted, total, counts)
+
+
+def cases_of_run(
+    ledger: Ledger, run: WorkflowRun, *, state: str = "", route: str = "", text: str = "", limit: int = 200
+) -> tuple[list[Row], int]:
+    """Return the cases of *run* by key, and how many fit: *text* is a part of the key, the reason or the task."""
+    fits: list[ColumnElement[bool]] = [case_run.c.run_id == run.id]
+    if state:
+        fits.append(case.c.state == state)
+    if route:
+        fits.append(case.c.route == route)
+    if text:
+        columns = (case.c.business_key, case.c.reason, case.c.task)
+        found = [func.lower(column).contains(text.lower(), autoescape=True) for column in columns]
+        fits.append(found[0] | found[1] | found[2])
+    joined = case.join(case_run, case_run.c.case_id == case.c.id)
+    with ledger.read() as connection:
+        total = connection.execute(select(func.count()).select_from(joined).where(*fits)).scalar_one()
+        rows = connection.execute(
+            select(case).select_from(joined).where(*fits).order_by(case.c.business_key, case.c.id).limit(limit)
+        )
+        return [as_dict(row) for row in rows], total
+
+
+def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[Row]:
+    """
+    Return the newest runs with their figures: ``cases``, ``by_state``, ``by_route``, ``automatic``.
+
+    :param only: the ledger's id of the one run that is wanted.
+    """
+    query = (
+        select(workflow_run, workflow_version.c.number.label("version"))
+        .join(workflow_version, workflow_version.c.id == workflow_run.c.version_id)
+        .where(workflow_run.c.environment == ledger.environment)
+        .order_by(workflow_run.c.started_at.desc())
+        .limit(limit)
+    )
+    if only is not None:
+        query = query.where(workflow_run.c.id == only)
+    with ledger.read() as connection:
+        runs = [as_dict(row) for row in connection.execute(query)]
+        for run in runs:
+            run.pop("wiring")
+            run["by_state"] = _counted(connection, _members(run["id"], case.c.state))
+            run["by_route"] = _counted(connection, _members(run["id"], case.c.route))
+            run["cases"] = sum(run["by_state"].values())
+            run["automatic"] = connection.execute(
+                select(func.count(authorisation.c.case_id.distinct()))
+                .join(case_run, case_run.c.case_id == authorisation.c.case_id)
+                .where(
+                    case_run.c.run_id == run["id"],
+                    authorisation.c.withdrawn_at.is_(None),
+                    authorisation.c.basis.startswith("decision:"),
+                )
+            ).scalar_one()
+    return runs
+
+
+def _members(run_id: str, column: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(column, func.count())
+        .join(case_run, case_run.c.case_id == case.c.id)
+        .where(case_run.c.run_id == run_id)
+        .group_by(column)
+    )
+
+
+def _counted(connection: Connection, query: Select[Any]) -> dict[str, int]:
+    rows = [(str(row[0]), int(row[1])) for row in connection.execute(query) if row[0]]
+    return dict(sorted(rows, key=lambda row: (-row[1], row[0])))
+
+
+def _cases(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for group in in_groups(list(ids), 400):
+        rows = connection.execute(select(case).where(case.c.id.in_(group)))
+        found |= {row.id: as_dict(row) for row in rows}
+    return found

@@ -1,0 +1,1 @@
+"""Budgets, and a row for every cost."""

@@ -1,0 +1,160 @@
+"""
+Changes in other systems: intended, then committed, once.
+
+An effect is claimed before it is sent and the claim is a lease: while it lasts, no other process sends the same effect.
+After it, whoever takes the effect over must look at the target first, because the earlier process may have sent it and
+died before it could say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from interlock.domain.cases.case import CaseState
+from interlock.ledger.cases.case import CaseFile, lock_cases, move
+from interlock.ledger.effects.authorisation import standing
+from interlock.ledger.runs.run import Attempt, WorkflowRun
+from interlock.ledger.store.ledger import as_dict
+from interlock.ledger.store.schema import effect
+from interlock.ledger.store.transaction import Row, Transaction
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An effect that this process may send until its lease ends."""
+
+    row: Row
+    file: CaseFile
+    look_first: bool
+    """An earlier attempt may have sent it."""
+
+
+@dataclass
+class Claimed:
+    """What came of claiming a group of cases."""
+
+    claims: list[Claim]
+    unauthorised: list[CaseFile]
+    leased_until: datetime | None
+    """Some effects are another process's until then."""
+
+
+def claim(
+    tx: Transaction,
+    run: WorkflowRun,
+    attempt: Attempt,
+    files: Sequence[CaseFile],
+    *,
+    action: str,
+    payload_digests: Mapping[str, str],
+    key_of: Callable[[CaseFile, str], str],
+    lease: timedelta,
+    needs_vote: Collection[str] = (),
+) -> Claimed:
+    """
+    Claim the effects of *files* for *attempt*.
+
+    :param payload_digests: by case id, the digest of exactly what would be sent.
+    :param needs_vote: ids of cases for which no decision of a policy counts, only votes.
+    :param key_of: the idempotency key of a case and a payload digest.
+    """
+    unchanged = {row["id"] for row in lock_cases(tx, [file.row for file in files])}
+    files = [file for file in files if file.id in unchanged]
+    allowed = {
+        (row["case_id"], row["payload_digest"]): row for row in standing(tx, [f.id for f in files], action=action)
+    }
+    claimed = Claimed([], [], None)
+    fresh, taken_over = [], []
+    for file in files:
+        payload_digest = payload_digests.get(file.id)
+        grant = allowed.get((file.id, payload_digest)) if payload_digest else None
+        if grant is not None and file.id in needs_vote and grant["basis"].startswith("decision:"):
+            grant = None
+        if grant is None or payload_digest is None or file.row["state"] != CaseState.AUTHORISED:
+            claimed.unauthorised.append(file)
+            continue
+        key = key_of(file, payload_digest)
+        there = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()
+        hold = {"holder": attempt.token, "lease_until": tx.at + lease}
+        if there is None:
+            row = {
+                "key": key,
+                "case_id": file.id,
+                "run_id": run.id,
+                "task": attempt.task,
+                "action": action,
+                "payload_digest": payload_digest,
+                "authorisation_id": grant["id"],
+                "state": "intended",
+                "attempts": 1,
+                "receipt": None,
+                "intended_at": tx.at,
+                "committed_at": None,
+                "revision": 1,
+                **hold,
+            }
+            fresh.append(row)
+            claimed.claims.append(Claim(row, file, look_first=False))
+        elif there.state == "committed" or there.holder == attempt.token or there.lease_until <= tx.at:
+            row = {**as_dict(there), **hold, "attempts": there.attempts + 1, "authorisation_id": grant["id"]}
+            is_unsent = there.state == "unsent"
+            row |= {"state": "intended"} if is_unsent else {}
+            taken_over.append(row)
+            claimed.claims.append(Claim({**row, "revision": row["revision"] + 1}, file, look_first=not is_unsent))
+        else:
+            claimed.leased_until = max(filter(None, (claimed.leased_until, there.lease_until)))
+    tx.insert(effect, fresh, kind="effect.intended", facts=_facts)
+    tx.update(effect, taken_over, kind="effect.taken_over", facts=_facts)
+    return claimed
+
+
+def commit(tx: Transaction, done: Sequence[tuple[Claim, str, Mapping[str, Any]]], *, next_task: str | None) -> None:
+    """Record that effects took place, given as (claim, reference, detail), and their cases as executed."""
+    tx.update(
+        effect,
+        [
+            {
+                **claim.row,
+                "state": "committed",
+                "receipt": {"reference": reference, **detail},
+                "committed_at": tx.at,
+                "lease_until": None,
+            }
+            for claim, reference, detail in done
+        ],
+        kind="effect.committed",
+        facts=_facts,
+    )
+    move(
+        tx,
+        [(claim.file.row, {"state": CaseState.EXECUTED, "task": next_task}) for claim, _, _ in done],
+        kind="case.executed",
+    )
+
+
+def give_back(tx: Transaction, claims: Sequence[Claim], *, state: str = "intended") -> None:
+    """
+    End the lease of *claims*: another attempt may take them at once, and looks first.
+
+    :param state: ``refused``, or ``unsent``: nothing was handed over, so nobody needs to look.
+    """
+    tx.update(
+        effect, [{**c.row, "lease_until": tx.at, "state": state} for c in claims], kind=f"effect.{state}", facts=_facts
+    )
+
+
+def is_under_way(tx: Transaction, case_id: str) -> bool:
+    """Tell whether an effect of the case was intended, or is being undone: nobody knows whether it took place."""
+    found = tx.connection.execute(
+        select(effect.c.key).where(effect.c.case_id == case_id, effect.c.state.in_(("intended", "undoing")))
+    ).first()
+    return found is not None
+
+
+def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"state": row["state"], "action": row["action"], "attempts": row["attempts"]}

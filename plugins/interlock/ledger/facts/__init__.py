@@ -1,0 +1,1 @@
+"""Facts, the readings that they rest on, and the quality of those."""

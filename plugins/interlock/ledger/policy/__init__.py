@@ -1,0 +1,1 @@
+"""Versions of workflows and of the company, and which are in force where."""

@@ -1,0 +1,1 @@
+"""Sums and counts over the ledger, for summaries, KPIs and quotes."""

@@ -1,0 +1,1 @@
+"""The database itself: tables, transactions with their events, bulk writing, migrations, rights."""
