@@ -37,6 +37,8 @@ from interlock.domain.facts.indicator import Indicator, Kpis
 from interlock.domain.facts.insight import InsightRule, Insights, ReviewOf
 from interlock.domain.policy import policy, version
 from interlock.domain.policy.company import COMPANY, Company
+from interlock.domain.policy.workflow import Intake, Label, Person, Workflow
+from interlock.domain.reports.kpi import Kpi
 from interlock.provider_info import get_provider_info
 from interlock.settings_import import read_settings
 from pydantic import BaseModel
@@ -58,7 +60,7 @@ AGENTS = (
 )
 CONNECTORS = (connector.OutboxConnector, connector.HttpConnector, connector.MailConnector)
 SOURCES = (source.FileSource, source.SqlSource, source.HttpSource, source.RowsSource)
-WORKFLOW = (version.Workflow, version.Person, version.Intake, version.Label, version.Kpi)
+WORKFLOW = (Workflow, Person, Intake, Label, Kpi)
 POLICY = (
     policy.Policy,
     policy.Rule,
@@ -224,7 +226,7 @@ def test_the_examples_of_the_guide_are_accepted_by_what_reads_them():
     [suite] = examples(GUIDE / "expectations.md", "yaml")
     assert len(parse_suite(suite).expectations) == 2
     workflow, access, approvals, calendar, ecosystem = examples(GUIDE / "workflow.md", "yaml")
-    assert version.Workflow.model_validate(workflow).intake.key == "number"
+    assert Workflow.model_validate(workflow).intake.key == "number"
     groups = parse_access(access).groups
     assert parse_access(access).problems() == []
     [uses] = examples(GUIDE / "personal_data.md", "yaml")

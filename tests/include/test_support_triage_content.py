@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.base.strict_yaml import load_yaml
 from interlock.domain.contract import check_payload, contract_digest
 from interlock.domain.data.quality import parse_suite
 from interlock.domain.policy.check import check_bundle
 from interlock.domain.policy.company import Company
-from interlock.domain.policy.version import Bundle, load_yaml
+from interlock.domain.policy.version import Bundle
+from interlock.domain.routing.routing import Router
 from interlock.engine.policy.bundle import read_company
 from interlock.errors import ContractViolation
 from jinja2 import StrictUndefined
@@ -57,6 +59,7 @@ def the_bundle() -> Bundle:
 
 
 BUNDLE = the_bundle()
+ROUTER = Router.of(BUNDLE)
 COMPANY = Company(read_company(INCLUDE))
 PASSAGES: list[dict[str, Any]] = load_yaml((DATA / "passages.yaml").read_text("utf-8"), where="passages.yaml")
 TRAIN = rows_of(DATA / "train.csv")
@@ -74,7 +77,7 @@ def route_of(
 ) -> tuple[str, str]:
     case = a_ticket(**fields)
     optional = [name for name in ("received_at", "account_id") if not case[name]]
-    said = BUNDLE.router.decide(
+    said = ROUTER.decide(
         {f"case.{name}": value for name, value in case.items()}
         | {"missing": optional, "triage.intent": intent, "triage.alternatives": []}
         | {"confidence": confidence, "threshold": 0.9, "attempt": attempt}
@@ -105,7 +108,7 @@ def a_reply(case: dict[str, Any], intent: str, passages: list[dict[str, Any]]) -
 def failed_checks(reply: Reply, case: dict[str, Any], passages: list[dict[str, Any]]) -> dict[str, str]:
     inputs = {f"case.{name}": value for name, value in case.items()}
     inputs |= {f"reply.{name}": value for name, value in reply.model_dump().items()} | {"context.passages": passages}
-    failed = BUNDLE.router.failed_checks(inputs)
+    failed = ROUTER.failed_checks(inputs)
     assert [reason for _, reason in failed if reason] == []
     return {check.name: check.on_failure for check, _ in failed}
 
@@ -272,7 +275,7 @@ def test_harmless_words_raise_no_legal_alarm(text):
 
 def test_no_training_message_raises_a_legal_alarm():
     """Nobody in Banking77 mentions the law, so each hit among its messages would be a false one."""
-    legal = next(e for rule, e in BUNDLE.router.rules if rule.name == "legal wording is read by a person")
+    legal = next(e for rule, e in ROUTER.rules if rule.name == "legal wording is read by a person")
 
     assert [row["text"] for row in TRAIN if legal.evaluate({"case.text": row["text"]}).value] == []
 

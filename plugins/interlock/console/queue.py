@@ -12,10 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from interlock.console.rendering import message_of
-from interlock.engine.approvals.gate import draft_of
 from interlock.ledger.approvals.gate import NOTHING
 from interlock.ledger.cases.case import load_files
-from interlock.ledger.cases.handoff import load_handoffs
+from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cases.queue_query import Waiting, waiting
 from interlock.ledger.store.ledger import Ledger
 

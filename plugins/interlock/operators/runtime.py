@@ -26,14 +26,12 @@ from interlock.ledger.cases.case import count_at
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
 
-    from interlock.operators.base import InterlockOperator
-
 RESUME = "interlock_resume"
 """Key of a Dag run's conf that makes its intake take up waiting cases."""
 
 
-def run_task(operator: InterlockOperator, context: Context) -> dict[str, Any]:
-    """Work on the cases that stand at *operator*'s task, or skip it when there are none."""
+def run_task(operator: Any, context: Context) -> dict[str, Any]:
+    """Work on the cases at the task of *operator*, an ``InterlockOperator``, or skip it when there are none."""
     with airflow_errors():
         session = session_of(operator, context)
         if not operator.runs_without_cases:
@@ -44,7 +42,8 @@ def run_task(operator: InterlockOperator, context: Context) -> dict[str, Any]:
                 session.finish()
                 raise AirflowSkipException("no case stands at this task")
             session.log.info("%s here", counted(here, "case", "stand"))
-        return operator.work(session, context)
+        counts: dict[str, Any] = operator.work(session, context)
+        return counts
 
 
 def session_of(operator: Any, context: Context) -> Session:

@@ -7,8 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interlock.domain.policy.version import Kpi
-from interlock.domain.reports.kpi import KPIS, Counts, Latency, breach, kpi_problems, tell_value
+from interlock.domain.reports.kpi import KPIS, Counts, Kpi, Latency, breach, kpi_problems, tell_value
 
 
 def value(name: str, **counts) -> Decimal | None:

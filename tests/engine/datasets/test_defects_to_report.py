@@ -20,11 +20,11 @@ from interlock.analysis.indicator_fact import Stating
 from interlock.analysis.measure import open_table
 from interlock.analysis.staging import staging
 from interlock.domain.agents.agent_protocol import Answer, Work
+from interlock.domain.base.strict_yaml import load_yaml
 from interlock.domain.data.dataset import parse_datasets
 from interlock.domain.data.source import SourceRow
 from interlock.domain.facts.fact import Fact
 from interlock.domain.facts.indicator import parse_kpis
-from interlock.domain.policy.version import load_yaml
 from interlock.domain.reviews.review import Review, review_problems
 from interlock.errors import Stopped
 

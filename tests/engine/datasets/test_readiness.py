@@ -15,7 +15,8 @@ from interlock.domain.contract import Contract
 from interlock.domain.data.dataset import parse_datasets
 from interlock.domain.data.quality import parse_suite
 from interlock.domain.data.source import RowsSource, SourceRow, parse_source
-from interlock.domain.policy.version import Bundle, Intake
+from interlock.domain.policy.version import Bundle
+from interlock.domain.policy.workflow import Intake
 from interlock.engine.datasets.dataset_check import check_dataset
 from interlock.engine.datasets.dataset_source import Reach
 from interlock.engine.datasets.readiness import look_at_datasets, look_at_source

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from interlock.domain.cases.case import CaseState
+from interlock.domain.routing.routing import Router
 from interlock.errors import Superseded
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.store.ledger import Ledger
@@ -45,7 +46,7 @@ def test_a_decision_keeps_the_rule_the_version_and_all_that_was_read(tmp_path: P
     )
     inputs = next(body["body"] for body in flow.table(payload) if body["digest"] == made["inputs_digest"])
     assert inputs == {"case.amount": 3.0, "case.tier": "standard", "confidence": 0.95, "threshold": 0.8}
-    assert flow.version.bundle.router.decide(inputs).route == made["route"], "it can be replayed"
+    assert Router.of(flow.version.bundle).decide(inputs).route == made["route"], "it can be replayed"
 
 
 def test_the_second_branch_knows_that_it_is_the_second(tmp_path: Path, sqlite_ledger: Ledger):

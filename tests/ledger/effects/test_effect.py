@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interlock.engine.approvals.gate import draft_of
 from interlock.engine.runs.session import Session
 from interlock.errors import LedgerError, Superseded
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases.case import cases_at, load_files, move
-from interlock.ledger.cases.handoff import load_handoffs
+from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.effects.authorisation import authorise, standing, withdraw
 from interlock.ledger.effects.effect import Claimed, claim, commit, give_back, is_under_way
 from interlock.ledger.store.ledger import Ledger

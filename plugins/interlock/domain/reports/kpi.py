@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
+from interlock.domain.base.timeframe import Every
 from interlock.domain.cost.price import tell_dollars, to_nano
-
-if TYPE_CHECKING:
-    from interlock.domain.policy.version import Kpi
 
 Unit = Literal["share", "h", "USD", "cases/day", "count"]
 _HOUR = Decimal(3600)
@@ -91,6 +91,23 @@ class Counts:
     """The median, over all stages, of what people took from being asked to the last vote."""
     approvals: tuple[Latency, ...] = field(default=())
     """The same by gate and stage."""
+
+
+class Kpi(BaseModel):
+    """A figure that ``workflow.yaml`` names, and what it was before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    baseline: Decimal
+    unit: str = ""
+    """Left out, or the one that the figure is defined in."""
+    description: str = ""
+    at_least: Decimal | None = None
+    """Below it, the owner is told."""
+    at_most: Decimal | None = None
+    """Above it, the owner is told."""
+    every: Every = "month"
+    """The period that it is looked at for, and in which the owner is told once."""
 
 
 @dataclass(frozen=True)

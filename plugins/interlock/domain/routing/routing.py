@@ -13,6 +13,7 @@ from typing import Any
 
 from interlock.domain.base.expression import Expression
 from interlock.domain.policy.policy import Check, Policy, Rule
+from interlock.domain.policy.version import Bundle
 from interlock.domain.reviews.review import review_problems
 from interlock.domain.routing.threshold import NEVER
 
@@ -49,6 +50,11 @@ class Router:
         self.checks: Sequence[tuple[Check, Expression | None]] = [
             (check, None if check.that is None else Expression(check.that, types)) for check in policy.checks
         ]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Router:
+        """Return the rules and checks of *bundle*'s policy, compiled."""
+        return cls(bundle.policy, bundle.types)
 
     def decide(self, inputs: Mapping[str, Any]) -> Decision:
         """Return the decision on *inputs*: variable name to value; an absent or None value is unknown."""

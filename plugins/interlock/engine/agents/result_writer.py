@@ -18,11 +18,11 @@ from interlock.domain.routing.routing import Decision
 from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.fallback_chain import Carrier
 from interlock.engine.incidents.incident import report_failures
-from interlock.engine.routing.branch import Entry, record_decisions
 from interlock.engine.runs.session import Session
 from interlock.errors import AgentError, InterlockError, StaleContext, Stopped, SwitchedOff
 from interlock.ledger.cases.case import CaseFile, lock_cases, move
 from interlock.ledger.cases.handoff import Made, unwritten, write_handoffs, write_usage
+from interlock.ledger.routing.decision import DecisionEntry, record_decisions
 from interlock.ledger.store.transaction import Row, Transaction
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Settlement:
                     given_up.append((_subject(case), case.error))
                 if "route" in moves[case.file.id]:
                     rerouted.append(self._by_the_runbook(case))
-            for case_id, decision_id in record_decisions(tx, session, rerouted).items():
+            for case_id, decision_id in record_decisions(tx, session.run, session.task.task_id, rerouted).items():
                 moves[case_id]["decision_id"] = decision_id
             move(tx, [(unchanged[i], change) for i, change in moves.items()], kind=f"{self.role.name}.done")
             self._report(tx, given_up)
@@ -197,12 +197,12 @@ class Settlement:
         self.session.count("uncertain" if branches else "left_to_people")
         return {"reason": reason, "handoff_id": None, **place}
 
-    def _by_the_runbook(self, case: Settled) -> Entry:
+    def _by_the_runbook(self, case: Settled) -> DecisionEntry:
         """Return the decision that takes a case off its route to people."""
         error = case.error or case.stale
         why = type(error).__name__ if error is not None else f"no {case.lacks}"
         rule = f"runbook: {why} at {self.session.task.task_id}"
-        return Entry(case.file, Decision(rule=rule, route="review", inputs={}))
+        return DecisionEntry(case.file, Decision(rule=rule, route="review", inputs={}))
 
     def _reason(self, error: InterlockError) -> str:
         return f"{type(error).__name__} at {self.session.task.task_id}: {error}"

@@ -40,10 +40,10 @@ from interlock.ledger.approvals.gate import (
     write_listing,
 )
 from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases
-from interlock.ledger.cases.handoff import load_handoffs
+from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import WorkflowRun, triggered_by
-from interlock.ledger.store.transaction import Actor, Row
+from interlock.ledger.store.transaction import Actor
 
 PERSON = "person:"
 LISTED = 100
@@ -132,14 +132,6 @@ def unwritten_of(file: CaseFile, wiring: Wiring, task_id: str) -> str:
     """Return the contract of the draft that a case should have at *task_id* and has not; empty: nothing is missing."""
     drafting = wiring.drafted_before(task_id)
     return str(drafting.contract) if drafting is not None and file.row["draft_id"] is None else ""
-
-
-def draft_of(file: CaseFile, drafts: Mapping[str, Row]) -> tuple[Mapping[str, Any], str]:
-    """Return what would be executed for a case, and its digest: its draft, or the case itself when no role drafts."""
-    row = drafts.get(file.row["draft_id"] or "")
-    if row is None:
-        return file.payload, str(file.row["payload_digest"])
-    return file.context[row["contract_name"]], str(row["payload_digest"])
 
 
 def ask_for(connection: Connection, file: CaseFile, *, run: WorkflowRun, task_id: str) -> tuple[Ask, Shown]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from interlock.domain.base.redaction import mask
 from interlock.domain.cases.case import CaseState
+from interlock.domain.routing.routing import Router
 from interlock.engine.approvals.review_action import ask_again, decide, on_case
 from interlock.engine.routing.rule_input import variables
 from interlock.engine.routing.validation import told
@@ -66,7 +67,7 @@ def override(ledger: Ledger, name: str, *, person: str, route: str, reason: str)
                 raise InputError(
                     f"case {row['business_key']!r} has no draft that people could decide on; resubmit it instead"
                 )
-            failed = run.version.bundle.router.failed_checks(variables(file, run.version.bundle))
+            failed = Router.of(run.version.bundle).failed_checks(variables(file, run.version.bundle))
             if stopped := [told(check, error) for check, error in failed if check.on_failure == "stop"]:
                 raise InputError(f"this must not be sent, whoever says so: {'; '.join(stopped)}")
             task = gates[route]

@@ -23,6 +23,7 @@ from interlock.domain.base.canonical import digest
 from interlock.domain.base.redaction import mask
 from interlock.domain.cases.case import UNSENT, CaseState
 from interlock.domain.contract import check_payload, contract_digest
+from interlock.domain.routing.routing import Decision, Router
 from interlock.engine.approvals.gate import action_after, ask_for, unwritten_of
 from interlock.engine.policy.bundle import check_contract, load_contracts
 from interlock.engine.routing.rule_input import variables
@@ -39,15 +40,15 @@ from interlock.ledger.approvals.gate import (
     void_requests,
     votes_on,
 )
-from interlock.ledger.cases.case import find_case, load_files, move, store_payload
+from interlock.ledger.cases.case import find_case, load_files, move
 from interlock.ledger.cases.handoff import Made, Maker, load_handoffs, write_handoffs
 from interlock.ledger.effects.authorisation import withdraw
 from interlock.ledger.effects.effect import is_under_way
 from interlock.ledger.policy.company import company_at
+from interlock.ledger.routing.decision import DecisionEntry, record_decisions
 from interlock.ledger.runs.run import WorkflowRun, load_run
 from interlock.ledger.store.ledger import Ledger, as_dict
 from interlock.ledger.store.schema import case, gate_request
-from interlock.ledger.store.schema import decision as decision_table
 from interlock.ledger.store.transaction import Actor, Row, Transaction, new_id
 
 
@@ -181,7 +182,7 @@ def edit(
         before = dict(file.context.get(named, {}))
         payload = check_payload(contract, {**before, **changes}).model_dump(mode="json")
         changed = replace(file, context={**file.context, named: payload})
-        failed = run.version.bundle.router.failed_checks(variables(changed, run.version.bundle))
+        failed = Router.of(run.version.bundle).failed_checks(variables(changed, run.version.bundle))
         if any(check.refuses_edits for check, _ in failed):
             raise InputError("this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.refuses_edits))
         maker = Maker(
@@ -318,20 +319,6 @@ def decide(
     tx: Transaction, run: WorkflowRun, row: Row, task: str, person: str, why: str, *, route: str = "review"
 ) -> str:
     """Record a person's decision that a case takes *route*, and return its id."""
-    file = load_files(tx.connection, [row], contracts=[])[0]
-    decision = {
-        "id": new_id(),
-        "case_id": row["id"],
-        "run_id": run.id,
-        "task": task,
-        "attempt": row["attempt"],
-        "rule": why[:300],
-        "route": route,
-        "version_id": run.version.id,
-        "inputs_digest": store_payload(tx, [(row["id"], file.secret, {})])[0],
-        "handoff_id": row["handoff_id"],
-        "decided_by": f"person:{person}",
-        "created_at": tx.at,
-    }
-    tx.insert(decision_table, [decision], kind="decision.made", facts=lambda r: {"route": r["route"]})
-    return str(decision["id"])
+    (file,) = load_files(tx.connection, [row], contracts=[])
+    made = DecisionEntry(file, Decision(rule=why[:300], route=route, inputs={}), decided_by=f"person:{person}")
+    return record_decisions(tx, run, task, [made])[file.id]

@@ -16,7 +16,7 @@ from interlock.domain.base.canonical import digest
 from interlock.domain.contract import Contract, check_payload
 from interlock.domain.data.source import SourceRow
 from interlock.domain.policy.service_level import Duties
-from interlock.domain.policy.version import Intake
+from interlock.domain.policy.workflow import Intake
 from interlock.engine.policy.bundle import check_contract
 from interlock.engine.runs.session import Session
 from interlock.engine.sources.source import located

@@ -20,7 +20,8 @@ from interlock.domain.contract import Contract, check_payload
 from interlock.domain.data.dataset import Dataset
 from interlock.domain.data.source import SourceSpec, parse_source
 from interlock.domain.policy.suite_check import load_suite
-from interlock.domain.policy.version import Bundle, Intake
+from interlock.domain.policy.version import Bundle
+from interlock.domain.policy.workflow import Intake
 from interlock.engine.datasets.dataset_check import check_staged
 from interlock.engine.datasets.dataset_source import Reach, take_in
 from interlock.engine.datasets.reading import Beside, judge

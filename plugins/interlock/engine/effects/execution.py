@@ -17,7 +17,6 @@ from typing import Any
 from interlock.domain.cases.case import CaseState
 from interlock.domain.effects.connector import DUTIES, Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.agents.permission import why_not_automatic
-from interlock.engine.approvals.gate import draft_of
 from interlock.engine.effects.metered import MeteredConnector
 from interlock.engine.incidents.incident import report_failures, report_recovery, stop_reported
 from interlock.engine.runs.session import Session
@@ -31,7 +30,7 @@ from interlock.errors import (
     SwitchedOff,
 )
 from interlock.ledger.cases.case import CaseFile, cases_at, load_files, move
-from interlock.ledger.cases.handoff import load_handoffs
+from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cost.usage_row import charge_calls
 from interlock.ledger.effects.effect import Claim, claim, commit, give_back
 

@@ -16,12 +16,11 @@ from sqlalchemy import select
 from interlock.domain.cases.case import CaseState
 from interlock.domain.effects.connector import Connector, ConnectorDeclaration, EffectRequest, pick_connector
 from interlock.domain.policy.company import Company
-from interlock.engine.approvals.gate import draft_of
 from interlock.engine.approvals.review_action import on_case
 from interlock.engine.effects.metered import MeteredConnector
 from interlock.errors import ConnectorUnavailable, EffectRefused, InputError
 from interlock.ledger.cases.case import load_files, move
-from interlock.ledger.cases.handoff import load_handoffs
+from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cost.usage_row import Call, Place, charge_calls
 from interlock.ledger.effects.authorisation import withdraw
 from interlock.ledger.policy.company import company_in_force

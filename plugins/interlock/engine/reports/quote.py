@@ -14,7 +14,7 @@ import numpy as np
 
 from interlock.domain.base.timeframe import parse_period
 from interlock.domain.data.source import SourceRow
-from interlock.domain.policy.version import Intake
+from interlock.domain.policy.workflow import Intake
 from interlock.domain.reports.quote import COVERAGE, estimate
 from interlock.engine.cases.intake import content_key, take_labels
 from interlock.errors import UnknownName

@@ -13,9 +13,8 @@ from typing import Any
 from interlock.domain.base.period import Period
 from interlock.domain.base.timeframe import parse_period
 from interlock.domain.cost.price import tell_dollars, to_nano
-from interlock.domain.policy.version import Kpi
 from interlock.domain.reports import cost as costs
-from interlock.domain.reports.kpi import KPIS, Counts, breach, is_better, tell_change, tell_thresholds, tell_value
+from interlock.domain.reports.kpi import KPIS, Counts, Kpi, breach, is_better, tell_change, tell_thresholds, tell_value
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import in_force
 from interlock.ledger.reports.cost import cost_lines, open_attempts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from interlock.domain.cases.case import CaseState
@@ -12,10 +11,10 @@ from interlock.engine.routing.pilot_and_sampling import Restraint
 from interlock.engine.routing.rule_input import capped, threshold_of, variables
 from interlock.engine.runs.session import GROUP, Session
 from interlock.errors import ConfigurationError
-from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases, move, store_payload
+from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases, move
 from interlock.ledger.cases.handoff import agent_reports, load_handoffs
-from interlock.ledger.store.schema import decision as decision_table
-from interlock.ledger.store.transaction import Row, Transaction, new_id
+from interlock.ledger.routing.decision import DecisionEntry, record_decisions
+from interlock.ledger.store.transaction import Row
 
 
 def route_cases(session: Session) -> dict[str, int]:
@@ -46,7 +45,7 @@ def _route_group(
         confidence = capped(said["confidence"], file) if said else None
         threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
         inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
-        decided.append((file, bundle.router.decide(inputs), confidence, threshold))
+        decided.append((file, session.router.decide(inputs), confidence, threshold))
     restraint = Restraint.of(session)
     with session.write() as tx:
         unchanged = {row["id"]: row for row in lock_cases(tx, [file.row for file, *_ in decided])}
@@ -60,11 +59,11 @@ def _route_group(
             served, change = _destination(session, held.decision)
             if not file.row["handoff_id"] and file.row["reason"]:  # what the runbook sent here without an answer
                 change["reason"] = "; ".join(told for told in (change["reason"], file.row["reason"]) if told)
-            entries.append(Entry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
+            entries.append(DecisionEntry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
             session.count(served.route)
             change |= {"route": served.route, "attempt": file.row["attempt"] + 1}
             moves.append((file, change))
-        ids = record_decisions(tx, session, entries)
+        ids = record_decisions(tx, session.run, session.task.task_id, entries)
         move(
             tx,
             [(file.row, {**change, "decision_id": ids[file.id]}) for file, change in moves],
@@ -96,56 +95,3 @@ def _reason(decision: Decision) -> str | None:
     if decision.error:
         return f"rule {decision.rule!r} could not be evaluated: {decision.error}"
     return None if decision.route == "auto" else decision.rule
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A decision to be recorded."""
-
-    file: CaseFile
-    decision: Decision
-    """As it is carried out."""
-    confidence: float | None = None
-    threshold: float | None = None
-    policy_route: str | None = None
-    """What the rules alone said, where the case goes to people although they let it go on."""
-    sample_rate: float | None = None
-    """The chance with which the case was drawn, or was not, for a sampled review."""
-
-
-def record_decisions(
-    tx: Transaction,
-    session: Session,
-    entries: list[Entry],
-) -> dict[str, str]:
-    """Write decisions with their inputs; return their ids by case."""
-    digests = store_payload(tx, [(e.file.id, e.file.secret, dict(e.decision.inputs)) for e in entries])
-    rows = [
-        {
-            "id": new_id(),
-            "case_id": entry.file.id,
-            "run_id": session.run.id,
-            "task": session.task.task_id,
-            "attempt": entry.file.row["attempt"] + 1,
-            "rule": entry.decision.rule,
-            "route": entry.decision.route,
-            "confidence": entry.confidence,
-            "threshold": entry.threshold,
-            "version_id": session.version.id,
-            "inputs_digest": inputs_digest,
-            "handoff_id": entry.file.row["handoff_id"],
-            "decided_by": f"policy:{session.version.number}",
-            "error": entry.decision.error,
-            "created_at": tx.at,
-            "policy_route": entry.policy_route,
-            "sample_rate": entry.sample_rate,
-        }
-        for entry, inputs_digest in zip(entries, digests, strict=True)
-    ]
-    tx.insert(
-        decision_table,
-        rows,
-        kind="decision.made",
-        facts=lambda r: {"rule": r["rule"], "route": r["route"], "confidence": r["confidence"]},
-    )
-    return {str(row["case_id"]): str(row["id"]) for row in rows}

@@ -13,7 +13,7 @@ from typing import Any
 
 from interlock.domain.base.expression import Expression
 from interlock.domain.policy.check import case_types
-from interlock.domain.policy.version import Pilot
+from interlock.domain.policy.workflow import Pilot
 from interlock.domain.routing.routing import Decision
 from interlock.domain.routing.sampling import Samplings, is_drawn, sampling_for
 from interlock.engine.routing.rule_input import variables

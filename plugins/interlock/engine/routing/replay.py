@@ -25,6 +25,7 @@ from interlock.domain.routing.replay import (
     compare,
     decide_again,
 )
+from interlock.domain.routing.routing import Router
 from interlock.engine.routing.rule_input import threshold_of
 from interlock.errors import InputError
 from interlock.ledger.cases.handoff import agent_reports
@@ -50,18 +51,23 @@ def replay_policy(
     """
     if last < 1 or minutes_per_review < 0:
         raise InputError(f"cannot replay {last} decisions at {minutes_per_review} minutes: give positive numbers")
-    _ = proposal.router  # a rule that does not compile is told before anything is read
+    router = Router.of(proposal)  # a rule that does not compile is reported before anything is read
     with ledger.read() as connection:
         past = past_decisions(connection, ledger, proposal.workflow, last=last)
-        replay = _Replay(connection, proposal, past, wiring)
+        replay = _Replay(connection, proposal, router, past, wiring)
         return compare(replay.pairs(), proposal.policy, minutes_per_review=minutes_per_review)
 
 
 class _Replay:
     def __init__(
-        self, connection: Connection, proposal: Bundle, past: Sequence[PastDecision], wiring: Wiring | None
+        self,
+        connection: Connection,
+        proposal: Bundle,
+        router: Router,
+        past: Sequence[PastDecision],
+        wiring: Wiring | None,
     ) -> None:
-        self.connection, self.proposal, self.past = connection, proposal, past
+        self.connection, self.proposal, self.router, self.past = connection, proposal, router, past
         self.versions = {i: load_version(connection, i).bundle for i in {one.version_id for one in past}}
         reports = agent_reports(connection, sorted({one.agent_digest for one in past if one.agent_digest}))
         self.thresholds = {agent: threshold_of(proposal.policy, report) for agent, report in reports.items()}
@@ -125,7 +131,7 @@ class _Replay:
     def _again(self, one: PastDecision, known: Mapping[str, Any]) -> Again:
         if one.inputs is None:
             return Again(rule="", route="", unknown=(FORGOTTEN,))
-        said = decide_again(self.proposal.router, known)
+        said = decide_again(self.router, known)
         if isinstance(said, tuple):
             return Again(rule="", route="", unknown=said)
         wiring = self.wiring if self.wiring is not None and one.task in self.wiring.tasks else None

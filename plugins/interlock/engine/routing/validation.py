@@ -15,13 +15,13 @@ from interlock.domain.contract import Contract, contract_digest
 from interlock.domain.policy.policy import Check
 from interlock.domain.routing.routing import Decision
 from interlock.engine.agents.permission import why_not_automatic
-from interlock.engine.routing.branch import Entry, record_decisions
 from interlock.engine.routing.rule_input import variables
 from interlock.engine.runs.session import GROUP, Session
 from interlock.errors import ConfigurationError
 from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases, move
 from interlock.ledger.cases.handoff import Made, Maker, handoffs_there, load_handoffs, write_handoffs
 from interlock.ledger.effects.authorisation import authorise
+from interlock.ledger.routing.decision import DecisionEntry, record_decisions
 from interlock.ledger.store.transaction import Row, Transaction
 
 NO_DRAFT = Check(name="there is no draft", that="false", on_failure="review")
@@ -65,7 +65,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
         contract_digest=contract_digest(Validation),
     )
     failed: dict[str, list[tuple[Check, str | None]]] = {
-        file.id: bundle.router.failed_checks(variables(file, bundle)) if file.row["draft_id"] else [(NO_DRAFT, None)]
+        file.id: session.router.failed_checks(variables(file, bundle)) if file.row["draft_id"] else [(NO_DRAFT, None)]
         for file in files
     }
     made = [
@@ -82,7 +82,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
     ]
     there = handoffs_there(tx.connection, maker, {m.file.id: maker.key(m.input_digest) for m in made})
     written = there | write_handoffs(tx, session.run, maker, [m for m in made if m.file.id not in there])
-    overruled: list[Entry] = []
+    overruled: list[DecisionEntry] = []
     moves: dict[str, dict[str, Any]] = {}
     grants: dict[str, list[tuple[str, str, str]]] = {}
     for file in files:
@@ -90,10 +90,10 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
         change["context"] = {**file.row["context"], Validation.__name__: written[file.id]["id"]}
         moves[file.id] = change
         if decision is not None:
-            overruled.append(Entry(file, decision))
+            overruled.append(DecisionEntry(file, decision))
         if grant is not None:
             grants.setdefault(grant[0], []).append((file.id, *grant[1:]))
-    for case_id, decision_id in record_decisions(tx, session, overruled).items():
+    for case_id, decision_id in record_decisions(tx, session.run, session.task.task_id, overruled).items():
         moves[case_id]["decision_id"] = decision_id
     for action, granted in grants.items():
         authorise(tx, granted, action=action, version_id=session.version.id)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from interlock.domain.cases.wiring import WiredTask, Wiring
 from interlock.domain.policy.check import check_bundle
 from interlock.domain.policy.company import Company
 from interlock.domain.policy.version import WorkflowVersion
+from interlock.domain.routing.routing import Router
 from interlock.engine.policy.bundle import PinnedFiles
 from interlock.errors import ConfigurationError, LedgerError, PolicyError
 from interlock.ledger.policy.company import company_at
@@ -57,6 +59,11 @@ class Session:
     def version(self) -> WorkflowVersion:
         """The version that the run pinned."""
         return self.run.version
+
+    @cached_property
+    def router(self) -> Router:
+        """The pinned policy's rules and checks, compiled."""
+        return Router.of(self.version.bundle)
 
     @property
     def company(self) -> Company:

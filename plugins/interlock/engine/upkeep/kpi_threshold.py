@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 from interlock.domain.base.period import Period
 from interlock.domain.base.timeframe import Every, running
 from interlock.domain.policy.company import COMPANY, Company
-from interlock.domain.policy.version import Kpi, Workflow
-from interlock.domain.reports.kpi import KPIS, breach, tell_value
+from interlock.domain.policy.workflow import Workflow
+from interlock.domain.reports.kpi import KPIS, Kpi, breach, tell_value
 from interlock.errors import UnknownName
 from interlock.ledger.incidents.notice import UPKEEP, write_notice
 from interlock.ledger.policy.version import find_in_force

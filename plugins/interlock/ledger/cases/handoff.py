@@ -160,3 +160,11 @@ def load_handoffs(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
         rows = connection.execute(select(handoff).where(handoff.c.id.in_(group)))
         found |= {row.id: as_dict(row) for row in rows}
     return found
+
+
+def draft_of(file: CaseFile, drafts: Mapping[str, Row]) -> tuple[Mapping[str, Any], str]:
+    """Return what would be executed for a case, and its digest: its draft, or the case itself when no role drafts."""
+    row = drafts.get(file.row["draft_id"] or "")
+    if row is None:
+        return file.payload, str(file.row["payload_digest"])
+    return file.context[row["contract_name"]], str(row["payload_digest"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from interlock.domain.policy.version import Workflow
+from interlock.domain.policy.workflow import Workflow
 from interlock.errors import ConfigurationError, UnknownName
 from interlock.ledger.incidents.notice import write_notice
 from interlock.ledger.store.ledger import Ledger, as_dict

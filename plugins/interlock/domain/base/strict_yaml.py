@@ -1,0 +1,49 @@
+"""YAML that refuses a key written twice, and whose errors name the line."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from interlock.errors import ConfigurationError
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is written twice, which YAML itself lets pass with the last one winning."""
+
+
+def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":  # "<<", which may be written over by a key beside it
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(problem="a key must be one word or number", problem_mark=key_node.start_mark)
+        if key in seen:
+            raise yaml.MarkedYAMLError(problem=f"key {key!r} is written twice", problem_mark=key_node.start_mark)
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_once)
+
+
+def load_yaml(text: str, *, where: str) -> Any:
+    """
+    Return the parsed YAML *text*.
+
+    :raises ConfigurationError: with the line and what is wrong there.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = error.problem or error.context or "no YAML"
+        hint = " (use blanks, not tabs)" if "'\\t'" in problem else ""
+        raise ConfigurationError(f"{where}{place}: {problem}{hint}") from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow: it has no mark, only a position
+        raise ConfigurationError(f"{where}: {str(error).splitlines()[0]}") from None
