@@ -1,4 +1,8 @@
-"""Imports point down only, and what is heavy is imported when it is used."""
+"""
+The house: which layers and rooms there are, what may import what, and how much a folder may hold.
+
+Each refusal says where the thing belongs. ``include/docs/contributing.md`` draws the same from the imports.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -28,6 +33,60 @@ BELOW = {
     "sensors": {"domain", "ledger", "engine", "agents", "connectors", "reporting", "hooks", "console", "operators"},
 }
 """What of ours each layer may import, beside itself and ``errors``."""
+
+ROOMS = {
+    "domain": [
+        "base",
+        "effects",
+        "cases",
+        "agents",
+        "data",
+        "cost",
+        "approvals",
+        "facts",
+        "reviews",
+        "reports",
+        "policy",
+        "routing",
+    ],
+    "ledger": [
+        "store",
+        "policy",
+        "incidents",
+        "cost",
+        "runs",
+        "facts",
+        "cases",
+        "effects",
+        "agents",
+        "routing",
+        "audit",
+        "approvals",
+        "reports",
+    ],
+    "engine": [
+        "sources",
+        "policy",
+        "runs",
+        "incidents",
+        "cases",
+        "agents",
+        "routing",
+        "approvals",
+        "effects",
+        "datasets",
+        "facts",
+        "reports",
+        "upkeep",
+    ],
+}
+"""The rooms of a layer from the ground up: each may import those before it."""
+
+PUBLIC = {"domain": {"anomaly", "contract", "finding", "review", "work"}}
+"""Modules outside any room: the paths from which contracts and functions of users import."""
+
+MOST = 30
+"""Modules of one folder."""
 
 WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "reporting", "connectors", "quality", "analysis", "engine")
 HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx", "duckdb", "vl_convert")
@@ -77,6 +136,69 @@ def test_every_folder_of_the_package_that_a_layer_is_has_a_rule():
     layers = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
 
     assert layers - set(BELOW) <= {"console", "commands", "quickstart", "listeners", "triggers"}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PLUGINS).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.fixture(scope="session")
+def graph() -> dict[str, set[str]]:
+    """What each module of the package imports of it, at its top, for types, and inside functions."""
+    files = {dotted(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
+    found: dict[str, set[str]] = {}
+    for name, path in files.items():
+        asked = {(said if said in files else said.rpartition(".")[0]) for said in imported(path)}
+        found[name] = (asked & set(files)) - {name}
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle(graph: dict[str, set[str]]):
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        pytest.fail(f"a circle: {circle}. Move what two of them share into a module below both")
+
+
+@pytest.mark.parametrize("layer", sorted(ROOMS))
+def test_every_module_of_a_layer_is_in_a_room(layer: str):
+    rooms, public = set(ROOMS[layer]), PUBLIC.get(layer, set())
+    for path in modules(layer):
+        inside = path.relative_to(PACKAGE / layer).parts
+        if inside[0] == "__init__.py" or (len(inside) == 1 and path.stem in public):
+            continue
+        assert len(inside) > 1, (
+            f"{path.relative_to(PACKAGE)} is in no room. Put it into the folder of its capability: {', '.join(rooms)}"
+        )
+        assert inside[0] in rooms, (
+            f"{layer} has no room {inside[0]!r}. Put {inside[-1]} into one of {', '.join(rooms)}, or name a new "
+            "room in ROOMS of this test, above all that it imports"
+        )
+
+
+@pytest.mark.parametrize("layer", sorted(ROOMS))
+def test_rooms_import_only_what_is_below_them(layer: str, graph: dict[str, set[str]]):
+    order, wrong = ROOMS[layer], []
+    for name, asked in graph.items():
+        for other in asked:
+            here, there = name.split("."), other.split(".")
+            if here[1] != layer or there[1] != layer or here[2:3] == there[2:3] or len(here) < 4 or len(there) < 4:
+                continue
+            if order.index(here[2]) < order.index(there[2]):
+                wrong.append(
+                    f"{name} imports {other}, but the room {here[2]!r} is below {there[2]!r}. Move the module up "
+                    f"into {there[2]!r}, or what it needs down into {here[2]!r}"
+                )
+    assert wrong == []
+
+
+def test_no_folder_holds_more_modules_than_a_reader_can_survey():
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
+        held = [path for path in folder.glob("*.py") if path.stem != "__init__"]
+        assert len(held) <= MOST, (
+            f"{folder.relative_to(PACKAGE)} holds {len(held)} modules, and {MOST} is the most: make rooms of it"
+        )
 
 
 def loaded_by(code: str) -> set[str]:

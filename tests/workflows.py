@@ -21,8 +21,8 @@ from typing import Any
 from interlock.agents.load import load_agent
 from interlock.connectors.outbox import Outbox
 from interlock.domain.agents.agent_protocol import Answer, Failure, Work
+from interlock.domain.base.contract import Contract
 from interlock.domain.cases.wiring import WiredTask, Wiring
-from interlock.domain.contract import Contract
 from interlock.domain.data.source import SourceRow
 from interlock.domain.effects.connector import OutboxConnector
 from interlock.domain.policy.company import COMPANY

@@ -17,7 +17,7 @@ import pytest
 from interlock.agents.classifier import TextClassifierAgent, read_examples
 from interlock.domain.agents.agent import ClassifierAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Work
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.domain.routing.calibration import curve_from_json, threshold_for
 from interlock.errors import ConfigurationError, InputError, UnknownName
 

@@ -7,7 +7,7 @@ import pytest
 from interlock.agents.function import PythonFunctionAgent
 from interlock.domain.agents.agent import FunctionAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Work
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import AgentError, AgentUnavailable, ConfigurationError, UnknownName
 
 MODULE = """

@@ -18,7 +18,7 @@ import pytest
 from interlock.agents.model import TextModelAgent
 from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Work
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import (
     AgentRefused,
     AgentTimeout,

@@ -14,7 +14,7 @@ from interlock.agents.bm25 import Bm25, words
 from interlock.agents.retrieval import PassageAgent, read_passages
 from interlock.domain.agents.agent import RetrievalAgent
 from interlock.domain.agents.agent_protocol import Failure, Work
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import ConfigurationError, InputError
 
 PASSAGES = [

@@ -7,7 +7,7 @@ import pytest
 from interlock.agents.template import TemplateWriterAgent
 from interlock.domain.agents.agent import TemplateAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Work
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import AgentError, ConfigurationError, InputError, UnknownName
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interlock.domain.base.contract import check_payload, contract_digest
 from interlock.domain.base.strict_yaml import load_yaml
-from interlock.domain.contract import check_payload, contract_digest
 from interlock.domain.data.quality import parse_suite
 from interlock.domain.policy.check import check_bundle
 from interlock.domain.policy.company import Company

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.operators import ReasoningOperator
 from workflows import NAME
 

@@ -23,8 +23,8 @@ from interlock.agents.model import Asking, Question, TextModelAgent
 from interlock.agents.model_error import Asked
 from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Hold, Planned, Usage, Work
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.redaction import Masker
-from interlock.domain.contract import Contract
 from interlock.domain.cost.price import from_nano
 from interlock.errors import AgentError, AgentTimeout, AgentUnavailable
 

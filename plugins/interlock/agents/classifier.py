@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, ClassifierAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
 from interlock.domain.base.canonical import digest
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import ConfigurationError, InputError, UnknownName
 
 if TYPE_CHECKING:

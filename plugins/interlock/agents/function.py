@@ -19,7 +19,7 @@ from typing import Any
 from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, FunctionAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Usage, Work
 from interlock.domain.base.canonical import digest
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import AgentError, ConfigurationError, InterlockError, UnknownName
 
 

@@ -34,8 +34,8 @@ from interlock.domain.agents.agent_protocol import (
     Work,
 )
 from interlock.domain.base.canonical import digest
+from interlock.domain.base.contract import Contract, check_payload
 from interlock.domain.base.redaction import FindNames, Masker
-from interlock.domain.contract import Contract, check_payload
 from interlock.domain.cost.price import Prices
 from interlock.domain.policy.policy import Redaction
 from interlock.errors import (

@@ -20,8 +20,8 @@ from interlock.agents.rendering import Rendering
 from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, ReportAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
 from interlock.domain.base.canonical import digest
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.strict_yaml import load_yaml
-from interlock.domain.contract import Contract
 from interlock.domain.facts.fact import Fact
 from interlock.domain.reviews.review import Chart, Figure, Recommendation, Review, Section, Sentence, Withheld
 from interlock.domain.reviews.review_template import ChartOutline, Outline, SectionOutline, parse_outlines

@@ -21,7 +21,7 @@ from interlock.agents.rendering import Rendering
 from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, RetrievalAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
 from interlock.domain.base.canonical import digest
-from interlock.domain.contract import Contract, explain
+from interlock.domain.base.contract import Contract, explain
 from interlock.errors import ConfigurationError, InputError
 
 RECIPE = 1

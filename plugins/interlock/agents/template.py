@@ -18,7 +18,7 @@ from interlock.agents.rendering import Rendering
 from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, TemplateAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Files, Usage, Work
 from interlock.domain.base.canonical import digest
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import AgentError, InterlockError
 
 FILE = "file:"

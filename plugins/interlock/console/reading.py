@@ -87,7 +87,7 @@ def _shown(contract: str, payload: Any, hidden: Hidden) -> Any:
 
 def _inputs(inputs: Any, hidden: Hidden) -> Any:
     """What the rules read: ``case`` and handoffs under their names, or flat as ``case.text``."""
-    from interlock.domain.contract import variable_prefix
+    from interlock.domain.base.contract import variable_prefix
 
     if not isinstance(inputs, Mapping):
         return inputs

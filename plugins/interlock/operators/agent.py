@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from interlock.domain.agents.agent_protocol import Agent
+    from interlock.domain.base.contract import Contract
     from interlock.domain.cases.wiring import TaskKind
-    from interlock.domain.contract import Contract
     from interlock.engine.runs.session import Session
 
 

@@ -10,8 +10,8 @@ from interlock.operators.base import AgentRoleOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interlock.domain.base.contract import Contract
     from interlock.domain.cases.wiring import TaskKind
-    from interlock.domain.contract import Contract
     from interlock.engine.runs.session import Session
 
 

@@ -6,7 +6,7 @@ import pytest
 from interlock.domain.agents.agent import parse_agents
 from interlock.domain.agents.usage_right import Use, data_classes, is_allowed, read_in_vain, withheld
 from interlock.domain.approvals.access import parse_access
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import ConfigurationError, NotAuthorised
 from pydantic import BaseModel, Field
 

@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.expression import Expression, variable_types
-from interlock.domain.contract import Contract
 from interlock.errors import PolicyError
 
 

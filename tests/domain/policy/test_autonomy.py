@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from interlock.domain.base.contract import Contract
 from interlock.domain.cases.wiring import WiredTask, Wiring
-from interlock.domain.contract import Contract
 from interlock.domain.effects.connector import parse_ecosystem
 from interlock.domain.policy.autonomy import autonomy_problems, why_a_vote
 from interlock.domain.policy.policy import parse_policy

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.expression import variable_types
 from interlock.domain.cases.wiring import WiredTask, Wiring
-from interlock.domain.contract import Contract
 from interlock.domain.policy.check import check_policy
 from interlock.domain.policy.policy import parse_policy
 from workflows import POLICY, WIRING, rewired

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from interlock.domain.base.canonical import canonical_json
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.expression import variable_types
 from interlock.domain.cases.wiring import WiredTask, Wiring
-from interlock.domain.contract import Contract
 from interlock.domain.policy.policy import parse_policy
 from interlock.domain.routing.replay import (
     NAMED_CASES,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.expression import variable_types
-from interlock.domain.contract import Contract
 from interlock.domain.policy.policy import parse_policy
 from interlock.domain.routing.routing import Router, uncertain_if_unknown
 from interlock.domain.routing.threshold import NEVER

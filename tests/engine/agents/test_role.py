@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from interlock.domain.agents.agent_protocol import Answer, Failure, Usage
+from interlock.domain.base.contract import Contract
 from interlock.domain.cases.case import CaseState
-from interlock.domain.contract import Contract
 from interlock.engine.agents.role import Role, run_role
 from interlock.errors import (
     AgentRefused,

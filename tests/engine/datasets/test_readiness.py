@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from interlock.analysis.profile import propose
+from interlock.domain.base.contract import Contract
 from interlock.domain.cases.wiring import WiredTask, Wiring
-from interlock.domain.contract import Contract
 from interlock.domain.data.dataset import parse_datasets
 from interlock.domain.data.quality import parse_suite
 from interlock.domain.data.source import RowsSource, SourceRow, parse_source

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from interlock.domain.base.contract import explain
 from interlock.domain.base.duration import Duration
-from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError, UnknownName
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import InterlockError, Overrun
 
 
@@ -29,7 +29,7 @@ class Work:
 
     def variables(self) -> dict[str, Any]:
         """Return ``case`` and each handoff under the snake case of its contract, for templates and prompts."""
-        from interlock.domain.contract import variable_prefix
+        from interlock.domain.base.contract import variable_prefix
 
         return {"case": self.case} | {variable_prefix(name): payload for name, payload in self.handoffs.items()}
 

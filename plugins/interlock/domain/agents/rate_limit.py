@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from interlock.domain.base.contract import explain
 from interlock.domain.base.duration import Duration
-from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError
 
 

@@ -23,7 +23,7 @@ from interlock.domain.agents.agent import (
     RetrievalAgent,
     TemplateAgent,
 )
-from interlock.domain.contract import variable_prefix
+from interlock.domain.base.contract import variable_prefix
 
 UseKind = Literal["connections", "tools", "data"]
 

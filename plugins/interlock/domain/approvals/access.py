@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from interlock.domain.agents.usage_right import Use, UseKind, is_allowed
+from interlock.domain.base.contract import explain
 from interlock.domain.base.duration import Duration
-from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError, NotAuthorised
 
 Right = Literal[

@@ -16,8 +16,8 @@ from cel_expr_python import cel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from interlock.domain.approvals.request_state import GateState
+from interlock.domain.base.contract import explain
 from interlock.domain.base.expression import Expression
-from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError, PolicyError
 
 CASE_TYPES: dict[str, Any] = {

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from interlock.domain.contract import explain
+from interlock.domain.base.contract import explain
 from interlock.errors import ConfigurationError
 
 _PARTS = re.compile(r"(\d+)\s*(m|h|d|minutes?|hours?|(?:business |working )?days?)(?![a-z])", re.IGNORECASE)

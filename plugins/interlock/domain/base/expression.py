@@ -18,8 +18,8 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from interlock.domain.base.contract import variable_prefix
 from interlock.domain.base.pattern import STRING_LITERAL, matches_in
-from interlock.domain.contract import variable_prefix
 from interlock.errors import PolicyError
 
 KNOWN: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from interlock.domain.contract import explain
+from interlock.domain.base.contract import explain
 from interlock.domain.cost.price import to_nano
 from interlock.errors import ConfigurationError
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interlock.domain.contract import explain
+from interlock.domain.base.contract import explain
 from interlock.errors import ConfigurationError
 
 NANO = Decimal(10) ** 9

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from interlock.domain.base.contract import explain
 from interlock.domain.base.duration import Duration
-from interlock.domain.contract import explain
 from interlock.domain.data.source import parse_source
 from interlock.errors import ConfigurationError, InterlockError, UnknownName
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interlock.domain.contract import explain
+from interlock.domain.base.contract import explain
 from interlock.errors import ConfigurationError
 
 Severity = Literal["critical", "warning", "info"]

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from interlock.domain.base.canonical import digest
+from interlock.domain.base.contract import explain
 from interlock.domain.base.plural import counted
-from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError, UnknownName
 
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet"]

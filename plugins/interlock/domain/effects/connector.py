@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from interlock.domain.base.canonical import digest
-from interlock.domain.contract import explain
+from interlock.domain.base.contract import explain
 from interlock.errors import ConfigurationError, UnknownName
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")

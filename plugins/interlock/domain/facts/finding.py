@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.domain.facts.fact import Fact
 
 

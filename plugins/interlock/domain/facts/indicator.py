@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from interlock.domain.base.contract import explain
 from interlock.domain.base.period import Grain, Periods, Weekday
-from interlock.domain.contract import explain
 from interlock.domain.data.dataset import IDENTIFIER
 from interlock.domain.facts.anomaly import Detector
 from interlock.errors import ConfigurationError, UnknownName

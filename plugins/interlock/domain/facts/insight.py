@@ -15,8 +15,8 @@ from typing import Any, Literal
 from cel_expr_python import cel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from interlock.domain.base.contract import explain
 from interlock.domain.base.expression import Expression
-from interlock.domain.contract import explain
 from interlock.errors import ConfigurationError
 
 VARIABLES: dict[str, Any] = {

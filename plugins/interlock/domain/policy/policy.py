@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from interlock.domain.approvals.approval import Stage
 from interlock.domain.approvals.escalation import Ladder
+from interlock.domain.base.contract import explain
 from interlock.domain.base.duration import Duration
 from interlock.domain.base.redaction import KINDS
-from interlock.domain.contract import explain
 from interlock.domain.cost.budget import Budget
 from interlock.domain.policy.autonomy import Autonomy
 from interlock.errors import PolicyError

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from interlock.domain.agents.agent import AgentDeclaration, parse_agents
 from interlock.domain.base.canonical import digest
+from interlock.domain.base.contract import explain
 from interlock.domain.base.expression import variable_types
 from interlock.domain.base.strict_yaml import load_yaml
-from interlock.domain.contract import explain
 from interlock.domain.data.dataset import Dataset, parse_datasets
 from interlock.domain.policy.policy import Policy, parse_policy
 from interlock.domain.policy.workflow import Workflow

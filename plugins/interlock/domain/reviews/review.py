@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interlock.domain.contract import Contract, explain
+from interlock.domain.base.contract import Contract, explain
 from interlock.domain.facts.fact import Fact
 from interlock.domain.reviews.fact_check import uncarried
 

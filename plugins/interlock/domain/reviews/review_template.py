@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from interlock.domain.contract import explain
+from interlock.domain.base.contract import explain
 from interlock.errors import ConfigurationError
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Hold, Work
+from interlock.domain.base.contract import Contract
 from interlock.domain.base.plural import counted
 from interlock.domain.cases.case import CaseState
-from interlock.domain.contract import Contract
 from interlock.engine.agents.fallback_chain import Carrier
 from interlock.engine.agents.result_writer import Settled, Settlement
 from interlock.errors import AgentUnavailable, BatchRefused, InterlockError

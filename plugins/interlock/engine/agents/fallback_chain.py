@@ -15,7 +15,7 @@ from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
 from interlock.domain.agents.rate_limit import Limit
 from interlock.domain.base.canonical import keyed_digest
-from interlock.domain.contract import Contract, contract_digest
+from interlock.domain.base.contract import Contract, contract_digest
 from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.permission import declared_agent, view_of
 from interlock.engine.agents.rate_limiter import TaskTurnstile, Throttle

@@ -17,8 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
+from interlock.domain.base.contract import Contract, check_payload
 from interlock.domain.base.plural import counted
-from interlock.domain.contract import Contract, check_payload
 from interlock.engine.agents.batch import Batches, Returned
 from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.fallback_chain import Carrier, MakeAgent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from interlock.domain.contract import Contract, check_payload
+from interlock.domain.base.contract import Contract, check_payload
 from interlock.engine.runs.session import Session
 from interlock.errors import ContractViolation, StaleContext
 from interlock.ledger.approvals.gate import approvals_of

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
-from interlock.domain.contract import Contract
+from interlock.domain.base.contract import Contract
 from interlock.errors import AgentCrashed
 
 ALONE = 3

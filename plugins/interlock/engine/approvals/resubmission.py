@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interlock.domain.base.contract import check_payload
 from interlock.domain.cases.case import CaseState
-from interlock.domain.contract import check_payload
 from interlock.engine.approvals.review_action import on_case
 from interlock.engine.policy.bundle import load_contracts
 from interlock.errors import InputError

@@ -20,9 +20,9 @@ from interlock.domain.approvals.approval import Progress
 from interlock.domain.approvals.eligibility import Electorate
 from interlock.domain.approvals.request_state import GateState
 from interlock.domain.base.canonical import digest
+from interlock.domain.base.contract import check_payload, contract_digest
 from interlock.domain.base.redaction import mask
 from interlock.domain.cases.case import UNSENT, CaseState
-from interlock.domain.contract import check_payload, contract_digest
 from interlock.domain.routing.routing import Decision, Router
 from interlock.engine.approvals.gate import action_after, ask_for, unwritten_of
 from interlock.engine.policy.bundle import check_contract, load_contracts

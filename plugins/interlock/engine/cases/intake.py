@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.domain.base.canonical import digest
-from interlock.domain.contract import Contract, check_payload
+from interlock.domain.base.contract import Contract, check_payload
 from interlock.domain.data.source import SourceRow
 from interlock.domain.policy.service_level import Duties
 from interlock.domain.policy.workflow import Intake

@@ -16,7 +16,7 @@ from typing import Any
 from interlock.analysis.history import coverage
 from interlock.analysis.inspection import said
 from interlock.analysis.staging import staging
-from interlock.domain.contract import Contract, check_payload
+from interlock.domain.base.contract import Contract, check_payload
 from interlock.domain.data.dataset import Dataset
 from interlock.domain.data.source import SourceSpec, parse_source
 from interlock.domain.policy.suite_check import load_suite

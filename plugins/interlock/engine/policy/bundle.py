@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from interlock.domain.contract import Contract, contract_digest
+from interlock.domain.base.contract import Contract, contract_digest
 from interlock.domain.policy.company import COMPANY
 from interlock.domain.policy.version import Bundle
 from interlock.errors import ConfigurationError, ContractChanged, UnknownName

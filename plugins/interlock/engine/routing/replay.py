@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from interlock.domain.base.contract import variable_prefix
 from interlock.domain.cases.wiring import Wiring
-from interlock.domain.contract import variable_prefix
 from interlock.domain.policy.version import Bundle
 from interlock.domain.routing.replay import (
     FORGOTTEN,

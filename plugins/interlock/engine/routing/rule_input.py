@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlock.domain.contract import variable_prefix
+from interlock.domain.base.contract import variable_prefix
 from interlock.domain.policy.policy import Policy, TrainingThreshold
 from interlock.domain.policy.version import Bundle
 from interlock.domain.routing.threshold import NEVER

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from interlock.domain.base.contract import Contract, contract_digest
 from interlock.domain.cases.case import CaseState
 from interlock.domain.cases.wiring import WiredTask
-from interlock.domain.contract import Contract, contract_digest
 from interlock.domain.policy.policy import Check
 from interlock.domain.routing.routing import Decision
 from interlock.engine.agents.permission import why_not_automatic

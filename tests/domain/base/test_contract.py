@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from interlock.domain.contract import Contract, check_payload, contract_digest, variable_prefix
+from interlock.domain.base.contract import Contract, check_payload, contract_digest, variable_prefix
 from interlock.errors import ContractViolation
 from pydantic import Field
 
