@@ -35,6 +35,13 @@ SHARED = "INTERLOCK_TEST_SHARED"
 """Names the folder that all processes of this session of pytest share; the first of them makes and removes it."""
 GIVEN = "INTERLOCK_TEST_POSTGRES_URL"
 
+DEPRECATIONS = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+"""Airflow's ``RemovedInAirflow4Warning`` and its providers' are the first, its moved imports are the last."""
+OURS = {"interlock", "include", "dags", "unusual_prefix", "tests"} | {
+    path.stem for path in Path(__file__).parent.iterdir() if path.stem.isidentifier()
+}
+"""How the names of our modules begin; ``unusual_prefix`` is how Airflow names that of a Dag's file."""
+
 # How long an example takes says nothing of the code on a machine that does other things, too.
 # The same examples in each run, so that a change is not blamed for what it has not done. For others:
 # pytest --hypothesis-profile=exploring
@@ -52,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[form.VARIABLE] = "1"
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("long" if form.is_long() else "any machine")
+    for category in DEPRECATIONS:
+        config.addinivalue_line("filterwarnings", f"error::{category}:({'|'.join(sorted(OURS))})([._]|$)")
     if not hasattr(config, "workerinput"):
         # beside pytest's own folders, which other sessions of pytest clean up
         os.environ[SHARED] = tempfile.mkdtemp(prefix="interlock-tests-")
