@@ -90,7 +90,7 @@ def _usage(begun: float, outcome: str) -> Usage:
     return Usage(model="report", seconds=time.perf_counter() - begun, outcome=outcome, cost=Decimal(0))
 
 
-class Shown:
+class ShownFact:
     """A fact, as a template sees it; that it was looked at is noted."""
 
     def __init__(self, fact: Fact, asked: list[str]) -> None:
@@ -242,12 +242,12 @@ class _Writing:
         asked: list[str] = []
         missing: list[tuple[str, Mapping[str, str]]] = []
 
-        def _fact(name: str, **segment: str) -> Shown:
+        def _fact(name: str, **segment: str) -> ShownFact:
             found = self._find(name, segment)
             if found is None or found.value is None:
                 missing.append((name, segment))
                 raise LookupError(name)
-            shown = Shown(found, asked)
+            shown = ShownFact(found, asked)
             shown._seen()
             return shown
 
@@ -256,9 +256,9 @@ class _Writing:
             "fact": _fact,
             "say": lambda name, **segment: str(_fact(name, **segment)),
             "who": lambda name, **segment: _fact(name, **segment).segment,
-            "facts": lambda beginning: [Shown(fact, asked) for fact in _telling(self._parts(beginning))],
+            "facts": lambda beginning: [ShownFact(fact, asked) for fact in _telling(self._parts(beginning))],
             "has": lambda name, **segment: getattr(self._find(name, segment), "value", None) is not None,
-            **{name: Shown(one, asked) for name, one in more.items()},
+            **{name: ShownFact(one, asked) for name, one in more.items()},
         }
         rendering = self.templates.get(template) or Rendering(template, what)
         try:

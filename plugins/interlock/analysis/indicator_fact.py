@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from interlock.analysis.measure import Measured, Table, of_segment, within
+from interlock.analysis.measure import Aggregate, SnapshotTable, of_segment, within
 from interlock.domain.base.period import Period, Periods
 from interlock.domain.facts.fact import Fact, Kind, of_period
 from interlock.domain.facts.formula import compute
@@ -32,7 +32,7 @@ class Stating:
     """States the facts of one set of KPIs for one period."""
 
     kpis: Kpis
-    table: Table
+    table: SnapshotTable
     periods: Periods
     period: Period
     as_of: datetime
@@ -249,7 +249,7 @@ class _OfIndicator:
         expression: str,
         period: Period | None = None,
         where: str = "",
-        measured: Measured | None = None,
+        measured: Aggregate | None = None,
         inputs: tuple[str, ...] = (),
         withheld: str = "",
     ) -> Fact:
