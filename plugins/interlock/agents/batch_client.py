@@ -208,11 +208,11 @@ def _status(batch: Batch) -> BatchStatus:
 def _reply(line: str) -> tuple[str | None, Reply]:
     """Read a line of an output or error file; one that cannot be read is as good as missing."""
     try:
-        told = json.loads(line)
-        response, error = told.get("response") or {}, told.get("error") or {}
+        entry = json.loads(line)
+        response, error = entry.get("response") or {}, entry.get("error") or {}
         if response.get("status_code"):
-            return str(told["custom_id"]), Reply(int(response["status_code"]), response.get("body"))
-        return str(told["custom_id"]), Reply(problem=str(error.get("code") or "unknown")[:60])
+            return str(entry["custom_id"]), Reply(int(response["status_code"]), response.get("body"))
+        return str(entry["custom_id"]), Reply(problem=str(error.get("code") or "unknown")[:60])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None, Reply()
 

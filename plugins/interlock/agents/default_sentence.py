@@ -44,7 +44,7 @@ def usual_sentences(
     own = {fact.name.removeprefix(f"{indicator}."): fact for fact in facts if fact.indicator == indicator}
     value = value_of(indicator, facts)
     assert value is not None
-    said = [_sentence(f"{value.label} stood at {value.shown} {_when(value.period)}.", value)]
+    sentences = [_sentence(f"{value.label} stood at {value.shown} {_when(value.period)}.", value)]
     missing: list[Missing] = []
     for base, change in (("previous", "change"), ("last_year", "change_on_year")):
         if change not in own:
@@ -52,13 +52,13 @@ def usual_sentences(
         if own[change].value is None:
             missing.append((own[change].label, own[change].withheld or "it has no value", []))
         elif base in own:
-            said.append(_changed(own[change], own.get(f"{change}_percent"), own[base], value))
+            sentences.append(_changed(own[change], own.get(f"{change}_percent"), own[base], value))
     if "gap" in own and own["gap"].value is not None and "target" in own:
-        said.append(_against_target(own["gap"], own["target"]))
-    said += _unusual(indicator, value, facts, case)
-    said += _parts(indicator, facts, "contribution", "the largest parts of the change are those of", signed=True)
-    said += _parts(indicator, facts, "share", "the largest shares are those of", signed=False)
-    return said, missing
+        sentences.append(_against_target(own["gap"], own["target"]))
+    sentences += _unusual(indicator, value, facts, case)
+    sentences += _parts(indicator, facts, "contribution", "the largest parts of the change are those of", signed=True)
+    sentences += _parts(indicator, facts, "share", "the largest shares are those of", signed=False)
+    return sentences, missing
 
 
 def usual_charts(
@@ -114,10 +114,10 @@ def _against_target(gap: Fact, target: Fact) -> Sentence:
 def _unusual(indicator: str, value: Fact, facts: Sequence[Fact], case: Mapping[str, Any]) -> Iterator[Sentence]:
     if value.period not in ((case.get("alarms") or {}).get(indicator) or ()):
         return
-    there = {
+    expectation = {
         f.name.removeprefix(f"{indicator}."): f for f in facts if f.indicator == indicator and _is_expected(f, value)
     }
-    expected, low, high = (there.get(name) for name in ("expected", "low", "high"))
+    expected, low, high = (expectation.get(name) for name in ("expected", "low", "high"))
     text = "That is unusual"
     if expected is not None:
         text += f": {expected.shown} was expected"
@@ -138,8 +138,8 @@ def _parts(indicator: str, facts: Sequence[Fact], kind: str, words: str, *, sign
         shown = [
             f"{segment_of(part)} ({'+' if signed and (part.value or 0) > 0 else ''}{part.shown})" for part in listed
         ]
-        told = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-        yield _sentence(f"By {column.replace('_', ' ')}, {words} {told}.", *listed)
+        listing = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+        yield _sentence(f"By {column.replace('_', ' ')}, {words} {listing}.", *listed)
 
 
 def _ranked(indicator: str, facts: Sequence[Fact], kind: str) -> Iterator[tuple[str, list[Fact]]]:

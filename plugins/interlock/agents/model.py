@@ -209,11 +209,11 @@ class Asking:
             return Failure(case_id=work.case_id, error=error)
         ended: InterlockError | None = AgentUnavailable(f"{self._called} was not waited for")
         try:
-            said = await self.call(question, hold)
-            ended = said.error if isinstance(said, Failure) else None
+            answer = await self.call(question, hold)
+            ended = answer.error if isinstance(answer, Failure) else None
         finally:
             self._turnstile.leave(planned, ended)
-        return said
+        return answer
 
     def question(self, work: Work) -> Question | Failure:
         """Return what the model would be asked about a case, or why it cannot be."""
@@ -426,14 +426,14 @@ def _payload(response: ModelResponse, tool: str) -> dict[str, Any] | None:
     calls = [part.args for part in response.parts if isinstance(part, ToolCallPart) and part.tool_name == tool]
     if len(calls) > 1:
         return None
-    said: Any = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
-    if isinstance(said, str):
-        fenced = _FENCE.fullmatch(said)
+    content: Any = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
+    if isinstance(content, str):
+        fenced = _FENCE.fullmatch(content)
         try:
-            said = json.loads(fenced[1] if fenced else said, parse_constant=_not_json)
+            content = json.loads(fenced[1] if fenced else content, parse_constant=_not_json)
         except ValueError:
             return None
-    return said if isinstance(said, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _not_json(constant: str) -> None:

@@ -133,8 +133,10 @@ class Staging:
                 f"INSERT INTO raw SELECT row_number() OVER (), NULL, {picked} FROM read_parquet({where})"
             )
         except duckdb.Error as error:
-            told = first_line(error).replace(str(path), path.name)
-            raise SourceError(f"{path.name!r} cannot be read as Parquet: {told}. Was it written to its end?") from None
+            reason = first_line(error).replace(str(path), path.name)
+            raise SourceError(
+                f"{path.name!r} cannot be read as Parquet: {reason}. Was it written to its end?"
+            ) from None
         return self.number("SELECT count(*) FROM raw")
 
     def forget_rows(self) -> None:
@@ -162,12 +164,14 @@ class Staging:
         )
         wrong = {name: f"({q(name)} IS NOT NULL AND {typed[name]} IS NULL)" for name in columns}
         bad = f"(_problem IS NOT NULL OR {q(time)} IS NULL OR {' OR '.join(wrong.values())})"
-        told = ", ".join(f"CASE WHEN {wrong[name]} THEN '{name}: is no {kind}' END" for name, kind in columns.items())
+        reasons = ", ".join(
+            f"CASE WHEN {wrong[name]} THEN '{name}: is no {kind}' END" for name, kind in columns.items()
+        )
         both = f"(SELECT *, {casts} FROM raw)"
         self.database.execute(
             f"CREATE TABLE aside AS SELECT * EXCLUDE ({', '.join(typed.values())}), list_filter(list_value(_problem, "
             f"CASE WHEN _problem IS NULL AND {q(time)} IS NULL "
-            f"THEN '{time}: is empty, and it says when the row counts' END, {told}), "
+            f"THEN '{time}: is empty, and it says when the row counts' END, {reasons}), "
             f"lambda reason: reason IS NOT NULL) AS _reasons FROM {both} WHERE {bad}"
         )
         named = ", ".join(f"{typed[name]} AS {q(name)}" for name in columns)

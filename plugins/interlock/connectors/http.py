@@ -180,8 +180,8 @@ class HttpTarget:
         )
 
     def _message(self, reply: _Reply, request: EffectRequest) -> str:
-        said = short_message(reply.json(), request.payload)
-        return f" ({said})" if said else ""
+        message = short_message(reply.json(), request.payload)
+        return f" ({message})" if message else ""
 
 
 def _quoted(value: str) -> str:

@@ -76,14 +76,14 @@ class MailServer:
             try:
                 self._limit(server, ends)
                 server.send(_quoted(data))
-                code, said = server.getreply()
+                code, reply = server.getreply()
             except (OSError, smtplib.SMTPException) as error:
                 raise EffectInDoubt(
                     f"connector {self.name!r}: the mail was handed over and the server's answer was lost "
                     f"({type(error).__name__})"
                 ) from None
             if code != 250:
-                raise self._refused("the message", code, said)
+                raise self._refused("the message", code, reply)
             with suppress(OSError, smtplib.SMTPException):
                 server.quit()
         return Receipt(reference=str(message["Message-ID"]), detail={"recipients": len(recipients)})
@@ -147,9 +147,9 @@ class MailServer:
 
     def _expect(self, server: smtplib.SMTP, ends: float, verb: str, rest: str, *, wanted: int = 250) -> None:
         self._limit(server, ends)
-        code, said = server.docmd(verb, rest)
+        code, reply = server.docmd(verb, rest)
         if code != wanted and not (wanted == 250 and code == 251):
-            raise self._refused({"RCPT": "a recipient", "MAIL": "the sender"}.get(verb, "the message"), code, said)
+            raise self._refused({"RCPT": "a recipient", "MAIL": "the sender"}.get(verb, "the message"), code, reply)
 
     def _limit(self, server: smtplib.SMTP, ends: float) -> None:
         left = ends - time.monotonic()
@@ -158,7 +158,7 @@ class MailServer:
         if server.sock is not None:
             server.sock.settimeout(left)
 
-    def _refused(self, what: str, code: int, said: bytes) -> ConnectorUnavailable | EffectRefused:
+    def _refused(self, what: str, code: int, reply: bytes) -> ConnectorUnavailable | EffectRefused:
         """Return the error for an answer that is a no; the server's words may quote an address, so only its code."""
         if 400 <= code < 500:
             return self._unavailable(f"the server does not take {what} now (it answered {code})")

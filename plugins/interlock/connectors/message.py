@@ -27,10 +27,10 @@ def _find(body: Any) -> str:
     if not isinstance(body, Mapping):
         return ""
     for field in _FIELDS:
-        said = body.get(field)
-        if isinstance(said, str) and said.strip():
-            return said
-        if isinstance(said, Mapping) and (inner := _find(said)):
+        value = body.get(field)
+        if isinstance(value, str) and value.strip():
+            return value
+        if isinstance(value, Mapping) and (inner := _find(value)):
             return inner
     return ""
 

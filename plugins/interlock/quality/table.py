@@ -101,7 +101,7 @@ def _of_rows(item: Expectation, rule: OfRows, table: CheckedTable) -> Expectatio
 def _of_table(item: Expectation, rule: OfTable, table: CheckedTable) -> ExpectationResult:
     value = table.ask(f"SELECT {rule.value} FROM rows")[0][0]
     success = rule.holds(value)
-    observed = {"observed_value": value} if rule.is_told and value is not None else {}
+    observed = {"observed_value": value} if rule.is_shown and value is not None else {}
     return _result(item, success, observed, say(success, 0, observed), is_isolated=False)
 
 
@@ -122,19 +122,19 @@ def _result(
 
 
 def _of_sample(found: ExpectationResult, drawn: int, whole: int) -> ExpectationResult:
-    told = f"of a sample of {drawn:,} of {whole:,} rows"
+    sample = f"of a sample of {drawn:,} of {whole:,} rows"
     if "unexpected_count" in found.observed:
         failing = int(found.observed["unexpected_count"])
         bound = upper_bound(failing, drawn)
-        told += f", {failing:,} fail: at most {bound:.4%} of all, at {SURENESS:.0%}"
+        sample += f", {failing:,} fail: at most {bound:.4%} of all, at {SURENESS:.0%}"
         if found.quarantine and failing:
-            told += "; a sample puts nothing aside"
+            sample += "; a sample puts nothing aside"
     return replace(
         found,
         failing_rows=(),
         is_isolated=False,
         observed={**found.observed, "sampled": drawn},
-        message=f"{found.message} ({told})" if found.message else told,
+        message=f"{found.message} ({sample})" if found.message else sample,
     )
 
 

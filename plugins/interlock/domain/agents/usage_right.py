@@ -130,10 +130,10 @@ def read_in_vain(
             texts = [files.get(declaration.template, "")]
         case ClassifierAgent():
             texts = [f"case.{declaration.text_field}"]
-    told = []
+    found = []
     for contract, fields in hidden.items():
         prefix = contract if contract == "case" else variable_prefix(contract)
         for field, classes in fields.items():
             if any(re.search(rf"\b{re.escape(prefix)}\.{re.escape(field)}\b", text) for text in texts):
-                told.append(f"{prefix}.{field} ({', '.join(sorted(classes))})")
-    return told
+                found.append(f"{prefix}.{field} ({', '.join(sorted(classes))})")
+    return found

@@ -123,9 +123,9 @@ class Access(_Frozen):
         if not self.holds(person, right, workflow):
             groups = self.holders(right, workflow)
             of = f" of {workflow!r}" if workflow else ""
-            told = ", ".join(f"{g} ({', '.join(self.groups.get(g, ())) or 'nobody'})" for g in groups) or "nobody"
+            holders = ", ".join(f"{g} ({', '.join(self.groups.get(g, ())) or 'nobody'})" for g in groups) or "nobody"
             raise NotAuthorised(
-                f"{person.id!r} does not have the right {right!r}{of}; it belongs to: {told}. Rights stand in "
+                f"{person.id!r} does not have the right {right!r}{of}; it belongs to: {holders}. Rights stand in "
                 "include/company/access.yaml and count once a version of it is in force"
             )
 
@@ -159,7 +159,7 @@ class Access(_Frozen):
 
     def problems(self) -> list[str]:
         """Return what is wrong with the names: a right of a group that is not there, a group without a person."""
-        told = []
+        problems = []
         places = [(f"rights.{right}", groups) for right, groups in self.rights.items()]
         for workflow, rights in self.workflows.items():
             places += [(f"workflows.{workflow}.{right}", groups) for right, groups in rights.items()]
@@ -167,10 +167,10 @@ class Access(_Frozen):
             for group in groups:
                 if group not in self.groups:
                     known = ", ".join(sorted(self.groups)) or "none"
-                    told.append(f"{place}: {group!r} is no group (known: {known})")
+                    problems.append(f"{place}: {group!r} is no group (known: {known})")
                 elif not self.groups[group]:
-                    told.append(f"{place}: group {group!r} has nobody in it")
-        return told
+                    problems.append(f"{place}: group {group!r} has nobody in it")
+        return problems
 
 
 def parse_access(document: Any, *, where: str = "company/access.yaml") -> Access:

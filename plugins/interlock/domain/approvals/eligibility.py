@@ -63,23 +63,23 @@ class Electorate:
         givers = [giver for stage in asked for giver in self.givers(person, stage)]
         if not givers:
             raise NotAuthorised(
-                f"{person.id!r} may not vote at gate {self.gate!r}; it asks now: {self.told(asked)}. "
+                f"{person.id!r} may not vote at gate {self.gate!r}; it asks now: {self.describe(asked)}. "
                 "The groups stand in include/company/access.yaml and count once a version of it is in force"
             )
         if approves and (done := self.barred.reason(person)) is not None:
             raise NotAuthorised(
                 f"{person.id!r} {done} and may not approve it at gate {self.gate!r}: another of "
-                f"{self.told(asked)} must. Rejecting it is allowed"
+                f"{self.describe(asked)} must. Rejecting it is allowed"
             )
         return None if None in givers else givers[0]
 
-    def told(self, stages: Iterable[Stage]) -> str:
+    def describe(self, stages: Iterable[Stage]) -> str:
         """Return who is asked by *stages*, for a person."""
-        told = []
+        asked = []
         for stage in stages:
             people = [*self.access.members(stage.groups), *stage.people]
-            told.append(f"{stage.name or ', '.join(stage.groups)} ({', '.join(people) or 'nobody'})")
-        return "; ".join(told) or "nobody"
+            asked.append(f"{stage.name or ', '.join(stage.groups)} ({', '.join(people) or 'nobody'})")
+        return "; ".join(asked) or "nobody"
 
     def voters(self) -> tuple[str, ...]:
         """Return the ids of all who may vote at some stage by right of their own, as far as they are known."""

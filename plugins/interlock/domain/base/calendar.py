@@ -80,10 +80,10 @@ def _parse_spans(value: Any) -> tuple[tuple[int, int], ...]:
         if isinstance(text, tuple):
             found.append(text)
             continue
-        said = _SPAN.fullmatch(str(text).strip())
-        if said is None:
+        span = _SPAN.fullmatch(str(text).strip())
+        if span is None:
             raise ValueError(f"{text!r} are no opening hours; write 09:00-17:30, a list of them, or closed")
-        start, end = int(said[1]) * 60 + int(said[2]), int(said[3]) * 60 + int(said[4])
+        start, end = int(span[1]) * 60 + int(span[2]), int(span[3]) * 60 + int(span[4])
         if not start < end <= 24 * 60:
             raise ValueError(f"{text!r} does not end after it begins, within one day")
         found.append((start, end))

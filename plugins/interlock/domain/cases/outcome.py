@@ -102,16 +102,16 @@ def read_instant(value: Any) -> datetime:
     :raises ValueError: it is none.
     """
     if isinstance(value, datetime):
-        said = value
+        instant = value
     elif isinstance(value, date):
-        said = datetime.combine(value, time())
+        instant = datetime.combine(value, time())
     else:
         try:
-            said = datetime.fromisoformat(str(value).strip())
+            instant = datetime.fromisoformat(str(value).strip())
         except ValueError:
             raise ValueError(f"{value!r} is no date; write 2026-11-24 or 2026-11-24T17:00:00+01:00") from None
     try:
-        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{value!r} is no date that can be counted with") from None
 

@@ -208,10 +208,10 @@ class QualityResult:
             "stopping": [result.name for result in self.critical_failed],
             "warnings": [result.name for result in self.warnings],
             "quarantined": len(self.quarantined_rows),
-            "results": self.told(),
+            "results": self.results_as_json(),
         }
 
-    def told(self) -> list[dict[str, Any]]:
+    def results_as_json(self) -> list[dict[str, Any]]:
         """Return what became of each expectation, in JSON types and without the positions of rows."""
         return [
             {

@@ -196,10 +196,10 @@ def parse_source(source: str | PurePath | Mapping[str, Any]) -> SourceSpec:
 def _from_mapping(given: Mapping[str, Any]) -> SourceSpec:
     kinds = [key for key in _KINDS if given.get(key) is not None]
     if len(kinds) != 1:
-        said = (
+        problem = (
             f"has {' and '.join(map(repr, kinds))}" if kinds else f"has only {', '.join(map(repr, given)) or 'nothing'}"
         )
-        raise ConfigurationError(f"the source {said}, so it is unclear what to read. Give {_FORMS}.")
+        raise ConfigurationError(f"the source {problem}, so it is unclear what to read. Give {_FORMS}.")
     kind = _KINDS[kinds[0]]
     for key in given:
         if key not in kind.model_fields:

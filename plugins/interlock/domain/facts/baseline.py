@@ -119,9 +119,9 @@ def running_mean(values: Floats, length: int) -> Floats:
     padded = np.concatenate([np.full(length, np.nan), values])
     stretch = np.lib.stride_tricks.sliding_window_view(padded, length)[1:]
     seen = np.isfinite(stretch)
-    there = seen.sum(axis=1)
-    mean = np.where(seen, stretch, 0.0).sum(axis=1) / np.maximum(there, 1)
-    return np.where(2 * there > length, mean, np.nan)
+    known = seen.sum(axis=1)
+    mean = np.where(seen, stretch, 0.0).sum(axis=1) / np.maximum(known, 1)
+    return np.where(2 * known > length, mean, np.nan)
 
 
 def lagged(values: Floats, lag: int) -> Floats:
@@ -139,7 +139,7 @@ def _seasonal(values: Floats, period: int) -> Floats:
 def _median(rows: Floats) -> Floats:
     """Return the median of each column, of what is there in it: many times faster than numpy's ``nanmedian``."""
     ordered = np.sort(rows, axis=0)  # NaN goes last
-    there = np.isfinite(ordered).sum(axis=0)
+    known = np.isfinite(ordered).sum(axis=0)
     column = np.arange(rows.shape[1])
-    middle = ordered[np.maximum(there - 1, 0) // 2, column] + ordered[np.minimum(there // 2, len(rows) - 1), column]
-    return np.where(there > 0, middle / 2, np.nan)
+    middle = ordered[np.maximum(known - 1, 0) // 2, column] + ordered[np.minimum(known // 2, len(rows) - 1), column]
+    return np.where(known > 0, middle / 2, np.nan)

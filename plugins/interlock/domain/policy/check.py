@@ -20,7 +20,7 @@ from interlock.domain.approvals.approval import stage_problems
 from interlock.domain.base.expression import Expression
 from interlock.domain.cases.wiring import WiredTask, Wiring
 from interlock.domain.cost.budget import contradictions
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.policy.autonomy import autonomy_problems
 from interlock.domain.policy.company import Company
 from interlock.domain.policy.policy import BUILT_IN_ROUTES, Policy
@@ -146,7 +146,7 @@ def _too_small(bundle: Bundle, company: Company, today: date) -> list[str]:
         answer = price.cost(input_tokens=0, output_tokens=tokens) * price.batch
         if answer > least.limit:
             problems.append(
-                f"agents.yaml: an answer of {name!r} can cost {tell_dollars(to_nano(answer))} by its max_tokens of "
+                f"agents.yaml: an answer of {name!r} can cost {format_dollars(to_nano(answer))} by its max_tokens of "
                 f"{tokens}, and the budget is {least}: no call fits into it. Raise the limit or lower max_tokens"
             )
     return problems
@@ -259,8 +259,8 @@ def _against_wiring(policy: Policy, wiring: Wiring, agents: Collection[str]) -> 
     served = wiring.served_routes()
     for route in sorted({rule.route for rule in policy.rules} | {policy.default}):
         if branches and route not in served and route not in ("stop", "retry"):
-            told = ", ".join(sorted(served)) or "none"
-            problems.append(f"route {route!r} is led to, but no branch of the Dag sends it to a task (served: {told})")
+            known = ", ".join(sorted(served)) or "none"
+            problems.append(f"route {route!r} is led to, but no branch of the Dag sends it to a task (served: {known})")
     for task in wiring.tasks.values():
         if task.agent is not None and task.agent not in agents:
             known = ", ".join(sorted(agents)) or "none"

@@ -83,10 +83,10 @@ class Company:
         :raises ConfigurationError: a file cannot be read at all.
         """
         known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "prices.yaml", "budgets.yaml"}
-        told = [
+        problems = [
             f"{name!r} is no file of the company that Interlock knows (known: {', '.join(sorted(known))})"
             for name in sorted(set(self.bundle.files) - known)
         ]
         _ = self.connectors, self.calendar, self.limits
-        told += self.prices.problems() + self.budgets.problems()
-        return told + self.access.problems() + self.approvals.problems(self.access.groups)
+        problems += self.prices.problems() + self.budgets.problems()
+        return problems + self.access.problems() + self.approvals.problems(self.access.groups)

@@ -42,8 +42,8 @@ def load_suite(bundle: Bundle, name: str) -> Suite:
     """
     path = f"{FOLDER}/{name}.yaml"
     if path not in bundle.files:
-        there = [file.removeprefix(f"{FOLDER}/").removesuffix(".yaml") for file in bundle.files if FOLDER in file]
-        raise UnknownName("suite", name, there, where=FOLDER)
+        existing = [file.removeprefix(f"{FOLDER}/").removesuffix(".yaml") for file in bundle.files if FOLDER in file]
+        raise UnknownName("suite", name, existing, where=FOLDER)
     return parse_suite(bundle.document(path), where=path)
 
 

@@ -107,8 +107,8 @@ class Bundle:
         try:
             return Workflow.model_validate(self.document("workflow.yaml"))
         except ValidationError as error:
-            told = "; ".join(explain(error))
-            raise ConfigurationError(f"{self.workflow}/workflow.yaml cannot be used: {told}") from None
+            problems = "; ".join(explain(error))
+            raise ConfigurationError(f"{self.workflow}/workflow.yaml cannot be used: {problems}") from None
 
     @cached_property
     def types(self) -> dict[str, Any]:

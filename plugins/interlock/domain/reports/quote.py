@@ -89,8 +89,8 @@ def estimate(
     runs = [run for run in history if run.cases]
     known = sum(run.cases for run in runs)
     if known < FEWEST_CASES:
-        told = f"only {known} cases are known from {len(runs)} runs; {FEWEST_CASES} are needed"
-        return {name: Estimate(None, why=told) for name in ("reviews", "seconds", "usd")}
+        why = f"only {known} cases are known from {len(runs)} runs; {FEWEST_CASES} are needed"
+        return {name: Estimate(None, why=why) for name in ("reviews", "seconds", "usd")}
     seconds = _time(runs, cases)
     reviews, spent = _draw(runs, cases, rng)
     why = "all of it from one run: how much runs differ is not in it" if len(runs) == 1 else ""
@@ -175,8 +175,8 @@ def _time(runs: Sequence[PastRun], cases: int) -> Estimate:
     far = math.log(cases) - float(x.mean())
     middle = float(y.mean()) + slope * far
     if len(timed) < FEWEST_RUNS:
-        told = f"the time of {len(timed)} earlier runs is known; {FEWEST_RUNS} are needed to say how much it varies"
-        return Estimate(math.exp(middle), why=told)
+        why = f"the time of {len(timed)} earlier runs is known; {FEWEST_RUNS} are needed to say how much it varies"
+        return Estimate(math.exp(middle), why=why)
     left = max(len(timed) - (2 if spread > 0 else 1), 1)
     scatter = math.sqrt(float(((y - y.mean() - slope * (x - x.mean())) ** 2).sum()) / left)
     wide = math.sqrt(1 + 1 / len(timed) + (far**2 / spread if spread > 0 else 0.0))

@@ -230,8 +230,8 @@ def _factors(part: Mapping[str, str | None], unit: str) -> list[Decimal]:
     return [Decimal(1)]
 
 
-def _currency(said: str) -> str:
-    word = said.strip().removeprefix("US") if said.strip().endswith("$") else said.strip()
+def _currency(unit: str) -> str:
+    word = unit.strip().removeprefix("US") if unit.strip().endswith("$") else unit.strip()
     if word.upper() in _CODES.split("|"):
         return word.upper()
     return word.lower().rstrip("s") if word.isalpha() else word
