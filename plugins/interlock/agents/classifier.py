@@ -3,7 +3,7 @@ The agent of kind ``classifier``: labels the text of a case and says how sure it
 
 Trained on the workflow's labelled examples when it is first prepared, and kept under its digest, so the other tasks of
 the run only load it. Confidence is the calibrated chance of the top label. A text unlike all examples still gets the
-nearest label: the classifier does not know what it was never shown, which low confidence tells only in part.
+nearest label: the classifier does not know what it was never shown, which low confidence shows only in part.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What is usually said and drawn of an indicator when an outline does not say otherwise.
+The default sentences and charts of an indicator, used when an outline defines none.
 
 The sentences hold for singular and plural labels, and for values that did not move. Each stands alone, so that one
 whose fact is withheld takes no other with it.
@@ -20,7 +20,7 @@ DRAWN_FROM = 3
 """Periods from which a line is drawn."""
 
 Missing = tuple[str, str, list[str]]
-"""What is not said, why, and the facts that it names."""
+"""What is withheld, why, and the facts that it names."""
 
 
 def value_of(indicator: str, facts: Sequence[Fact]) -> Fact | None:
@@ -40,7 +40,7 @@ def segment_of(fact: Fact) -> str:
 def usual_sentences(
     indicator: str, facts: Sequence[Fact], case: Mapping[str, Any]
 ) -> tuple[list[Sentence], list[Missing]]:
-    """Return what is said of *indicator*, and what is withheld; its value is there."""
+    """Return the sentences about *indicator*, and what is withheld; it must have a value."""
     own = {fact.name.removeprefix(f"{indicator}."): fact for fact in facts if fact.indicator == indicator}
     value = value_of(indicator, facts)
     assert value is not None
@@ -97,7 +97,7 @@ def _changed(change: Fact, percent: Fact | None, base: Fact, value: Fact) -> Sen
     if not _is_shown(change):
         return _sentence(f"That is as much as {when}.", change, base)
     if percent is None or percent.value is None or (percent.value > 0) != ((change.value or 0) > 0):
-        percent = None  # of a base below zero: a rise would be told as a fall
+        percent = None  # of a base below zero: a rise would be shown as a fall
     size = change.shown.removeprefix("-")
     share = f" ({percent.shown.removeprefix('-')})" if percent is not None else ""
     more = "more" if (change.value or 0) > 0 else "less"
@@ -152,5 +152,5 @@ def _ranked(indicator: str, facts: Sequence[Fact], kind: str) -> Iterator[tuple[
 
 
 def _is_shown(fact: Fact) -> bool:
-    """Tell whether a value is more than what rounds to nothing."""
+    """Return whether a value is more than what rounds to nothing."""
     return re.search("[1-9]", fact.shown.partition(" ")[0]) is not None

@@ -52,7 +52,7 @@ class ReportWriterAgent:
                 "kind": self.kind,
                 "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "outline": text,
-                "writing": 2,  # raise it when what is usual is said in other words
+                "writing": 2,  # raise it when the wording of the default sentences changes
             }
         )
 
@@ -288,7 +288,7 @@ class _Writing:
         return found
 
     def _missing(self, name: str, segment: Mapping[str, str], *, what: str) -> None:
-        """List what cannot be said, with the reason of the fact, or of the indicator that it belongs to."""
+        """List what cannot be stated, with the reason of the fact, or of the indicator that it belongs to."""
         fact = self._find(name, segment) or value_of(name.partition(".")[0], self.facts)
         if fact is not None and fact.value is None:
             self._withhold(fact.label, fact.withheld or "it has no value", [])
@@ -361,7 +361,7 @@ class _Writing:
 
 def _stated(text: str, facts: Sequence[Fact], named: Sequence[str]) -> list[str]:
     """
-    Return the ids of those of *facts* whose number or segment stands in *text*.
+    Return the ids of those of *facts* whose number or segment *text* contains.
 
     :param named: those that the text asked for; no other that happens to show the same figure is taken beside them.
     """

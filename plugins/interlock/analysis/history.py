@@ -1,8 +1,8 @@
 """
 A dataset against its own past: the periods before the last one, and the reading before this one.
 
-The reading before is compared row by row from its snapshot. What was known then and is another today means that the
-past was written over, rows came in late, or all times moved: numbers that were reported would no longer be the same.
+The reading before is compared row by row from its snapshot. Rows that were known then and differ today mean that the
+past was overwritten, rows came in late, or all times moved: numbers that were reported would no longer be the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from interlock.domain.data.quality import ExpectationResult
 PERIODS = 60
 """So many periods before the last full one are looked at."""
 _NAMED = 12
-"""Gaps that are older are not told."""
+"""Older gaps are not reported."""
 _ENOUGH_PERIODS = 6
 _MOSTLY_FILLED = 0.9
 _ENOUGH_ROWS = 30
@@ -59,8 +59,8 @@ def coverage(staged: Staging, as_of: datetime, grain: Grain | None = None) -> Co
     """
     Return the periods of the dataset.
 
-    :param grain: left out, the shortest of day, week and month that nearly always had rows; None: there is none such,
-        or too short a past to say.
+    :param grain: default: the shortest of day, week and month that nearly always had rows.
+    :return: None when there is no such period, or too short a past to say.
     """
     wanted = grain or staged.dataset.period
     if wanted:
@@ -160,7 +160,7 @@ def _newest(found: Coverage) -> Period:
 
 
 def _spread(staged: Staging, last: Period) -> ExpectationResult:
-    """Hold the rows since *last* against all before: how many values are empty, and where the middle value is."""
+    """Compare the rows since *last* with all before: how many values are empty, and where the middle value is."""
     problems: list[str] = []
     columns = staged.dataset.columns
     new, old = (f"count(*) FILTER (_at {sign} $start)" for sign in (">=", "<"))
@@ -200,7 +200,7 @@ def _history(staged: Staging, before: Before, snapshot: Path) -> ExpectationResu
         when,
     )[0]
     gone = staged.number(f"SELECT count(*) FROM {earlier} AS old ANTI JOIN rows AS new ON {same}")
-    counted = {"are others than at the reading before": changed, "are gone": gone, "were not there then": late}
+    counted = {"differ from the reading before": changed, "are gone": gone, "were missing then": late}
     problems = [f"{count} {what}" for what, count in counted.items() if count]
     message = f"of the rows known at {before.as_of:%Y-%m-%d %H:%M} UTC, {', '.join(problems)}" if problems else ""
     return check_result(staged.dataset, "history", message, {"changed": int(changed), "gone": gone, "late": int(late)})

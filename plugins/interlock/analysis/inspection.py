@@ -2,7 +2,7 @@
 What is checked on a dataset without an expectation: its columns, times, texts, key, age, size and totals.
 
 Each check gives a result of the shape of an expectation's: a name, a severity, counts and a sentence, and no value of
-the data. A check that holds is told as well, so that a page shows what was looked at.
+the data. A check that passes is reported as well, so that a page shows what was checked.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ NAMES = {
     "times": "times are of one form",
     "encoding": "texts are in the right encoding",
     "ending": "the file ends with a line end",
-    "history": "earlier rows stand as they were",
+    "history": "earlier rows are unchanged",
     "spread": "the newest period looks like those before",
-    "aside": "few rows are put aside",
+    "aside": "few rows are quarantined",
     "source": "the source is read to its end",
 }
 """Check to what people read."""
@@ -90,7 +90,7 @@ def _columns(staged: Staging) -> list[ExpectationResult]:
         for name in missing
     ]
     if problems and (others := [name for name in new if name not in guessed.values()]):
-        problems.append(f"undeclared columns that are there: {', '.join(map(repr, others[:20]))}")
+        problems.append(f"undeclared columns: {', '.join(map(repr, others[:20]))}")
     gone = check_result(dataset, "columns", "; ".join(problems), {"missing": len(missing)})
     drift = f"{', '.join(map(repr, new[:20]))} {'is' if len(new) == 1 else 'are'} not declared" if new else ""
     return [gone, check_result(dataset, "drift", drift, {"undeclared": len(new)}, severity=dataset.drift)]
@@ -173,12 +173,12 @@ def _key(staged: Staging) -> ExpectationResult:
         other = staged.number(
             f"SELECT count(*) FROM aside WHERE len(list_filter({twice}, lambda r: ends_with(r, 'other values'))) > 0"
         )
-        problem = f"{same} rows have the {' and '.join(dataset.key)} of another and are put aside" if same else ""
+        problem = f"{same} rows have the {' and '.join(dataset.key)} of another and are quarantined" if same else ""
         problem += f"; {other} of them have other values, so one of the two is wrong" if other else ""
         return check_result(dataset, "key", problem, {"unexpected_count": same, "with_other_values": other})
     same = staged.number("SELECT count(*) - count(DISTINCT _digest) FROM rows")
     problem = (
-        f"{same} rows are the same as another in every column; with a 'key' they would be put aside" if same else ""
+        f"{same} rows are the same as another in every column; with a 'key' they would be quarantined" if same else ""
     )
     return check_result(dataset, "key", problem, {"unexpected_count": same})
 
@@ -188,7 +188,9 @@ def _future(staged: Staging) -> ExpectationResult:
     ahead = staged.number(
         "SELECT count(*) FROM aside WHERE len(list_filter(_reasons, lambda r: ends_with(r, 'lies in the future'))) > 0"
     )
-    problem = f"{ahead} rows lie in the future by {dataset.known_at or dataset.time} and are put aside" if ahead else ""
+    problem = (
+        f"{ahead} rows lie in the future by {dataset.known_at or dataset.time} and are quarantined" if ahead else ""
+    )
     return check_result(dataset, "future", problem, {"unexpected_count": ahead})
 
 
@@ -216,7 +218,7 @@ def _volume(staged: Staging) -> ExpectationResult:
 
 
 def count_aside(staged: Staging) -> ExpectationResult:
-    """Return what the rows that were put aside say of the whole; asked last, when all of them are."""
+    """Return the check on the share of quarantined rows; run last, when all of them are known."""
     dataset, aside = staged.dataset, staged.count_aside()
     whole = aside + staged.count()
     share = aside / whole if whole else 0.0
@@ -228,14 +230,14 @@ def count_aside(staged: Staging) -> ExpectationResult:
     why = "regexp_replace(unnest(_reasons), '(row|line) [0-9]+', '\\1 n', 'g')"
     reasons = staged.rows_of(f"SELECT {why} AS why, count(*) FROM aside GROUP BY why ORDER BY 2 DESC, 1 LIMIT 3")
     problem = (
-        f"{aside} of {whole} rows are put aside ({'; '.join(f'{why}: {n}' for why, n in reasons)})" if aside else ""
+        f"{aside} of {whole} rows are quarantined ({'; '.join(f'{why}: {n}' for why, n in reasons)})" if aside else ""
     )
     return check_result(dataset, "aside", problem, {"put_aside": aside, "share": round(share, 6)}, severity=severity)
 
 
 def reconcile(staged: Staging, control: Control, total: Any) -> ExpectationResult:
     """
-    Hold the rows against a control total.
+    Compare the rows with a control total.
 
     :param total: what the control's source says; not asked for when the control has an ``equals``.
     """
@@ -256,7 +258,7 @@ def reconcile(staged: Staging, control: Control, total: Any) -> ExpectationResul
         problem = f"{control.total} is {off.normalize():+f} off {control.equals or 'the control total'}"
         problem += f", and {control.tolerance:g} is allowed"
         if aside := staged.count_aside():
-            problem += f"; {aside} rows are put aside"
+            problem += f"; {aside} rows are quarantined"
     return check_result(
         staged.dataset, "control", problem, {"difference": float(off)}, severity=control.severity, name=name
     )

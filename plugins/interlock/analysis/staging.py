@@ -1,5 +1,5 @@
 """
-Reading a dataset into a table: each value of its declared type, rows that cannot be taken put aside with their reason.
+Reading a dataset into a table: each value of its declared type, rows that cannot be read quarantined with their reason.
 
 All of it happens in a DuckDB file in a temporary folder, so memory stays flat however many rows there are. Values come
 as text and are cast with checks of our own, because a plain cast rounds ``12.7`` to an integer and takes ``NaN``.
@@ -51,7 +51,7 @@ class Staging:
     found: tuple[str, ...] = ()
     """Columns that the source has, in its order."""
     later: int = 0
-    """Rows that became known after the instant of the reading, and are left out."""
+    """Rows that became known after the instant of the reading, and are omitted."""
 
     def add(self, rows: Iterable[SourceRow]) -> int:
         """Take *rows* in as text; return how many. The first may say which columns there are."""
@@ -183,7 +183,7 @@ class Staging:
         )
 
     def put_future_aside(self, now: datetime) -> int:
-        """Put aside the rows that say to be known since later than *now*; return how many."""
+        """Quarantine the rows that say to be known since later than *now*; return how many."""
         known = self.dataset.known_at or self.dataset.time
         return self.put_aside(
             f"SELECT _number, '{known}: lies in the future' FROM rows WHERE {self._instant(known)} > $now", {"now": now}
@@ -199,10 +199,10 @@ class Staging:
 
     def read_as_of(self, as_of: datetime) -> int:
         """
-        Leave out the rows that were not known at *as_of*, and all but one row of each key; return how many are left.
+        Omit the rows that were not known at *as_of*, and all but one row of each key; return how many are left.
 
         Where the dataset says since when a row is known, the last version of a key counts; otherwise the first row,
-        and the others are put aside.
+        and the others are quarantined.
         """
         before = self.count()
         self.database.execute("DELETE FROM rows WHERE _known > ? OR _known IS NULL", [as_of])
@@ -223,7 +223,7 @@ class Staging:
         return self.count()
 
     def put_aside(self, query: str, values: Mapping[str, Any] | None = None) -> int:
-        """Put aside the rows that *query* names: it gives ``_number`` and a reason. Return how many."""
+        """Quarantine the rows that *query* names: it gives ``_number`` and a reason. Return how many."""
         self.database.execute(
             f"CREATE OR REPLACE TEMP TABLE failing AS "
             f"SELECT number, list(reason) AS reasons FROM ({query}) AS named(number, reason) GROUP BY number",
@@ -237,7 +237,7 @@ class Staging:
         return self.number("SELECT count(*) FROM failing")
 
     def put_aside_rows(self, reasons: Mapping[int, Sequence[str]]) -> int:
-        """Put aside rows by number, each with its reasons; return how many."""
+        """Quarantine rows by number, each with its reasons; return how many."""
         import pyarrow
 
         pairs = [(number, reason) for number, why in reasons.items() for reason in why]
@@ -267,7 +267,7 @@ class Staging:
         return self.number("SELECT count(*) FROM rows")
 
     def count_aside(self) -> int:
-        """Return how many rows were put aside."""
+        """Return how many rows were quarantined."""
         return self.number("SELECT count(*) FROM aside")
 
     def write_rows(self, path: Path) -> str:
@@ -276,7 +276,7 @@ class Staging:
         return _digest(path)
 
     def write_aside(self, path: Path) -> str:
-        """Write the rows that were put aside, as texts and with their reasons; return the file's SHA-256."""
+        """Write the quarantined rows, as texts and with their reasons; return the file's SHA-256."""
         self.database.execute(
             f"COPY (SELECT * EXCLUDE (_problem) FROM aside ORDER BY _number) TO {quoted(str(path))} (FORMAT parquet)"
         )

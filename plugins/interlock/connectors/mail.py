@@ -1,7 +1,7 @@
 """
 Sending by mail, over SMTP: once, or not known.
 
-Everything up to the end of the message can be told from its answers: nothing was handed over. From the first byte of
+Everything up to the end of the message is known from its answers: nothing was handed over. From the first byte of
 the message to the server's word for it there is no way back: when that word is lost, the message may be on its way, and
 no server can be asked for it. So it is never repeated here. Its Message-ID is the effect's, for those who get two.
 """
@@ -129,7 +129,7 @@ class MailServer:
 
     @contextmanager
     def _before_handing_over(self) -> Iterator[None]:
-        """Tell what fails in here as an attempt that surely sent nothing."""
+        """Report what fails in here as an attempt that surely sent nothing."""
         try:
             yield
         except smtplib.SMTPAuthenticationError:

@@ -1,5 +1,5 @@
 """
-The few words of a server's refusal that may stand in a log.
+The few words of a server's refusal that a log may show.
 
 A server often quotes what it was sent (``no customer ann@example.com``), and messages end where no personal data
 belongs. So only a field that is meant for a message is read, and every value of the payload is taken out of it.
@@ -36,7 +36,7 @@ def _find(body: Any) -> str:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """Each text and number in *value* that is long enough to tell something."""
+    """Each text and number in *value* that is long enough to mean something."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from _leaves(inner)

@@ -65,8 +65,8 @@ class Outbox:
         except FileNotFoundError:
             if not self.folder.is_dir():  # it was there when this began: a share that went away, not an empty folder
                 raise ConnectorUnavailable(
-                    f"outbox {self.name!r}: folder {str(self.folder)!r} is gone. Bring it back; whether it holds the "
-                    "effect cannot be told."
+                    f"outbox {self.name!r}: folder {str(self.folder)!r} is gone. Bring it back; it is unknown whether "
+                    "it holds the effect."
                 ) from None
             return None
         except OSError as error:
@@ -166,7 +166,7 @@ class Outbox:
 
     def _other_content(self, request: EffectRequest) -> ConnectorError:
         return EffectRefused(
-            f"outbox {self.name!r} holds {self._file(request).name!r} with another content than effect "
+            f"outbox {self.name!r} holds {self._file(request).name!r} with other content than effect "
             f"{request.action!r} of {request.business_key!r}. Find out who wrote it; nothing was changed."
         )
 

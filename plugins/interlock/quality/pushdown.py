@@ -40,10 +40,10 @@ class OfTable:
     at_most: float | None
     is_strict: tuple[bool, bool] = (False, False)
     is_shown: bool = True
-    """Whether it is over many rows, so that it may be told."""
+    """Whether it is over many rows, so that a result may show it."""
 
     def holds(self, value: float | None) -> bool:
-        """Tell whether *value* keeps the limits; none does not, where there are any."""
+        """Return whether *value* keeps the limits; none does not, where there are any."""
         if value is None:
             return self.at_least is None and self.at_most is None
         low, high = self.is_strict

@@ -1,8 +1,8 @@
 """
-Check a table of any size: what can be said in SQL over all of its rows, the rest on a sample with its error stated.
+Check a table of any size: what SQL can check over all of its rows, the rest on a sample with its error stated.
 
 The table is called ``rows``, and each of its rows has a ``_number``. A sample says nothing of rows that are not in it:
-the share of failing rows is told with an upper bound, and nothing is put aside on its word.
+the share of failing rows is reported with an upper bound, and a sample quarantines nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CheckedTable:
 
 @dataclass(frozen=True)
 class TableResult:
-    """What was found, and which rows are to be put aside."""
+    """What was found, and which rows are to be quarantined."""
 
     result: QualityResult
     aside: str
@@ -128,7 +128,7 @@ def _of_sample(found: ExpectationResult, drawn: int, whole: int) -> ExpectationR
         bound = upper_bound(failing, drawn)
         sample += f", {failing:,} fail: at most {bound:.4%} of all, at {SURENESS:.0%}"
         if found.quarantine and failing:
-            sample += "; a sample puts nothing aside"
+            sample += "; a sample quarantines nothing"
     return replace(
         found,
         failing_rows=(),

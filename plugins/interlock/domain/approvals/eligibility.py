@@ -55,7 +55,7 @@ class Electorate:
 
     def admit(self, person: Identity, now: Progress, *, approves: bool) -> str | None:
         """
-        Let *person* vote where the request stands; return whom they stand in for, None when it is their own right.
+        Let *person* vote at the request's present stage; return whom they stand in for, None by their own right.
 
         :raises NotAuthorised: they may not, with who may.
         """
@@ -64,7 +64,7 @@ class Electorate:
         if not givers:
             raise NotAuthorised(
                 f"{person.id!r} may not vote at gate {self.gate!r}; it asks now: {self.describe(asked)}. "
-                "The groups stand in include/company/access.yaml and count once a version of it is in force"
+                "The groups are in include/company/access.yaml and count once a version of it is in force"
             )
         if approves and (done := self.barred.reason(person)) is not None:
             raise NotAuthorised(
@@ -90,7 +90,7 @@ class Electorate:
 
 
 def _one_a_right(ballots: Sequence[Ballot], by_right_of: Mapping[str, str | None]) -> list[Ballot]:
-    """Leave out a stand-in's approval when the one they stand in for, or another stand-in of theirs, has one, too."""
+    """Drop a stand-in's approval when the one they stand in for, or another stand-in of theirs, has one, too."""
     used: set[str] = {b.person for b in ballots if by_right_of[b.person] is None}
     kept = []
     for ballot in ballots:

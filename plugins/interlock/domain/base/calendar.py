@@ -119,7 +119,7 @@ class Calendar(BaseModel):
     hours: dict[Weekday, Spans] = Field(default_factory=lambda: dict(_ALWAYS))
     holidays: Annotated[dict[date, str | None], BeforeValidator(_parse_holidays)] = Field(default_factory=dict)
     off_peak: dict[Weekday, Spans] = Field(default_factory=dict)
-    """Hours in which work that can wait is done; left out, it is done at once."""
+    """Hours in which work that can wait is done; default: it is done at once."""
     away: dict[str, tuple[Leave, ...]] = Field(default_factory=dict)
     """Person's id to the days on which they are on leave."""
 
@@ -157,7 +157,7 @@ class Calendar(BaseModel):
         return datetime.combine(day, time(), self.zone).astimezone(UTC)
 
     def is_away(self, person: str, at: datetime) -> bool:
-        """Tell whether *person* is on leave."""
+        """Return whether *person* is on leave."""
         return any(leave.start <= self.day_of(at) <= leave.end for leave in self.away.get(person, ()))
 
     def next_open(self, at: datetime) -> datetime:

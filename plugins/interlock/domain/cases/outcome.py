@@ -60,7 +60,7 @@ class Outcomes(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class NewOutcome:
-    """An outcome as it was told, before its case is looked for."""
+    """An outcome as it was reported, before its case is looked for."""
 
     business_key: str
     outcome: str
@@ -75,7 +75,7 @@ class NewOutcome:
 
 def outcome_status(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> OutcomeStatus:
     """
-    Return how an outcome stands at the instant *now*.
+    Return the status of an outcome at the instant *now*.
 
     :param row: a row of the table ``outcome``; *others*: all those of its case, itself among them or not.
     """
@@ -87,7 +87,7 @@ def outcome_status(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], 
 
 
 def undoes(row: Mapping[str, Any], completed: Mapping[str, Any]) -> bool:
-    """Tell whether outcome *row* undoes *completed*: it happened within its dispute window."""
+    """Return whether outcome *row* undoes *completed*: it happened within its dispute window."""
     return (
         row["final_at"] is None
         and completed["final_at"] is not None

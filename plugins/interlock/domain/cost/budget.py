@@ -48,7 +48,7 @@ class Budget(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Budget:
         if self.per in ("case", "run") and self.every:
-            raise ValueError(f"a budget per {self.per} holds once; leave every: {self.every} out")
+            raise ValueError(f"a budget per {self.per} holds once; remove every: {self.every}")
         if self.per not in ("case", "run") and not self.every:
             raise ValueError(f"a budget per {self.per} needs every: day or every: month")
         if (self.per == "team") != bool(self.team and self.workflows):
@@ -60,7 +60,7 @@ class Budget(BaseModel):
         return f"{self.limit} USD per {self.per}{whose}" + (f" and {self.every}" if self.every else "")
 
     def covers(self, workflow: str) -> bool:
-        """Tell whether it holds for *workflow*."""
+        """Return whether it holds for *workflow*."""
         return self.per != "team" or workflow in self.workflows
 
 
@@ -141,7 +141,7 @@ def contradictions(budgets: Sequence[Budget], *, where: str) -> list[str]:
 
 
 def _is_within(narrow: Budget, wide: Budget) -> bool:
-    """Tell whether all that counts against *narrow* counts against one period of *wide*."""
+    """Return whether all that counts against *narrow* counts against one period of *wide*."""
     if narrow.per == wide.per:
         return narrow.team == wide.team and narrow.every == "day" and wide.every == "month"
     if wide.per == "team" or narrow.per == "team":  # whose workflows they are is not known here

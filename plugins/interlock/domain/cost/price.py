@@ -36,7 +36,7 @@ class ModelPrice(_Frozen):
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0)
     cached: Decimal | None = Field(default=None, ge=0)
-    """Input tokens that the provider had in its cache; left out: as any other."""
+    """Input tokens that the provider had in its cache; default: as any other."""
     batch: Decimal = Field(default=Decimal(1), gt=0, le=1)
     """The part of it that a call in the provider's batch interface costs: 0.5 at most providers."""
     free: str = ""
@@ -91,7 +91,7 @@ class Prices(_Frozen):
     machine: Machine = Machine()
     people: People = People()
     connectors: dict[str, ConnectorPrice] = Field(default_factory=dict)
-    """By the connector's name in ``ecosystem.yaml``; one that is left out costs nothing."""
+    """By the connector's name in ``ecosystem.yaml``; one that is not listed costs nothing."""
 
     def of(self, names: Iterable[str], day: date) -> ModelPrice | None:
         """Return the price that holds on *day* for a model that goes by any of *names*; None when none is written."""

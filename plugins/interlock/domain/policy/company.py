@@ -1,7 +1,7 @@
 """
 The company's own files as one version pins them: access, approvals, prices, calendar, connectors.
 
-They stand in ``include/company/``, are proposed, approved and put in force like a workflow, under the name ``company``,
+They live in ``include/company/``, are proposed, approved and put in force like a workflow, under the name ``company``,
 and hold for all workflows of the environment. What is not there allows nothing.
 """
 

@@ -17,7 +17,7 @@ def suite_problems(bundle: Bundle, wiring: Wiring | None = None) -> list[str]:
     """
     Return what is wrong with the suites of *bundle*, and with what names them.
 
-    :param wiring: the Dag; left out, its data checks are not looked at.
+    :param wiring: the Dag; default: its data checks are not checked.
     """
     problems: list[str] = []
     for name, dataset in bundle.datasets.items():

@@ -22,7 +22,7 @@ from interlock.domain.cost.price import format_dollars, to_nano
 Unit = Literal["share", "h", "USD", "cases/day", "count"]
 _HOUR = Decimal(3600)
 _DAYS_TO_JUDGE = Decimal("0.25")
-"""Of a period, before what was sent in it is told as a number a day."""
+"""Of a period, before what was sent in it is shown as a number a day."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ class Kpi(BaseModel):
 
     baseline: Decimal
     unit: str = ""
-    """Left out, or the one that the figure is defined in."""
+    """Optional; if given, the one that the figure is defined in."""
     description: str = ""
     at_least: Decimal | None = None
-    """Below it, the owner is told."""
+    """Below it, the owner is notified."""
     at_most: Decimal | None = None
-    """Above it, the owner is told."""
+    """Above it, the owner is notified."""
     every: Every = "month"
-    """The period that it is looked at for, and in which the owner is told once."""
+    """The period that is checked, and in which the owner is notified once."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ def breach(kpi: Kpi, value: Decimal | None) -> str | None:
 
 
 def is_better(change: Decimal | None, better: Literal["more", "less"]) -> bool | None:
-    """Tell whether a change is one for the better; None when it is none, or not known."""
+    """Return whether a change is one for the better; None when it is none, or not known."""
     return (change > 0) == (better == "more") if change else None
 
 

@@ -27,7 +27,7 @@ COVERAGE = 0.9
 _LOW, _HIGH = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
 DRAWS = 2000
 BINS = 400
-"""Amounts that are told apart."""
+"""Amounts that are distinguished."""
 FEWEST_CASES = 20
 """Cases of the past below which nothing is said: an interval from fewer would be a guess."""
 FEWEST_RUNS = 3
@@ -61,7 +61,7 @@ class Estimate:
     """Why something is not known."""
 
     def holds(self, actual: float) -> bool | None:
-        """Tell whether *actual* lies in the interval, to a millionth of it; None when there is none."""
+        """Return whether *actual* lies in the interval, to a millionth of it; None when there is none."""
         if self.low is None or self.high is None:
             return None
         slack = 1e-6 * max(abs(self.low), abs(self.high), 1e-9)

@@ -2,7 +2,7 @@
 Whether facts carry what a sentence states: every number and every date in it, at the precision at which it is written.
 
 A number is carried by a fact whose value rounds to it, half to even, in a unit that is not another one; a date by the
-period that a fact is about. What stands in a fact's own name (a vendor called ``Fitness 24/7``, ``week of 2014-06-16``)
+period that a fact is about. What is in a fact's own name (a vendor called ``Fitness 24/7``, ``week of 2014-06-16``)
 states nothing. The check cannot read meaning; of direction it takes the words: ``down 3.1%`` is no rise.
 """
 
@@ -71,7 +71,7 @@ def uncarried(text: str, facts: Iterable[Fact], *, given: Iterable[str] = ()) ->
     """
     Return what *text* states that none of *facts* carries.
 
-    :param given: texts of ours that may stand in it word for word: what a data check warned of.
+    :param given: texts of ours that it may quote word for word: what a data check warned of.
     """
     carrying = list(facts)
     left, found = _without_names(text, carrying, given), []
@@ -124,7 +124,7 @@ def _problem(number: Number, facts: Sequence[Fact], text: str) -> str:
     if any(_is_direction(number, fact, text) for fact in close):
         return ""
     if close:
-        return f"is told in the wrong direction ({_shown(close)})"
+        return f"is stated in the wrong direction ({_shown(close)})"
     return f"is carried by none of its facts ({_shown(facts)})"
 
 
@@ -134,7 +134,7 @@ def _shown(facts: Sequence[Fact]) -> str:
 
 
 def _is_value(number: Number, fact: Fact) -> bool:
-    """Tell whether *number* states the value of *fact*, whatever its direction."""
+    """Return whether *number* states the value of *fact*, whatever its direction."""
     value = fact.value
     assert value is not None
     if not _fits_unit(number, fact) or (number.is_ordinal and value != value.to_integral_value()):
@@ -144,7 +144,7 @@ def _is_value(number: Number, fact: Fact) -> bool:
 
 
 def _fits_unit(number: Number, fact: Fact) -> bool:
-    """Tell whether a number of this kind can be of the unit of *fact*."""
+    """Return whether a number of this kind can be of the unit of *fact*."""
     if number.is_percent and fact.unit not in (_POINTS if number.is_points else ("%", "")):
         return False
     if number.currency and fact.unit not in CURRENCIES.get(number.currency, (number.currency,)):
@@ -156,7 +156,7 @@ def _fits_unit(number: Number, fact: Fact) -> bool:
 
 def _means(number: Number, stated: Decimal, step: Decimal, size: Decimal, fact: Fact) -> bool:
     """
-    Tell whether one reading of *number* is *size*, the value of *fact* with or without its sign.
+    Return whether one reading of *number* is *size*, the value of *fact* with or without its sign.
 
     :param step: the last place that is written.
     """
@@ -203,7 +203,7 @@ def _rounded(value: Decimal, decimals: int) -> Decimal:
 
 
 def _is_direction(number: Number, fact: Fact, text: str) -> bool:
-    """Tell whether the words around a number without a sign leave its fact the sign that it has."""
+    """Return whether the words around a number without a sign leave its fact the sign that it has."""
     assert fact.value is not None
     is_nothing = not any(value for value, _ in number.readings)
     if number.is_signed or is_nothing or number.is_times:

@@ -1,8 +1,8 @@
 """
 Every number that a text states, as digits or in words, with the precision at which it is written.
 
-Whoever checks a text must not overlook one, so the reading is greedy: what has a digit in it and cannot be understood
-is a number without a meaning, which nothing carries. English is read; ``1.234,50`` is too, because models write it.
+A check must not overlook one, so the reading is greedy: what has a digit in it and cannot be understood is a number
+without a meaning, which nothing carries. English is read; ``1.234,50`` is too, because models write it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from interlock.domain.reviews.review import review_problems
 NEVER = 1.01
 """A threshold that no confidence reaches: nothing is automatic."""
 MAX_PROBLEMS = 5
-"""Problems of a draft's numbers that are told at most."""
+"""The most problems of a draft's numbers that a message lists."""
 DEFAULT_RULE = "no rule fits, the policy's default"
 """Stands for a rule's name where the policy's ``default`` decided."""
 
