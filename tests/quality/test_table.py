@@ -16,7 +16,7 @@ from interlock.errors import UnknownName
 from interlock.quality import table as table_module
 from interlock.quality.check import check_frame
 from interlock.quality.pushdown import OfRows, translate
-from interlock.quality.table import Table, check_table, upper_bound
+from interlock.quality.table import CheckedTable, check_table, upper_bound
 
 DATASET = Dataset(
     source="a.csv",
@@ -35,8 +35,8 @@ def filled(one: Staging, rows: list[dict[str, Any]]) -> Staging:
     return one
 
 
-def as_table(one: Staging) -> Table:
-    return Table(one.dataset.columns, one.count(), one.rows_of, lambda n: one.frame(n).drop(columns="_number"))
+def as_table(one: Staging) -> CheckedTable:
+    return CheckedTable(one.dataset.columns, one.count(), one.rows_of, lambda n: one.frame(n).drop(columns="_number"))
 
 
 def a_suite(*expectations: dict[str, Any]) -> Any:
@@ -152,7 +152,7 @@ def test_a_sample_says_how_many_rows_may_fail_and_puts_nothing_aside(monkeypatch
     assert fine.message == "of a sample of 100 of 400 rows, 0 fail: at most 2.9513% of all, at 95%"
     assert fine.observed["sampled"] == 100
     assert half.stops_run, "not all of the failing rows are known"
-    assert half.message.endswith("a sample puts nothing aside)")
+    assert half.message.endswith("a sample quarantines nothing)")
     assert not in_sql.stops_run
     assert (put, reasons) == (3, [(["e2"],)])
     assert again == found, "the same sample is drawn each time"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from interlock.domain.base.duration import Duration
 from interlock.errors import UnknownName
 
-Standing = Literal["provisional", "final", "undone", "undoes", "too late"]
+OutcomeStatus = Literal["provisional", "final", "undone", "undoes", "too late"]
 """The first three of an outcome that completes, the others of one that undoes."""
 LONGEST_NAME = 60
 
@@ -60,7 +60,7 @@ class Outcomes(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class NewOutcome:
-    """An outcome as it was told, before its case is looked for."""
+    """An outcome as it was reported, before its case is looked for."""
 
     business_key: str
     outcome: str
@@ -73,9 +73,9 @@ class NewOutcome:
     """Where it comes from: ``payments.csv, row 12``."""
 
 
-def standing(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> Standing:
+def outcome_status(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> OutcomeStatus:
     """
-    Return how an outcome stands at the instant *now*.
+    Return the status of an outcome at the instant *now*.
 
     :param row: a row of the table ``outcome``; *others*: all those of its case, itself among them or not.
     """
@@ -87,7 +87,7 @@ def standing(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: d
 
 
 def undoes(row: Mapping[str, Any], completed: Mapping[str, Any]) -> bool:
-    """Tell whether outcome *row* undoes *completed*: it happened within its dispute window."""
+    """Return whether outcome *row* undoes *completed*: it happened within its dispute window."""
     return (
         row["final_at"] is None
         and completed["final_at"] is not None
@@ -102,16 +102,16 @@ def read_instant(value: Any) -> datetime:
     :raises ValueError: it is none.
     """
     if isinstance(value, datetime):
-        said = value
+        instant = value
     elif isinstance(value, date):
-        said = datetime.combine(value, time())
+        instant = datetime.combine(value, time())
     else:
         try:
-            said = datetime.fromisoformat(str(value).strip())
+            instant = datetime.fromisoformat(str(value).strip())
         except ValueError:
             raise ValueError(f"{value!r} is no date; write 2026-11-24 or 2026-11-24T17:00:00+01:00") from None
     try:
-        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{value!r} is no date that can be counted with") from None
 

@@ -8,14 +8,13 @@ without proof; a certificate is the one with proof. A threshold always means "au
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlock.domain.routing.threshold import NEVER
+from interlock.domain.routing.routing import NEVER
 from interlock.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -34,11 +33,6 @@ class CurvePoint:
     def as_json(self) -> dict[str, float]:
         """Return the point as a report stores it."""
         return asdict(self)
-
-
-def curve_from_json(points: Iterable[Mapping[str, Any]]) -> list[CurvePoint]:
-    """Return the curve of an agent's report, which is a list of ``{"threshold", "coverage", "error"}``."""
-    return [CurvePoint(float(p["threshold"]), float(p["coverage"]), float(p["error"])) for p in points]
 
 
 def expected_calibration_error(confidence: npt.ArrayLike, correct: npt.ArrayLike, bins: int = 15) -> float:
@@ -83,8 +77,8 @@ def threshold_for(curve: Sequence[CurvePoint], max_error: float, *, min_coverage
     Return the lowest threshold that keeps the error at or below *max_error*, at it and at every threshold above it.
 
     "Above it" matters: an error that dips under the bound only because easy cases of low confidence dilute it is luck.
-    Points with less than *min_coverage* are too few cases to judge by: they are neither chosen nor do they stand in
-    the way.
+    Points with less than *min_coverage* are too few cases to judge by: they are neither chosen nor do they rule out
+    others.
 
     :param curve: from :func:`risk_coverage`, in any order.
     :param max_error: the share of wrong answers among the automatic ones that is still accepted, 0.05 for 5 %.
@@ -113,24 +107,12 @@ def softmax(scores: npt.ArrayLike) -> Floats:
     return e
 
 
-def fit_temperature(scores: npt.ArrayLike, truth: npt.ArrayLike) -> float:
-    """
-    Return the temperature T for which ``softmax(scores / T)`` fits *truth* best (Guo et al. 2017).
-
-    :param scores: out-of-fold scores, cases by classes.
-    :param truth: the right class of each case, as a column number.
-    :raises InputError: no case, or shapes that do not fit together.
-    """
-    weight = fit_weights([scores], truth)[0]
-    return float("inf") if weight == 0 else 1.0 / weight
-
-
 def fit_weights(scores: Sequence[npt.ArrayLike], truth: npt.ArrayLike, *, prior: float = 0.01) -> list[float]:
     """
     Return a weight for each score, so that the softmax of the weighted sum has the least log loss on *truth*.
 
     With one score this is temperature scaling (the weight is 1/T); with several, a log-linear pool of models that is
-    calibrated in the same step (Genest and Zidek 1986). Weights are never negative: one that would be is left out. The
+    calibrated in the same step (Genest and Zidek 1986). Weights are never negative: one that would be becomes 0. The
     loss is convex, so Newton's method finds the one best answer, the same on every machine.
 
     :param scores: arrays of cases by classes, out of fold, all of one shape.

@@ -141,7 +141,7 @@ def outcomes(connection: Connection, scope: Scope, now: datetime) -> dict[str, A
         outcome.c.case_id.not_in(select(kept.c.case_id).where(stands(kept))),
     )
     return {
-        "outcomes_told": connection.execute(of_workflow.limit(1)).first() is not None,
+        "has_outcomes": connection.execute(of_workflow.limit(1)).first() is not None,
         "completed": number,
         "provisional": provisional or 0,
         "undone": _how_many(connection, undone, outcome.c.case_id),
