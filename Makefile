@@ -56,8 +56,9 @@ run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (WO
 	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$(SOURCE)") \
 	  $(if $(WORKFLOW),--workflow "$(WORKFLOW)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
-# Two at a time, a file each.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# A file at a time in each process. What starts an Airflow waits half of the time, so there are more of them.
+PYTEST := $(BIN)/python -m pytest --dist loadfile -n 2
+LIVE := $(BIN)/python -m pytest --dist loadfile -n 3 -m live
 
 check: $(VENV)/.installed-dev lint types  ## Lint, types, and the tests that need no Airflow and no PostgreSQL: three minutes
 	@$(PYTEST) -m "not live and not airflow and not postgres"
@@ -65,11 +66,11 @@ check: $(VENV)/.installed-dev lint types  ## Lint, types, and the tests that nee
 test: $(VENV)/.installed-dev lint types  ## Everything, long tests in their short form; the end says what was skipped
 	@# Those that start an Airflow come last.
 	@$(PYTEST) -m "not live"
-	@$(PYTEST) -m live
+	@$(LIVE)
 
 live: $(VENV)/.installed-dev  ## Every test that starts a real Airflow, in its long form
-	@$(PYTEST) -m live --long --ignore=tests/faults
-	@$(PYTEST) -m live tests/faults
+	@$(LIVE) --long --ignore=tests/faults
+	@$(LIVE) tests/faults
 
 chaos: $(VENV)/.installed-dev  ## Storms, kills and property tests in their long form, with other seeds each time
 	@$(PYTEST) --long tests/faults
