@@ -33,10 +33,10 @@ def show(args: Any) -> None:
         Path(args.markdown).write_text(render_markdown(view), encoding="utf-8")
     if args.json:
         facts = [fact.model_dump(mode="json") | {"shown": fact.shown} for fact in view.sources]
-        print_json({"case": row["business_key"], "state": row["state"], "review": review, "facts": facts})
+        print_json({"case": row.business_key, "state": row.state, "review": review, "facts": facts})
     elif args.html or args.markdown:
         files = " and ".join(file for file in (args.html, args.markdown) if file)
-        print(f"{view.review.title}, {view.review.period} (case {row['business_key']}, {row['state']}): {files}")
+        print(f"{view.review.title}, {view.review.period} (case {row.business_key}, {row.state}): {files}")
     else:
         print(render_markdown(view), end="")
 

@@ -370,12 +370,12 @@ def throw_switch(body: Switch, person: Actor, ledger: Book) -> dict[str, Any]:
 def _dag_of(ledger: Ledger, name: str) -> str | None:
     with ledger.read() as connection:
         row = find_case(connection, ledger, name)
-        return load_run(connection, row["run_id"]).dag_id if row["run_id"] else None
+        return load_run(connection, row.run_id).dag_id if row.run_id else None
 
 
 def _workflow_of(ledger: Ledger, name: str) -> str:
     with ledger.read() as connection:
-        return str(find_case(connection, ledger, name)["workflow"])
+        return str(find_case(connection, ledger, name).workflow)
 
 
 def _woken(came_of_it: dict[str, Any], request: Request, background: BackgroundTasks) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Batches:
         waits = {
             case_id: case
             for case_id, case in pending.items()
-            if case_id not in self._out and (case.file.row["due_at"] is None or case.file.row["due_at"] >= back)
+            if case_id not in self._out and (case.file.case.due_at is None or case.file.case.due_at >= back)
         }
         if not waits:
             return pending
@@ -170,7 +170,7 @@ class Batches:
         session, carrier, batch_id = self.session, self.carrier, new_id()
         with session.write() as tx:
             expires_at = tx.at + declared.batch_window
-            locked = {row["id"]: row for row in lock_cases(tx, [waits[case_id].file.row for case_id in written])}
+            locked = {row.id: row for row in lock_cases(tx, [waits[case_id].file.case for case_id in written])}
             held = carrier.purse.set_aside(
                 tx,
                 batch_id,
@@ -204,9 +204,9 @@ class Batches:
                 "reason": "is with the provider, in a batch",
             }
             moved = move(tx, [(locked[case_id], change) for case_id in held], kind=f"{self.settlement.role.name}.sent")
-        cases = {after["id"]: waits[after["id"]] for after in moved}
+        cases = {after.id: waits[after.id] for after in moved}
         for after in moved:
-            cases[after["id"]].file = replace(cases[after["id"]].file, row=after)
+            cases[after.id].file = replace(cases[after.id].file, row=after)
         return row, cases
 
     def _note_submitted(self, row: Row, at_provider: AtProvider) -> Row | None:
@@ -216,15 +216,15 @@ class Batches:
     def _give_back(self, row: Row, cases: Mapping[str, Settled], reason: str) -> None:
         """Take cases back that were not sent."""
         with self.session.write(settles=True) as tx:
-            locked = lock_cases(tx, [case.file.row for case in cases.values()])
+            locked = lock_cases(tx, [case.file.case for case in cases.values()])
             for after in move(tx, [(found, going_on(found)) for found in locked], kind="case.taken_up"):
-                cases[after["id"]].file = replace(cases[after["id"]].file, row=after)
+                cases[after.id].file = replace(cases[after.id].file, row=after)
             end_batch(tx, row, "failed", reason)
 
     def _wait_for_room(self, row: Row, cases: Mapping[str, Settled], error: BatchRefused) -> set[str]:
         with self.session.write(settles=True) as tx:
             until = tx.at + max(FULL, timedelta(seconds=error.retry_after_seconds or 0))
-            locked = lock_cases(tx, [case.file.row for case in cases.values()])
+            locked = lock_cases(tx, [case.file.case for case in cases.values()])
             change = {"wait_for": "RateLimited", "wait_until": until, "reason": str(error)}
             move(tx, [(found, change) for found in locked], kind="case.waits")
             end_batch(tx, row, "failed", str(error))
@@ -344,7 +344,7 @@ class Batches:
         row, session = returned.row, self.session
         with session.write() as tx:
             standing = take_up_batch(tx, session.run, session.task.task_id, row)
-        unused = [*standing.elsewhere, *(found["id"] for found in standing.here)]
+        unused = [*standing.elsewhere, *(found.id for found in standing.here)]
         used = count_answers(
             self._agent,
             unused,

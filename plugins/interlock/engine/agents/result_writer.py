@@ -112,7 +112,7 @@ class Settlement:
     def _write_all(self, settled: Sequence[Settled]) -> None:
         session = self.session
         with session.write(settles=self.is_replaced) as tx:
-            unchanged = {row["id"]: row for row in lock_cases(tx, [case.file.row for case in settled])}
+            unchanged = {row.id: row for row in lock_cases(tx, [case.file.case for case in settled])}
             here = [case for case in settled if case.file.id in unchanged]
             session.count("changed_meanwhile", len(settled) - len(here))
             written: dict[str, Row] = {}
@@ -153,23 +153,23 @@ class Settlement:
         self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
 
     def _move(self, case: Settled, handoff: Row | None) -> dict[str, Any]:
-        row = case.file.row
+        row = case.file.case
         if handoff is not None:
             self.session.count("done")
             self.session.count("done_before", int(case.there is not None))
             change: dict[str, Any] = {
-                "context": {**row["context"], self.role.contract.__name__: handoff["id"]},
+                "context": {**row.context, self.role.contract.__name__: handoff["id"]},
                 "handoff_id": handoff["id"],
             }
             if self.role.name == "drafting":
                 change["draft_id"] = handoff["id"]
             if case.stale is not None:
-                return change | {"reason": self._reason(case.stale)} | self.session.place_before_people(row["route"])
-            return change | self.session.place_after(row["route"])
+                return change | {"reason": self._reason(case.stale)} | self.session.place_before_people(row.route)
+            return change | self.session.place_after(row.route)
         if case.lacks:
             self.session.count("left_to_people")
-            reason = row["reason"] or f"{self.session.task.task_id} was left out: there is no {case.lacks}"
-            return {"reason": reason, **self.session.place_before_people(row["route"])}
+            reason = row.reason or f"{self.session.task.task_id} was left out: there is no {case.lacks}"
+            return {"reason": reason, **self.session.place_before_people(row.route)}
         if case.wait is not None:
             self.session.count("waiting")
             told, until = case.wait
@@ -182,13 +182,13 @@ class Settlement:
             self.session.count("waiting")
             until = getattr(error, "until", None)
             return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
-        branches = self._branch_follows(row["route"])
+        branches = self._branch_follows(row.route)
         if then == "stop":
             place = {}
         elif branches:
-            place = self.session.place_after(row["route"])
+            place = self.session.place_after(row.route)
         else:
-            place = self.session.place_before_people(row["route"])
+            place = self.session.place_before_people(row.route)
         if not place:
             self.given_up += 1
             self.session.count("failed")

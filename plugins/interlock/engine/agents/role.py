@@ -91,7 +91,7 @@ def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | No
                 files = load_files(connection, rows, contracts=[c.__name__ for c in role.reads])
             if not rows:
                 break
-            after = rows[-1]["id"]
+            after = rows[-1].id
             worker.check_switches()
             worker.work(files)
         worker.tell_recovery()
@@ -168,7 +168,7 @@ class _Worker:
             if taken.stale is not None and not self.inputs.people_decide(file):
                 taken.error = taken.error or taken.stale
             taken.lacks = self.inputs.lacks(file) if taken.error is None else ""
-            until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
+            until = self.first.waits_until(now, file.case.due_at) if returned is None else None
             if taken.error is None and not taken.lacks and until is not None:
                 taken.wait = ("off_peak", until)
             is_to_be_asked = taken.error is None and taken.wait is None and not taken.lacks

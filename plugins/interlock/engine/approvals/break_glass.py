@@ -30,10 +30,10 @@ def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, see
         asked = open_for_cases(tx.connection, [row["id"]])
         if not asked:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r}: no gate waits for it")
-        run, access = load_run(tx.connection, asked[0]["run_id"]), company_at(tx.connection, ledger).access
-        _, next_task = action_after(run.wiring, asked[0]["task"], row["route"])
+        run, access = load_run(tx.connection, asked[0].run_id), company_at(tx.connection, ledger).access
+        _, next_task = action_after(run.wiring, asked[0].task, row["route"])
         given = Answer(person=person, answer="approve", seen_digest=seen_digest, way=glass.BREAK_GLASS, reason=reason)
-        request = glass.break_glass(tx, asked[0]["id"], given, access=access, next_task=next_task)
+        request = glass.break_glass(tx, asked[0].id, given, access=access, next_task=next_task)
         voters = electorate_of(tx.connection, tx.at, request, access).voters()
         contacts = [contact.email for contact in run.version.bundle.settings.approver.escalation]
         write_notice(
@@ -42,8 +42,8 @@ def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, see
             workflow=run.workflow,
             kind="glass",
             recipients=[*voters, *contacts],
-            subject=f"{run.workflow}: the glass was broken at gate {request['gate']}",
-            body=f"{person.id} signed a case of {run.workflow} off at gate {request['gate']} alone. One of you must "
+            subject=f"{run.workflow}: the glass was broken at gate {request.gate}",
+            body=f"{person.id} signed a case of {run.workflow} off at gate {request.gate} alone. One of you must "
             "review it: airflow interlock review unreviewed",
         )
         return {

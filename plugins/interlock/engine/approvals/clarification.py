@@ -74,7 +74,7 @@ def _asked(tx: Transaction, ledger: Ledger, row: Row, person: Identity | None, *
         raise InputError(f"case {row['business_key']!r} is {row['state']!r}: nobody is asked about it")
     if person is not None:
         electorate = electorate_of(tx.connection, tx.at, asked[0], company_at(tx.connection, ledger).access)
-        now = electorate.progress(votes_on(tx.connection, asked[0]["id"]))
+        now = electorate.progress(votes_on(tx.connection, asked[0].id))
         try:
             electorate.admit(person, now, approves=approves)
         except NotAuthorised as error:

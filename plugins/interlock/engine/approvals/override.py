@@ -79,4 +79,4 @@ def override(ledger: Ledger, name: str, *, person: str, route: str, reason: str)
         (moved,) = move(tx, [(row, change)], kind="case.overridden")
         if route != "stop":
             ask_again(tx, run, moved, change["task"])
-        return {"case": row["business_key"], "state": str(moved["state"]), "route": route}
+        return {"case": row["business_key"], "state": str(moved.state), "route": route}

@@ -49,9 +49,9 @@ def resubmit(
             change |= _where_it_died(tx, run, row)
         moved = move(tx, [(row, change)], kind="case.resubmitted")[0]
         return {
-            "case": moved["business_key"],
-            "state": str(moved["state"]),
-            "task": moved["task"],
+            "case": moved.business_key,
+            "state": str(moved.state),
+            "task": moved.task,
             "note": f"airflow interlock resume {run.workflow} takes it up",
         }
 
@@ -59,7 +59,7 @@ def resubmit(
 def _from_start(
     tx: Transaction, run: WorkflowRun, file: CaseFile, changes: Mapping[str, Any], include: Path
 ) -> dict[str, Any]:
-    name = file.row["contract"].split("@")[0]
+    name = file.case.contract.split("@")[0]
     contract = load_contracts(include, run.workflow, [name])[name]
     kept = {field: value for field, value in file.payload.items() if field in contract.model_fields}
     payload = check_payload(contract, {**kept, **changes}).model_dump(mode="json")
@@ -88,9 +88,9 @@ def _where_it_died(tx: Transaction, run: WorkflowRun, row: Row) -> dict[str, Any
         return {"state": CaseState.OPEN, "route": None, "attempt": 0}
     if task.kind == "execution":
         drafts = load_handoffs(tx.connection, [row["draft_id"]] if row["draft_id"] else [])
-        digests = {draft["payload_digest"] for draft in drafts.values()} or {row["payload_digest"]}
+        digests = {draft.payload_digest for draft in drafts.values()} or {row["payload_digest"]}
         granted = standing(tx, [row["id"]], action=task.connector)
-        if any(grant["payload_digest"] in digests for grant in granted):
+        if any(grant.payload_digest in digests for grant in granted):
             return {"state": CaseState.AUTHORISED}
         validations = run.wiring.of_kind("validation")
         if not validations:

@@ -63,39 +63,39 @@ def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[st
     """
     with ledger.read() as connection:
         row = find_case(connection, ledger, name)
-        asked = open_for_cases(connection, [row["id"]])
+        asked = open_for_cases(connection, [row.id])
         if not asked:
-            raise InputError(f"case {row['business_key']!r} is {row['state']!r}: nobody is asked about it")
+            raise InputError(f"case {row.business_key!r} is {row.state!r}: nobody is asked about it")
         request = asked[0]
-        run = load_run(connection, request["run_id"])
+        run = load_run(connection, request.run_id)
         file = load_files(connection, [row])[0]
-        ask, seen = ask_for(connection, file, run=run, task_id=request["task"])
-        votes = votes_on(connection, request["id"])
+        ask, seen = ask_for(connection, file, run=run, task_id=request.task)
+        votes = votes_on(connection, request.id)
         electorate = electorate_of(connection, ledger.clock(), request, company_at(connection, ledger).access)
         now = electorate.progress(votes)
         refused = _refusal(electorate, now, person, approves=False)
         barred_from = "" if refused else _refusal(electorate, now, person, approves=True, request=request)
-        drafts = load_handoffs(connection, [row["draft_id"]] if row["draft_id"] else [])
+        drafts = load_handoffs(connection, [row.draft_id] if row.draft_id else [])
     return {
-        "case_id": row["id"],
-        "business_key": row["business_key"],
-        "workflow": row["workflow"],
-        "route": row["route"],
-        "why": row["reason"] or "",
-        "gate": request["gate"],
-        "voters": request["voters"],
-        "votes_needed": request["votes_needed"],
+        "case_id": row.id,
+        "business_key": row.business_key,
+        "workflow": row.workflow,
+        "route": row.route,
+        "why": row.reason or "",
+        "gate": request.gate,
+        "voters": request.voters,
+        "votes_needed": request.votes_needed,
         "stages": [stage.model_dump(mode="json") for stage in stages_of(request)],
         "asks_now": electorate.told(now.asked),
         "lacking": [{"stage": stage.name, "votes": number} for stage, number in now.missing],
         "refused": refused,
         "barred_from": barred_from,
-        "opened_at": request["opened_at"].isoformat(),
+        "opened_at": request.opened_at.isoformat(),
         "digest": ask.seen_digest,
-        "draft_contract": next((d["contract"] for d in drafts.values()), seen.unwritten or None),
+        "draft_contract": next((d.contract for d in drafts.values()), seen.unwritten or None),
         "unwritten": seen.unwritten,
         "draft_schema": run.version.bundle.contracts[seen.unwritten]["schema"] if seen.unwritten else None,
-        "run": {"id": run.id, "dag_id": run.dag_id, "run_id": run.run_id, "task": request["task"]},
+        "run": {"id": run.id, "dag_id": run.dag_id, "run_id": run.run_id, "task": request.task},
         **seen.to_json(),
     }
 
@@ -129,8 +129,8 @@ def vote(
         asked = open_for_cases(tx.connection, [row["id"]])
         if not asked:
             raise InputError(f"case {row['business_key']!r} is {row['state']!r}: there is nothing to decide on it now")
-        run = load_run(tx.connection, asked[0]["run_id"])
-        _, next_task = action_after(run.wiring, asked[0]["task"], row["route"])
+        run = load_run(tx.connection, asked[0].run_id)
+        _, next_task = action_after(run.wiring, asked[0].task, row["route"])
         given = Answer(
             person=person,
             answer="approve" if answer == "approve" else "reject",
@@ -138,7 +138,7 @@ def vote(
             way="api",
             reason=reason,
         )
-        now = cast_vote(tx, asked[0]["id"], given, access=company_at(tx.connection, ledger).access, next_task=next_task)
+        now = cast_vote(tx, asked[0].id, given, access=company_at(tx.connection, ledger).access, next_task=next_task)
         lacking = [{"stage": stage.name, "votes": votes} for stage, votes in now.missing]
         return {
             "case": row["business_key"],
@@ -165,14 +165,14 @@ def edit(
             raise InputError(f"case {row['business_key']!r} is {row['state']!r} and has no draft to edit at a gate")
         request = asked[0]
         electorate = electorate_of(tx.connection, tx.at, request, company_at(tx.connection, ledger).access)
-        electorate.admit(person, electorate.progress(votes_on(tx.connection, request["id"])), approves=False)
-        if request["seen_digest"] != seen_digest:
+        electorate.admit(person, electorate.progress(votes_on(tx.connection, request.id)), approves=False)
+        if request.seen_digest != seen_digest:
             raise InputError("the draft changed since you saw it: look at it again and edit anew")
-        run = load_run(tx.connection, request["run_id"])
+        run = load_run(tx.connection, request.run_id)
         file = load_files(tx.connection, [row])[0]
         drafts = load_handoffs(tx.connection, [row["draft_id"]] if row["draft_id"] else [])
-        named = next((draft["contract_name"] for draft in drafts.values()), "")
-        named = named or unwritten_of(file, run.wiring, request["task"])
+        named = next((draft.contract_name for draft in drafts.values()), "")
+        named = named or unwritten_of(file, run.wiring, request.task)
         if not named:
             raise InputError(
                 f"case {row['business_key']!r} has no draft to edit: at this gate the case itself is decided"
@@ -186,7 +186,7 @@ def edit(
         if any(check.refuses_edits for check, _ in failed):
             raise InputError("this must not be sent: " + "; ".join(told(c, e) for c, e in failed if c.refuses_edits))
         maker = Maker(
-            task=request["task"],
+            task=request.task,
             agent=f"person:{person.id}",
             agent_digest=digest([person.id, row["draft_id"], new_id()]),
             contract=contract.contract_ref(),
@@ -195,15 +195,15 @@ def edit(
         )
         made = Made(
             file=file,
-            input_digest=next((draft["payload_digest"] for draft in drafts.values()), row["payload_digest"]),
+            input_digest=next((draft.payload_digest for draft in drafts.values()), row["payload_digest"]),
             payload=payload,
             confidence=None,
             provenance={"edited": sorted(key for key in payload if payload[key] != before.get(key))},
         )
         written = write_handoffs(tx, run, maker, [made])[row["id"]]
-        context = {**row["context"], contract.__name__: written["id"]}
-        moved = move(tx, [(row, {"context": context, "draft_id": written["id"]})], kind="draft.edited")[0]
-        ask_again(tx, run, moved, request["task"])
+        context = {**row["context"], contract.__name__: written.id}
+        moved = move(tx, [(row, {"context": context, "draft_id": written.id})], kind="draft.edited")[0]
+        ask_again(tx, run, moved, request.task)
         return {"case": row["business_key"], "state": GateState.OPEN.value, "warnings": [told(c, e) for c, e in failed]}
 
 
@@ -273,7 +273,7 @@ def close(ledger: Ledger, name: str, *, person: str, reason: str) -> dict[str, A
         asked = open_for_cases(tx.connection, [row["id"]])
         void_requests(tx, row["id"])
         move(tx, [(row, {"state": CaseState.CLOSED, "task": None, "reason": reason})], kind="case.closed")
-        left = _gate_left(tx, load_run(tx.connection, asked[0]["run_id"]), asked[0]) if asked else {}
+        left = _gate_left(tx, load_run(tx.connection, asked[0].run_id), asked[0]) if asked else {}
         return {"case": row["business_key"], "state": CaseState.CLOSED.value, **left}
 
 
@@ -282,7 +282,7 @@ class on_case:
 
     def __init__(self, ledger: Ledger, name: str, person: str) -> None:
         with ledger.read() as connection:
-            self._id = find_case(connection, ledger, name)["id"]
+            self._id = find_case(connection, ledger, name).id
         self._write = ledger.write(actor=Actor("person", person), chain=f"case:{self._id}")
 
     def __enter__(self) -> tuple[Transaction, Row]:

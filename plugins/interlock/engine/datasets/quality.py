@@ -42,7 +42,7 @@ def check_cases(session: Session, suite_name: str) -> dict[str, int]:
     for start in range(0, len(rows), 500):
         part = range(start, min(start + 500, len(rows)))
         with session.write() as tx:
-            unchanged = {row["id"] for row in lock_cases(tx, [rows[i] for i in part])}
+            unchanged = {row.id for row in lock_cases(tx, [rows[i] for i in part])}
             here = [i for i in part if rows[i]["id"] in unchanged]
             move(tx, [(rows[i], change) for i in here if i not in failing], kind="quality.passed")
             move(
@@ -77,7 +77,7 @@ def _load(session: Session) -> tuple[list[Row], list[dict[str, Any]]]:
         if not group:
             return rows, payloads
         rows += group
-        after = group[-1]["id"]
+        after = group[-1].id
 
 
 def _frame(payloads: list[dict[str, Any]]) -> Any:

@@ -63,13 +63,13 @@ def _execute(session: Session, connector: Connector) -> dict[str, int]:
         with session.read() as connection:
             rows = cases_at(connection, session.run, session.task.task_id, limit=executor.group, after=executor.after)
             files = load_files(connection, rows)
-            drafts = load_handoffs(connection, [row["draft_id"] for row in rows if row["draft_id"]])
+            drafts = load_handoffs(connection, [row.draft_id for row in rows if row.draft_id])
         if not rows:
             if not executor.wait_for_leases():
                 break
             continue
-        executor.after = rows[-1]["id"]
-        contracts = {file.id: drafts[file.row["draft_id"]]["contract_name"] for file in files if file.row["draft_id"]}
+        executor.after = rows[-1].id
+        contracts = {file.id: drafts[file.case.draft_id].contract_name for file in files if file.case.draft_id}
         executor.carry_out(
             {file.id: (file, *draft_of(file, drafts)) for file in files},
             needs_vote={case_id for case_id, name in contracts.items() if why_not_automatic(session, action, name)},
@@ -127,14 +127,14 @@ class _Executor:
             )
             move(
                 tx,
-                [(file.row, {"state": CaseState.DEAD, "reason": self._refusal()}) for file in claimed.unauthorised],
+                [(file.case, {"state": CaseState.DEAD, "reason": self._refusal()}) for file in claimed.unauthorised],
                 kind="execution.refused",
             )
             if claimed.leased_until is not None:
                 self.leased_seconds = max(self.leased_seconds, (claimed.leased_until - tx.at).total_seconds() + 0.1)
         session.count("refused_unauthorised", len(claimed.unauthorised))
         for file in claimed.unauthorised:
-            session.log.error("case %s: %s", file.row["business_key"], self._refusal())
+            session.log.error("case %s: %s", file.case.business_key, self._refusal())
         self._send_all(claimed.claims, {case_id: payload for case_id, (_, payload, _) in cases.items()}, lease_ends)
 
     def _send_all(self, claims: list[Claim], payloads: Mapping[str, Mapping[str, Any]], lease_ends: float) -> None:
@@ -160,7 +160,7 @@ class _Executor:
         finally:
             with session.write(settles=True) as tx:
                 commit(tx, done, next_task=None)
-                calls = self.connector.take({one.row["key"]: one.file.id for one in claims})
+                calls = self.connector.take({one.effect.key: one.file.id for one in claims})
                 charge_calls(tx, session.run.place(session.task.task_id), calls, company=session.company)
         session.count("sent", len(done))
         down = [one for one, error in failed if isinstance(error, ConnectorUnavailable)]
@@ -183,7 +183,7 @@ class _Executor:
         with session.write(settles=True) as tx:
             move(
                 tx,
-                [(one.file.row, {"state": CaseState.DEAD, "reason": _reason(error)}) for one, error in failed],
+                [(one.file.case, {"state": CaseState.DEAD, "reason": _reason(error)}) for one, error in failed],
                 kind="execution.failed",
             )
         session.count("failed", len(failed))
@@ -194,8 +194,8 @@ class _Executor:
     def _send(self, one: Claim, payload: Mapping[str, Any], lease_ends: float) -> Receipt:
         """Send one effect, by the runbook; a repeat, and what an earlier attempt may have sent, is looked for first."""
         request = EffectRequest(
-            key=one.row["key"],
-            business_key=one.file.row["business_key"],
+            key=one.effect.key,
+            business_key=one.file.case.business_key,
             action=self.action,
             payload=payload,
             environment=self.session.run.environment,
@@ -225,7 +225,7 @@ class _Executor:
 
     def _key(self, file: CaseFile, payload_digest: str) -> str:
         run = self.session.run
-        return effect_key(run.environment, run.workflow, file.row["business_key"], self.action, payload_digest)
+        return effect_key(run.environment, run.workflow, file.case.business_key, self.action, payload_digest)
 
     @property
     def _subject(self) -> str:

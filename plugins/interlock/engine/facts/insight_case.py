@@ -66,7 +66,7 @@ def _new(session: Session, found: list[Finding]) -> Iterator[Finding]:
     """
     with session.read() as connection:
         rows = cases_by_key(connection, session.run.environment, session.run.workflow, [one.key for one in found])
-        before = {file.row["business_key"]: file.payload for file in load_files(connection, rows, contracts=[])}
+        before = {file.case.business_key: file.payload for file in load_files(connection, rows, contracts=[])}
     for finding in found:
         there = before.get(finding.key)
         facts = sorted(fact.id for fact in finding.facts)

@@ -24,11 +24,11 @@ def route_cases(session: Session) -> dict[str, int]:
         with session.read() as connection:
             rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
             files = load_files(connection, rows)
-            handoffs = load_handoffs(connection, [r["handoff_id"] for r in rows if r["handoff_id"]])
-            reports = agent_reports(connection, sorted({h["agent_digest"] for h in handoffs.values()}))
+            handoffs = load_handoffs(connection, [r.handoff_id for r in rows if r.handoff_id])
+            reports = agent_reports(connection, sorted({h.agent_digest for h in handoffs.values()}))
         if not rows:
             break
-        after = rows[-1]["id"]
+        after = rows[-1].id
         _route_group(session, files, handoffs, reports)
     return session.finish()
 
@@ -41,14 +41,14 @@ def _route_group(
     thresholds = {agent: threshold_of(bundle.policy, report) for agent, report in reports.items()}
     unknown = threshold_of(bundle.policy, None)
     for file in files:
-        said = handoffs.get(file.row["handoff_id"] or "")
+        said = handoffs.get(file.case.handoff_id or "")
         confidence = capped(said["confidence"], file) if said else None
         threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
         inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
         decided.append((file, session.router.decide(inputs), confidence, threshold))
     restraint = Restraint.of(session)
     with session.write() as tx:
-        unchanged = {row["id"]: row for row in lock_cases(tx, [file.row for file, *_ in decided])}
+        unchanged = {row.id: row for row in lock_cases(tx, [file.case for file, *_ in decided])}
         restraint.begin(tx)
         moves = []
         here = [entry for entry in decided if entry[0].id in unchanged]
@@ -57,16 +57,16 @@ def _route_group(
         for file, decision, confidence, threshold in here:
             held = restraint.hold_back(file, decision)
             served, change = _destination(session, held.decision)
-            if not file.row["handoff_id"] and file.row["reason"]:  # what the runbook sent here without an answer
-                change["reason"] = "; ".join(told for told in (change["reason"], file.row["reason"]) if told)
+            if not file.case.handoff_id and file.case.reason:  # what the runbook sent here without an answer
+                change["reason"] = "; ".join(told for told in (change["reason"], file.case.reason) if told)
             entries.append(DecisionEntry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
             session.count(served.route)
-            change |= {"route": served.route, "attempt": file.row["attempt"] + 1}
+            change |= {"route": served.route, "attempt": file.case.attempt + 1}
             moves.append((file, change))
         ids = record_decisions(tx, session.run, session.task.task_id, entries)
         move(
             tx,
-            [(file.row, {**change, "decision_id": ids[file.id]}) for file, change in moves],
+            [(file.case, {**change, "decision_id": ids[file.id]}) for file, change in moves],
             kind="case.routed",
         )
     session.log.info("routed: %s", ", ".join(f"{count} {route}" for route, count in session.counts.items()))

@@ -43,12 +43,12 @@ def validate_cases(session: Session) -> dict[str, int]:
         with session.read() as connection:
             rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
             files = load_files(connection, rows)
-            drafts = load_handoffs(connection, [row["draft_id"] for row in rows if row["draft_id"]])
+            drafts = load_handoffs(connection, [row.draft_id for row in rows if row.draft_id])
         if not rows:
             break
-        after = rows[-1]["id"]
+        after = rows[-1].id
         with session.write() as tx:
-            unchanged = {row["id"] for row in lock_cases(tx, rows)}
+            unchanged = {row.id for row in lock_cases(tx, rows)}
             session.count("changed_meanwhile", len(rows) - len(unchanged))
             _validate_group(tx, session, [file for file in files if file.id in unchanged], drafts)
     return session.finish()
@@ -65,15 +65,15 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
         contract_digest=contract_digest(Validation),
     )
     failed: dict[str, list[tuple[Check, str | None]]] = {
-        file.id: session.router.failed_checks(variables(file, bundle)) if file.row["draft_id"] else [(NO_DRAFT, None)]
+        file.id: session.router.failed_checks(variables(file, bundle)) if file.case.draft_id else [(NO_DRAFT, None)]
         for file in files
     }
     made = [
         Made(
             file=file,
-            input_digest=drafts[file.row["draft_id"]]["payload_digest"]
-            if file.row["draft_id"]
-            else file.row["payload_digest"],
+            input_digest=drafts[file.case.draft_id]["payload_digest"]
+            if file.case.draft_id
+            else file.case.payload_digest,
             payload={"passed": not failed[file.id], "failed": [told(*entry) for entry in failed[file.id]]},
             confidence=None,
             provenance={"version": session.version.number},
@@ -87,7 +87,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
     grants: dict[str, list[tuple[str, str, str]]] = {}
     for file in files:
         change, decision, grant = _place(session, file, failed[file.id], drafts)
-        change["context"] = {**file.row["context"], Validation.__name__: written[file.id]["id"]}
+        change["context"] = {**file.case.context, Validation.__name__: written[file.id].id}
         moves[file.id] = change
         if decision is not None:
             overruled.append(DecisionEntry(file, decision))
@@ -97,17 +97,17 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
         moves[case_id]["decision_id"] = decision_id
     for action, granted in grants.items():
         authorise(tx, granted, action=action, version_id=session.version.id)
-    move(tx, [(file.row, moves[file.id]) for file in files], kind="case.validated")
+    move(tx, [(file.case, moves[file.id]) for file in files], kind="case.validated")
 
 
 def _place(
     session: Session, file: CaseFile, failed: list[tuple[Check, str | None]], drafts: dict[str, Row]
 ) -> tuple[dict[str, Any], Decision | None, tuple[str, str, str] | None]:
     """Return how a case moves, the decision that overrules its route, and what is authorised: action, digest, basis."""
-    draft = drafts.get(file.row["draft_id"] or "")
+    draft = drafts.get(file.case.draft_id or "")
     if draft is None:
         return _without_draft(session, file)
-    route, decision = file.row["route"], None
+    route, decision = file.case.route, None
     if failed:
         on_failure = "stop" if any(check.on_failure == "stop" for check, _ in failed) else "review"
         names = ", ".join(told(check, error) for check, error in failed)
@@ -117,8 +117,8 @@ def _place(
             session.count("dead")
             return {"state": CaseState.DEAD, "route": "stop", "reason": f"failed check: {names}"}, decision, None
         route = "review"
-    elif route == "auto" and file.row["review_asked_by"]:
-        decision = Decision(rule=f"asked for by {file.row['review_asked_by']}", route="review", inputs={})
+    elif route == "auto" and file.case.review_asked_by:
+        decision = Decision(rule=f"asked for by {file.case.review_asked_by}", route="review", inputs={})
         route = "review"
     following = session.run.wiring.next_task(session.task.task_id, route)
     if route == "auto" and following is not None and following.kind == "execution":
@@ -139,12 +139,12 @@ def _place(
 
 def _without_draft(session: Session, file: CaseFile) -> tuple[dict[str, Any], Decision | None, None]:
     """Bring a case to people who can write what a role could not; where no gate follows, it is a dead letter."""
-    place = session.place_before_people(file.row["route"])
+    place = session.place_before_people(file.case.route)
     if not place:
         session.count("dead")
         return {"state": CaseState.DEAD, "reason": f"{NO_DRAFT.name} to check or to send"}, None, None
     session.count("without_draft")
-    change = {"reason": file.row["reason"] or NO_DRAFT.name, **place}
+    change = {"reason": file.case.reason or NO_DRAFT.name, **place}
     if "route" not in place:
         return change, None, None
     return change, Decision(rule=f"failed check: {NO_DRAFT.name}", route=place["route"], inputs={}), None
@@ -161,11 +161,11 @@ def _handed_on(
     if following.kind != "execution":
         state = {"state": CaseState.WAITING} if following.kind == "gate" else {}
         return {**change, **state}, decision, None
-    if change["route"] != "auto" or not file.row["decision_id"] or following.connector is None:
+    if change["route"] != "auto" or not file.case.decision_id or following.connector is None:
         raise ConfigurationError(
             f"route {change['route']!r} reaches execution {following.task_id!r} without votes; only 'auto' may"
         )
-    grant = (following.connector, draft["payload_digest"], f"decision:{file.row['decision_id']}")
+    grant = (following.connector, draft["payload_digest"], f"decision:{file.case.decision_id}")
     return {**change, "state": CaseState.AUTHORISED}, decision, grant
 
 

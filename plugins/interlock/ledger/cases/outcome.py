@@ -17,6 +17,7 @@ from interlock.domain.cases.case import CaseState
 from interlock.domain.cases.outcome import NewOutcome, standing
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import case, outcome
 from interlock.ledger.store.transaction import Row, Transaction, new_id
 
@@ -44,17 +45,17 @@ def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequ
     cases = _locked(tx, environment, workflow, {one.business_key for one in told})
     there = {
         (row["case_id"], row["outcome"], row["happened_at"]): row["value"]
-        for group in in_groups([row["id"] for row in cases.values()], 400)
+        for group in in_groups([row.id for row in cases.values()], 400)
         for row in map(as_dict, tx.connection.execute(select(outcome).where(outcome.c.case_id.in_(group))))
     }
     fresh: list[Row] = []
-    completed: dict[str, tuple[Row, str]] = {}
+    completed: dict[str, tuple[Case, str]] = {}
     for one in told:
         row = cases.get(one.business_key)
         if row is None:
             found.rejected.append((one, f"{workflow} has no case {one.business_key!r}"))
             continue
-        key = (row["id"], one.outcome, one.happened_at)
+        key = (row.id, one.outcome, one.happened_at)
         if key in there:
             if there[key] == one.value:
                 found.seen_before += 1
@@ -65,7 +66,7 @@ def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequ
         fresh.append(
             {
                 "id": new_id(),
-                "case_id": row["id"],
+                "case_id": row.id,
                 "outcome": one.outcome,
                 "value": one.value,
                 "happened_at": one.happened_at,
@@ -75,13 +76,13 @@ def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequ
                 "created_at": tx.at,
             }
         )
-        if one.final_at is not None and row["state"] == CaseState.EXECUTED:
-            completed.setdefault(row["id"], (row, one.outcome))
+        if one.final_at is not None and row.state == CaseState.EXECUTED:
+            completed.setdefault(row.id, (row, one.outcome))
     tx.insert(outcome, fresh, kind="outcome.recorded", facts=lambda r: {"outcome": r["outcome"], "case": r["case_id"]})
     move(
         tx,
         [
-            (row, {"state": CaseState.CLOSED, "task": None, "reason": f"outcome {name!r}"})
+            (row, CaseChange(state=CaseState.CLOSED, task=None, reason=f"outcome {name!r}"))
             for row, name in completed.values()
         ],
         kind="case.completed",
@@ -90,8 +91,8 @@ def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequ
     return found
 
 
-def _locked(tx: Transaction, environment: str, workflow: str, keys: set[str]) -> dict[str, Row]:
-    known: dict[str, Row] = {}
+def _locked(tx: Transaction, environment: str, workflow: str, keys: set[str]) -> dict[str, Case]:
+    known: dict[str, Case] = {}
     for group in in_groups(sorted(keys), 500):
         rows = tx.connection.execute(
             select(case)
@@ -99,7 +100,7 @@ def _locked(tx: Transaction, environment: str, workflow: str, keys: set[str]) ->
             .order_by(case.c.id)
             .with_for_update()
         )
-        known |= {row.business_key: as_dict(row) for row in rows}
+        known |= {row.business_key: Case.of(row) for row in rows}
     return known
 
 

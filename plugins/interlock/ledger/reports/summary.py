@@ -183,8 +183,8 @@ def _with_provider(connection: Connection, run: WorkflowRun) -> dict[str, Any] |
     return {
         "cases": sum(len(uncounted(connection, row)) for row in out),
         "batches": len(out),
-        "since": out[0]["created_at"].isoformat(),
-        "until": max(row["expires_at"] for row in out).isoformat(),
+        "since": out[0].created_at.isoformat(),
+        "until": max(row.expires_at for row in out).isoformat(),
     }
 
 
