@@ -22,9 +22,10 @@ def list_(args: Any) -> None:
     for state in args.state:
         if state not in known:
             raise UnknownName("state", state, known)
-    rows = list_cases(
+    found = list_cases(
         LedgerHook().get_conn(), workflow=args.workflow, states=args.state, is_late=args.late, limit=args.limit
     )
+    rows = [case.values() for case in found]
     if args.json:
         print_json(rows)
         return

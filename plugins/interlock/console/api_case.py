@@ -158,16 +158,16 @@ def reviews(person: Reader, ledger: Book, workflow: str | None = None, limit: in
     demand(person, "GET", None, "see cases")
     found = [
         {
-            "case_id": row["case_id"],
-            "business_key": row["business_key"],
-            "workflow": row["workflow"],
-            "route": row["route"],
-            "why": row["why"] or "",
-            "gate": row["gate"],
-            "voters": row["voters"],
-            "digest": row["seen_digest"],
-            "opened_at": row["opened_at"].isoformat(),
-            "mine": person.id in row["voters"],
+            "case_id": row.case_id,
+            "business_key": row.business_key,
+            "workflow": row.workflow,
+            "route": row.route,
+            "why": row.why or "",
+            "gate": row.gate,
+            "voters": row.voters,
+            "digest": row.seen_digest,
+            "opened_at": row.opened_at.isoformat(),
+            "mine": person.id in row.voters,
         }
         for row in open_requests_of(ledger, workflow=workflow, limit=limit)
     ]

@@ -40,11 +40,11 @@ def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str,
     """Return a row for each open request: its case, its message, what would be sent, and whether it is *person*'s."""
     with ledger.read() as connection:
         files = {file.id: file for file in load_files(connection, list(found.cases.values()))}
-        drafts = load_handoffs(connection, [row["draft_id"] for row in found.cases.values() if row["draft_id"]])
+        drafts = load_handoffs(connection, [row.draft_id for row in found.cases.values() if row.draft_id])
     rows = []
     for request in found.requests:
-        file = files[request["case_id"]]
-        draft = None if request["payload_digest"] == NOTHING else draft_of(file, drafts)[0]
+        file = files[request.case_id]
+        draft = None if request.payload_digest == NOTHING else draft_of(file, drafts)[0]
         rows.append(
             {
                 "case_id": file.id,
@@ -52,17 +52,17 @@ def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str,
                 "workflow": file.case.workflow,
                 "route": file.case.route or "",
                 "why": file.case.reason or "",
-                "gate": request["gate"],
-                "opened_at": request["opened_at"],
-                "digest": request["seen_digest"],
-                "is_mine": person in request["voters"]
-                and person not in (request["barred"] or {})
-                and request["id"] not in found.voted,
-                "voted": found.voted.get(request["id"], ""),
-                "voters": request["voters"],
+                "gate": request.gate,
+                "opened_at": request.opened_at,
+                "digest": request.seen_digest,
+                "is_mine": person in request.voters
+                and person not in (request.barred or {})
+                and request.id not in found.voted,
+                "voted": found.voted.get(request.id, ""),
+                "voters": request.voters,
                 "message": message_of(file.payload),
                 "draft": draft,
-                "action": request["action"],
+                "action": request.action,
             }
         )
     return rows
@@ -73,7 +73,7 @@ def neighbours(ledger: Ledger, case_id: str, wanted: Filter, *, person: str) -> 
     found = waiting(
         ledger, person=person, workflow=wanted.workflow, route=wanted.route, gate=wanted.gate, limit=IN_ORDER
     )
-    ids = [row["case_id"] for row in found.requests]
+    ids = [row.case_id for row in found.requests]
     if case_id not in ids:
         return {"previous": None, "next": ids[0] if ids else None, "position": None, "total": found.total}
     at = ids.index(case_id)

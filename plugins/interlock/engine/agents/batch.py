@@ -34,7 +34,8 @@ from interlock.ledger.agents.provider_batch import (
     usage_id,
 )
 from interlock.ledger.cases.case import CaseFile, going_on, load_files, lock_cases, move
-from interlock.ledger.store.transaction import Row, new_id
+from interlock.ledger.store.record import CaseChange, ProviderBatch
+from interlock.ledger.store.transaction import new_id
 
 if TYPE_CHECKING:
     from interlock.agents.batch_call import Sent, Written
@@ -60,7 +61,7 @@ MOST_BYTES = 100_000_000
 class Returned:
     """A batch that is over, with what it holds."""
 
-    row: Row
+    row: ProviderBatch
     status: str
     replies: Mapping[str, Reply]
     at_provider: AtProvider | None = None
@@ -69,9 +70,9 @@ class Returned:
         """Return what is known of a case's request."""
         from interlock.agents.batch_call import Sent
 
-        most = self.row["cases"][case_id]["most"]
-        hold = None if most is None else Hold(self.row["id"], most)
-        return Sent(self.row["agent"], self.row["connection"], hold, usage_id(self.row["id"], case_id))
+        most = self.row.cases[case_id]["most"]
+        hold = None if most is None else Hold(self.row.id, most)
+        return Sent(self.row.agent, self.row.connection, hold, usage_id(self.row.id, case_id))
 
 
 class Batches:
@@ -124,26 +125,26 @@ class Batches:
     ) -> set[str]:
         """Send one batch; return the cases that wait for it."""
         row, cases = self._intend(declared, waits, written)
-        if not cases:
+        if row is None or not cases:
             return set()
         client, session = self.client, self.session
         assert client is not None
         endpoint = next(iter(written.values())).endpoint
         created: AtProvider | None = None
         try:
-            file = client.upload(row["id"], {case_id: written[case_id].body for case_id in cases}, endpoint)
+            file = client.upload(row.id, {case_id: written[case_id].body for case_id in cases}, endpoint)
             with session.write() as tx:
                 sending = change_batch(tx, row, "intended", sent_at=tx.at)
             if sending is None:
-                session.log.warning("batch %s was given up by another run, which has its cases", row["id"])
+                session.log.warning("batch %s was given up by another run, which has its cases", row.id)
                 return set(cases)
             row = sending
-            created = client.create(row["id"], file, endpoint, declared.batch_window)
+            created = client.create(row.id, file, endpoint, declared.batch_window)
         except InterlockError as error:
-            if isinstance(error, AgentUnavailable) and row["sent_at"] is not None:
+            if isinstance(error, AgentUnavailable) and row.sent_at is not None:
                 created = self._find(row)
                 if created is None:
-                    session.log.warning("%s; whether batch %s runs is looked up later", error, row["id"])
+                    session.log.warning("%s; whether batch %s runs is looked up later", error, row.id)
                     return self._count_out(cases)
             elif isinstance(error, BatchRefused) and error.retry_after_seconds is not None:
                 return self._wait_for_room(row, cases, error)
@@ -165,7 +166,7 @@ class Batches:
 
     def _intend(
         self, declared: ModelAgent, waits: Mapping[str, Settled], written: Mapping[str, Written]
-    ) -> tuple[Row, dict[str, Settled]]:
+    ) -> tuple[ProviderBatch | None, dict[str, Settled]]:
         """Set the money aside, let the cases wait and write that they will be sent."""
         session, carrier, batch_id = self.session, self.carrier, new_id()
         with session.write() as tx:
@@ -179,7 +180,7 @@ class Batches:
                 has_cheaper=declared.cheaper is not None,
             )
             if not held:
-                return {}, {}
+                return None, {}
             row = intend_batch(
                 tx,
                 session.run,
@@ -197,44 +198,44 @@ class Batches:
                 },
                 expires_at=expires_at,
             )
-            change = {
-                "state": CaseState.WAITING,
-                "wait_for": WITH_PROVIDER,
-                "wait_until": expires_at + LATE,
-                "reason": "is with the provider, in a batch",
-            }
+            change = CaseChange(
+                state=CaseState.WAITING,
+                wait_for=WITH_PROVIDER,
+                wait_until=expires_at + LATE,
+                reason="is with the provider, in a batch",
+            )
             moved = move(tx, [(locked[case_id], change) for case_id in held], kind=f"{self.settlement.role.name}.sent")
         cases = {after.id: waits[after.id] for after in moved}
         for after in moved:
-            cases[after.id].file = replace(cases[after.id].file, row=after)
+            cases[after.id].file = replace(cases[after.id].file, case=after)
         return row, cases
 
-    def _note_submitted(self, row: Row, at_provider: AtProvider) -> Row | None:
+    def _note_submitted(self, row: ProviderBatch, at_provider: AtProvider) -> ProviderBatch | None:
         with self.session.write(settles=True) as tx:
             return change_batch(tx, row, "submitted", provider_id=at_provider.id)
 
-    def _give_back(self, row: Row, cases: Mapping[str, Settled], reason: str) -> None:
+    def _give_back(self, row: ProviderBatch, cases: Mapping[str, Settled], reason: str) -> None:
         """Take cases back that were not sent."""
         with self.session.write(settles=True) as tx:
             locked = lock_cases(tx, [case.file.case for case in cases.values()])
             for after in move(tx, [(found, going_on(found)) for found in locked], kind="case.taken_up"):
-                cases[after.id].file = replace(cases[after.id].file, row=after)
+                cases[after.id].file = replace(cases[after.id].file, case=after)
             end_batch(tx, row, "failed", reason)
 
-    def _wait_for_room(self, row: Row, cases: Mapping[str, Settled], error: BatchRefused) -> set[str]:
+    def _wait_for_room(self, row: ProviderBatch, cases: Mapping[str, Settled], error: BatchRefused) -> set[str]:
         with self.session.write(settles=True) as tx:
             until = tx.at + max(FULL, timedelta(seconds=error.retry_after_seconds or 0))
             locked = lock_cases(tx, [case.file.case for case in cases.values()])
-            change = {"wait_for": "RateLimited", "wait_until": until, "reason": str(error)}
+            change = CaseChange(wait_for="RateLimited", wait_until=until, reason=str(error))
             move(tx, [(found, change) for found in locked], kind="case.waits")
             end_batch(tx, row, "failed", str(error))
         self.session.count("waiting", len(cases))
         return set(cases)
 
-    def _find(self, row: Row) -> AtProvider | None:
+    def _find(self, row: ProviderBatch) -> AtProvider | None:
         assert self.client is not None
         try:
-            return self.client.find(row["id"], row["created_at"])
+            return self.client.find(row.id, row.created_at)
         except AgentUnavailable:
             return None
 
@@ -248,33 +249,33 @@ class Batches:
         with self.session.read() as connection:
             self._out = {case_id for row in out for case_id in uncounted(connection, row)}
         if out:
-            since = out[0]["created_at"].strftime("%Y-%m-%d %H:%M")
+            since = out[0].created_at.strftime("%Y-%m-%d %H:%M")
             self.session.log.info("%s with the provider since %s UTC", counted(len(self._out), "case", "are"), since)
 
-    def _open(self) -> list[Row]:
+    def _open(self) -> list[ProviderBatch]:
         with self.session.read() as connection:
             return open_batches(connection, self.session.run, self.session.task.task_id)
 
-    def _look(self, row: Row) -> Returned | None:
+    def _look(self, row: ProviderBatch) -> Returned | None:
         from interlock.agents.batch_call import LOST
 
         now = self.session.ledger.clock()
-        is_late = now > row["expires_at"] + LATE
-        if self.client is None or row["agent"] != self.carrier.name:
+        is_late = now > row.expires_at + LATE
+        if self.client is None or row.agent != self.carrier.name:
             return Returned(row, LOST, {}) if is_late else None
         try:
-            if row["state"] == "intended":
+            if row.state == "intended":
                 found = self._look_for(row, now)
                 if found is None:
                     return None
                 row = found
-            at_provider = self.client.look(row["provider_id"])
+            at_provider = self.client.look(row.provider_id or "")
             if at_provider is not None and not at_provider.is_over:
                 if not is_late:
                     return None
                 self.client.cancel(at_provider.id)
             if at_provider is None or not at_provider.is_over:
-                self.session.log.warning("batch %s did not come back within its window", row["provider_id"])
+                self.session.log.warning("batch %s did not come back within its window", row.provider_id)
                 return Returned(row, LOST, {})
             if at_provider.problem:
                 told = "batch %s failed as a whole: %s"
@@ -284,11 +285,11 @@ class Batches:
             self.session.log.warning("%s; its cases go on waiting", error)
             return None
 
-    def _look_for(self, row: Row, now: datetime) -> Row | None:
+    def _look_for(self, row: ProviderBatch, now: datetime) -> ProviderBatch | None:
         """Find out what became of a batch whose sender died; None when that is not clear yet, or it was never sent."""
-        sent_at: datetime | None = row["sent_at"]
+        sent_at: datetime | None = row.sent_at
         if sent_at is None:
-            if row["run_id"] == self.session.run.id or now - row["created_at"] > UPLOADS:
+            if row.run_id == self.session.run.id or now - row.created_at > UPLOADS:
                 self._give_up(row)
             return None
         found = self._find(row)
@@ -298,7 +299,7 @@ class Batches:
             self._give_up(row)
         return None
 
-    def _give_up(self, row: Row) -> None:
+    def _give_up(self, row: ProviderBatch) -> None:
         """Take the cases up again of a batch that the provider does not have."""
         with self.session.write() as tx:
             standing = take_up_batch(tx, self.session.run, self.session.task.task_id, row)
@@ -315,12 +316,12 @@ class Batches:
             files = load_files(connection, standing.here, contracts=reads)
         session.log.info(
             "batch %s is %s: %d answers for %d cases",
-            row["provider_id"],
+            row.provider_id,
             returned.status,
             sum(1 for reply in returned.replies.values() if reply.status),
-            len(row["cases"]),
+            len(row.cases),
         )
-        keys = row["cases"]
+        keys = row.cases
         return [file for file in files if self.carrier.maker.key(self.carrier.see(file)[1]) == keys[file.id]["key"]]
 
     def read(self, returned: Returned, works: Sequence[Work]) -> Iterator[Answer | Failure | None]:
@@ -333,7 +334,7 @@ class Batches:
             self.contract,
             returned.replies,
             {work.case_id: returned.sent(work.case_id) for work in works},
-            batch=str(returned.row["provider_id"]),
+            batch=str(returned.row.provider_id),
             status=returned.status,
         )
 
@@ -364,12 +365,12 @@ class Batches:
         """Ask the provider to end what is out: a person stopped the agent."""
         for row in self._open():
             try:
-                if self.client is None or row["agent"] != self.carrier.name or row["provider_id"] is None:
+                if self.client is None or row.agent != self.carrier.name or row.provider_id is None:
                     continue
-                self.client.cancel(row["provider_id"])
-                self.session.log.info("batch %s was called back", row["provider_id"])
+                self.client.cancel(row.provider_id)
+                self.session.log.info("batch %s was called back", row.provider_id)
             except InterlockError as error:
-                self.session.log.warning("batch %s could not be called back: %s", row["provider_id"], error)
+                self.session.log.warning("batch %s could not be called back: %s", row.provider_id, error)
 
 
 def _groups(written: Mapping[str, Written]) -> Iterator[dict[str, Written]]:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interlock.domain.agents.agent_protocol import Answer, Usage
 from interlock.domain.cases.case import CaseState
@@ -23,7 +23,8 @@ from interlock.errors import AgentError, InterlockError, StaleContext, Stopped, 
 from interlock.ledger.cases.case import CaseFile, lock_cases, move
 from interlock.ledger.cases.handoff import Made, unwritten, write_handoffs, write_usage
 from interlock.ledger.routing.decision import DecisionEntry, record_decisions
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.record import UNSET, CaseChange, Handoff
+from interlock.ledger.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from interlock.engine.agents.role import Role
@@ -41,7 +42,7 @@ class Settled:
     """Who is asked about it, or was last."""
     input_digest: str = ""
     answer: Answer | None = None
-    there: Row | None = None
+    there: Handoff | None = None
     """A handoff of an earlier attempt over the same input."""
     error: InterlockError | None = None
     wait: tuple[str, datetime | None] | None = None
@@ -115,21 +116,22 @@ class Settlement:
             unchanged = {row.id: row for row in lock_cases(tx, [case.file.case for case in settled])}
             here = [case for case in settled if case.file.id in unchanged]
             session.count("changed_meanwhile", len(settled) - len(here))
-            written: dict[str, Row] = {}
+            written: dict[str, Handoff] = {}
             for carrier in {case.carrier.name: case.carrier for case in here if case.answer is not None}.values():
                 made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
                 written |= write_handoffs(tx, session.run, carrier.maker, made)
             self._write_usage(tx)
-            moves, given_up, rerouted = {}, [], []
+            moves: dict[str, CaseChange] = {}
+            given_up, rerouted = [], []
             for case in here:
                 row = case.there or written.get(case.file.id)
                 moves[case.file.id] = self._move(case, row)
                 if case.error is not None and row is None:
                     given_up.append((_subject(case), case.error))
-                if "route" in moves[case.file.id]:
+                if moves[case.file.id].route is not UNSET:
                     rerouted.append(self._by_the_runbook(case))
             for case_id, decision_id in record_decisions(tx, session.run, session.task.task_id, rerouted).items():
-                moves[case_id]["decision_id"] = decision_id
+                moves[case_id] = replace(moves[case_id], decision_id=decision_id)
             move(tx, [(unchanged[i], change) for i, change in moves.items()], kind=f"{self.role.name}.done")
             self._report(tx, given_up)
             self.delivered |= {case.carrier.name for case in here if case.file.id in written}
@@ -152,28 +154,27 @@ class Settlement:
         self._report(tx, [(agent, used.overrun) for _, agent, used in calls if used.overrun is not None])
         self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
 
-    def _move(self, case: Settled, handoff: Row | None) -> dict[str, Any]:
+    def _move(self, case: Settled, handoff: Handoff | None) -> CaseChange:
         row = case.file.case
         if handoff is not None:
             self.session.count("done")
             self.session.count("done_before", int(case.there is not None))
-            change: dict[str, Any] = {
-                "context": {**row.context, self.role.contract.__name__: handoff["id"]},
-                "handoff_id": handoff["id"],
-            }
+            context = {**row.context, self.role.contract.__name__: handoff.id}
+            change = CaseChange(context=context, handoff_id=handoff.id)
             if self.role.name == "drafting":
-                change["draft_id"] = handoff["id"]
+                change = replace(change, draft_id=handoff.id)
             if case.stale is not None:
-                return change | {"reason": self._reason(case.stale)} | self.session.place_before_people(row.route)
+                reason = self._reason(case.stale)
+                return replace(change, reason=reason) | (self.session.place_before_people(row.route) or CaseChange())
             return change | self.session.place_after(row.route)
         if case.lacks:
             self.session.count("left_to_people")
             reason = row.reason or f"{self.session.task.task_id} was left out: there is no {case.lacks}"
-            return {"reason": reason, **self.session.place_before_people(row.route)}
+            return CaseChange(reason=reason) | (self.session.place_before_people(row.route) or CaseChange())
         if case.wait is not None:
             self.session.count("waiting")
             told, until = case.wait
-            return {"state": CaseState.WAITING, "wait_for": told, "wait_until": until, "reason": f"waits for {told}"}
+            return CaseChange(state=CaseState.WAITING, wait_for=told, wait_until=until, reason=f"waits for {told}")
         error = case.error
         assert error is not None
         reason = self._reason(error)
@@ -181,21 +182,22 @@ class Settlement:
         if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
             self.session.count("waiting")
             until = getattr(error, "until", None)
-            return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
+            return CaseChange(state=CaseState.WAITING, wait_for=type(error).__name__, wait_until=until, reason=reason)
         branches = self._branch_follows(row.route)
+        place: CaseChange | None
         if then == "stop":
-            place = {}
+            place = None
         elif branches:
             place = self.session.place_after(row.route)
         else:
             place = self.session.place_before_people(row.route)
-        if not place:
+        if place is None:
             self.given_up += 1
             self.session.count("failed")
-            return {"state": CaseState.DEAD, "reason": reason}
+            return CaseChange(state=CaseState.DEAD, reason=reason)
         self.given_up += isinstance(error, AgentError)  # one that is too old, or has no budget, tells nothing of agents
         self.session.count("uncertain" if branches else "left_to_people")
-        return {"reason": reason, "handoff_id": None, **place}
+        return CaseChange(reason=reason, handoff_id=None) | place
 
     def _by_the_runbook(self, case: Settled) -> DecisionEntry:
         """Return the decision that takes a case off its route to people."""

@@ -63,7 +63,7 @@ class Inputs:
                 for case_id, request in approvals_of(connection, late).items():
                     gate = load_version(connection, request.version_id).bundle.policy.gates.get(request.gate)
                     for name in (self.policy.contract, *(gate.sees if gate is not None else ())):
-                        if name in made[case_id]:
+                        if name in made[case_id] and request.decided_at is not None:
                             made[case_id][name] = max(made[case_id][name], request.decided_at)
         return {case_id: told for case_id in late if (told := self._too_old(made[case_id], now)) is not None}
 

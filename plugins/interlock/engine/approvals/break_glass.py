@@ -27,11 +27,11 @@ def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, see
     :raises NotAuthorised: *person* is barred from it, or has a break-glass that nobody reviewed.
     """
     with on_case(ledger, name, person.id) as (tx, row):
-        asked = open_for_cases(tx.connection, [row["id"]])
+        asked = open_for_cases(tx.connection, [row.id])
         if not asked:
-            raise InputError(f"case {row['business_key']!r} is {row['state']!r}: no gate waits for it")
+            raise InputError(f"case {row.business_key!r} is {row.state!r}: no gate waits for it")
         run, access = load_run(tx.connection, asked[0].run_id), company_at(tx.connection, ledger).access
-        _, next_task = action_after(run.wiring, asked[0].task, row["route"])
+        _, next_task = action_after(run.wiring, asked[0].task, row.route)
         given = Answer(person=person, answer="approve", seen_digest=seen_digest, way=glass.BREAK_GLASS, reason=reason)
         request = glass.break_glass(tx, asked[0].id, given, access=access, next_task=next_task)
         voters = electorate_of(tx.connection, tx.at, request, access).voters()
@@ -47,7 +47,7 @@ def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, see
             "review it: airflow interlock review unreviewed",
         )
         return {
-            "case": row["business_key"],
+            "case": row.business_key,
             "state": "approved",
             "note": "it must be reviewed later by one who may vote",
         }
@@ -65,10 +65,10 @@ def confirm(
     if answer not in ("approve", "reject"):
         raise InputError(f"a review says 'approve' or 'reject', not {answer!r}")
     with on_case(ledger, name, person.id) as (tx, row):
-        broken = select(vote.c.request_id).where(vote.c.case_id == row["id"], vote.c.way == glass.BREAK_GLASS)
+        broken = select(vote.c.request_id).where(vote.c.case_id == row.id, vote.c.way == glass.BREAK_GLASS)
         request_id = tx.connection.execute(broken.order_by(vote.c.created_at.desc())).scalars().first()
         if request_id is None:
-            raise InputError(f"nobody broke the glass for case {row['business_key']!r}")
+            raise InputError(f"nobody broke the glass for case {row.business_key!r}")
         given = Answer(
             person=person,
             answer="approve" if answer == "approve" else "reject",
@@ -77,7 +77,7 @@ def confirm(
             reason=reason,
         )
         glass.confirm(tx, request_id, given, access=company_at(tx.connection, ledger).access)
-        return {"case": row["business_key"], "state": str(row["state"]), "answer": answer}
+        return {"case": row.business_key, "state": str(row.state), "answer": answer}
 
 
 def unreviewed(ledger: Ledger) -> list[dict[str, Any]]:

@@ -151,7 +151,7 @@ def ask_for(connection: Connection, file: CaseFile, *, run: WorkflowRun, task_id
         "triggered": (triggered_by(connection, file.id), "triggered the run"),
     }
     ask = Ask(
-        case_row=file.case,
+        case=file.case,
         gate=str(name),
         task=task_id,
         action=action,

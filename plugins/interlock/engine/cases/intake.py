@@ -43,7 +43,8 @@ def take_in_rows(
     session.check_switches()
     check_contract(session.version.bundle, contract)
     settings = session.version.bundle.settings.intake
-    task = session.place_after(None)["task"]
+    session.place_after(None)  # refuses what must not follow an intake
+    task = session.task_after(None)
     with session.write() as tx:
         session.count("taken_up", take_up_waited(tx, session.run, tasks=session.run.wiring.tasks))
         claim_quote(tx, session.run, located(source, session.include.parent))

@@ -13,8 +13,9 @@ from interlock.domain.policy.suite_check import load_suite
 from interlock.engine.runs.session import Session
 from interlock.errors import Stopped
 from interlock.ledger.cases.case import cases_at, load_files, lock_cases, move
+from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import quality_report
-from interlock.ledger.store.transaction import Row, Transaction, new_id
+from interlock.ledger.store.transaction import Transaction, new_id
 
 
 def check_cases(session: Session, suite_name: str) -> dict[str, int]:
@@ -43,18 +44,16 @@ def check_cases(session: Session, suite_name: str) -> dict[str, int]:
         part = range(start, min(start + 500, len(rows)))
         with session.write() as tx:
             unchanged = {row.id for row in lock_cases(tx, [rows[i] for i in part])}
-            here = [i for i in part if rows[i]["id"] in unchanged]
+            here = [i for i in part if rows[i].id in unchanged]
             move(tx, [(rows[i], change) for i in here if i not in failing], kind="quality.passed")
             move(
                 tx,
                 [
                     (
                         rows[i],
-                        {
-                            "state": CaseState.QUARANTINED,
-                            "task": None,
-                            "reason": "data check: " + "; ".join(failing[i]),
-                        },
+                        CaseChange(
+                            state=CaseState.QUARANTINED, task=None, reason="data check: " + "; ".join(failing[i])
+                        ),
                     )
                     for i in here
                     if i in failing
@@ -66,8 +65,8 @@ def check_cases(session: Session, suite_name: str) -> dict[str, int]:
     return session.finish()
 
 
-def _load(session: Session) -> tuple[list[Row], list[dict[str, Any]]]:
-    rows: list[Row] = []
+def _load(session: Session) -> tuple[list[Case], list[dict[str, Any]]]:
+    rows: list[Case] = []
     payloads: list[dict[str, Any]] = []
     after = ""
     while True:

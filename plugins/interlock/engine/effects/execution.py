@@ -33,6 +33,7 @@ from interlock.ledger.cases.case import CaseFile, cases_at, load_files, move
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cost.usage_row import charge_calls
 from interlock.ledger.effects.effect import Claim, claim, commit, give_back
+from interlock.ledger.store.record import CaseChange
 
 GROUP = 16
 """Effects that are claimed at once: what a crash leaves to be looked for. Where nobody can look, one."""
@@ -127,7 +128,10 @@ class _Executor:
             )
             move(
                 tx,
-                [(file.case, {"state": CaseState.DEAD, "reason": self._refusal()}) for file in claimed.unauthorised],
+                [
+                    (file.case, CaseChange(state=CaseState.DEAD, reason=self._refusal()))
+                    for file in claimed.unauthorised
+                ],
                 kind="execution.refused",
             )
             if claimed.leased_until is not None:
@@ -183,7 +187,7 @@ class _Executor:
         with session.write(settles=True) as tx:
             move(
                 tx,
-                [(one.file.case, {"state": CaseState.DEAD, "reason": _reason(error)}) for one, error in failed],
+                [(one.file.case, CaseChange(state=CaseState.DEAD, reason=_reason(error))) for one, error in failed],
                 kind="execution.failed",
             )
         session.count("failed", len(failed))

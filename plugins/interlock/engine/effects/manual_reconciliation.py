@@ -7,6 +7,7 @@ did not take place may be sent again once the case is resubmitted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -16,7 +17,8 @@ from interlock.domain.cases.case import CaseState
 from interlock.engine.approvals.review_action import on_case
 from interlock.errors import InputError
 from interlock.ledger.cases.case import move
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange, Effect
 from interlock.ledger.store.schema import effect
 
 
@@ -31,31 +33,31 @@ def reconcile(ledger: Ledger, name: str, *, person: str, took_place: bool, reaso
     with on_case(ledger, name, person) as (tx, row):
         found = tx.connection.execute(
             select(effect)
-            .where(effect.c.case_id == row["id"], effect.c.state == "intended")
+            .where(effect.c.case_id == row.id, effect.c.state == "intended")
             .order_by(effect.c.intended_at.desc())
             .with_for_update()
         ).first()
-        if found is None or CaseState(row["state"]) is not CaseState.DEAD:
-            raise InputError(f"case {row['business_key']!r} is {row['state']!r}: no effect of it is in doubt")
-        there = as_dict(found)
-        if there["lease_until"] is not None and there["lease_until"] > tx.at:
-            raise InputError(f"{there['action']!r} may be at it at this moment; ask again at {there['lease_until']}")
-        change: dict[str, Any] = {"state": "unsent"}
+        if found is None or CaseState(row.state) is not CaseState.DEAD:
+            raise InputError(f"case {row.business_key!r} is {row.state!r}: no effect of it is in doubt")
+        there = Effect.of(found)
+        if there.lease_until is not None and there.lease_until > tx.at:
+            raise InputError(f"{there.action!r} may be at it at this moment; ask again at {there.lease_until}")
+        settled = replace(there, state="unsent")
         if took_place:
-            change = {"state": "committed", "committed_at": tx.at, "lease_until": None}
-            change["receipt"] = {"reference": f"person:{person}", "said": mask(reason)}
+            receipt = {"reference": f"person:{person}", "said": mask(reason)}
+            settled = replace(there, state="committed", committed_at=tx.at, lease_until=None, receipt=receipt)
         tx.update(
             effect,
-            [{**there, **change}],
+            [settled],
             kind="effect.reconciled",
             facts=lambda r: {"action": r["action"], "state": r["state"]},
         )
         why = f"{'took place' if took_place else 'did not take place'}, says {person}: {mask(reason)}"
-        change_of_case: dict[str, Any] = {"reason": why}
+        change = CaseChange(reason=why)
         if took_place:  # only an authorised case becomes executed, and this one was when it was sent
-            change_of_case["state"] = CaseState.AUTHORISED
-        (row,) = move(tx, [(row, change_of_case)], kind="case.reconciled")
+            change = replace(change, state=CaseState.AUTHORISED)
+        (row,) = move(tx, [(row, change)], kind="case.reconciled")
         if took_place:
-            (row,) = move(tx, [(row, {"state": CaseState.EXECUTED, "task": None})], kind="case.executed")
+            (row,) = move(tx, [(row, CaseChange(state=CaseState.EXECUTED, task=None))], kind="case.executed")
         note = "" if took_place else "resubmit it to have it sent: airflow interlock cases resubmit"
-        return {"case": row["business_key"], "state": str(row["state"]), "effect": change["state"], "note": note}
+        return {"case": row.business_key, "state": str(row.state), "effect": change.state, "note": note}

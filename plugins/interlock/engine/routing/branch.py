@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from interlock.domain.cases.case import CaseState
@@ -14,7 +15,7 @@ from interlock.errors import ConfigurationError
 from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases, move
 from interlock.ledger.cases.handoff import agent_reports, load_handoffs
 from interlock.ledger.routing.decision import DecisionEntry, record_decisions
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import UNSET, CaseChange, Handoff
 
 
 def route_cases(session: Session) -> dict[str, int]:
@@ -34,7 +35,7 @@ def route_cases(session: Session) -> dict[str, int]:
 
 
 def _route_group(
-    session: Session, files: list[CaseFile], handoffs: Mapping[str, Row], reports: Mapping[str, Any]
+    session: Session, files: list[CaseFile], handoffs: Mapping[str, Handoff], reports: Mapping[str, Any]
 ) -> None:
     bundle = session.version.bundle
     decided = []
@@ -42,8 +43,8 @@ def _route_group(
     unknown = threshold_of(bundle.policy, None)
     for file in files:
         said = handoffs.get(file.case.handoff_id or "")
-        confidence = capped(said["confidence"], file) if said else None
-        threshold = thresholds.get(said["agent_digest"], unknown) if said else unknown
+        confidence = capped(said.confidence, file) if said else None
+        threshold = thresholds.get(said.agent_digest, unknown) if said else unknown
         inputs = variables(file, bundle, confidence=confidence, threshold=threshold)
         decided.append((file, session.router.decide(inputs), confidence, threshold))
     restraint = Restraint.of(session)
@@ -58,26 +59,27 @@ def _route_group(
             held = restraint.hold_back(file, decision)
             served, change = _destination(session, held.decision)
             if not file.case.handoff_id and file.case.reason:  # what the runbook sent here without an answer
-                change["reason"] = "; ".join(told for told in (change["reason"], file.case.reason) if told)
+                reasons = (change.reason if change.reason is not UNSET else None, file.case.reason)
+                change = replace(change, reason="; ".join(reason for reason in reasons if reason))
             entries.append(DecisionEntry(file, served, confidence, threshold, held.policy_route, held.sample_rate))
             session.count(served.route)
-            change |= {"route": served.route, "attempt": file.case.attempt + 1}
+            change = replace(change, route=served.route, attempt=file.case.attempt + 1)
             moves.append((file, change))
         ids = record_decisions(tx, session.run, session.task.task_id, entries)
         move(
             tx,
-            [(file.case, {**change, "decision_id": ids[file.id]}) for file, change in moves],
+            [(file.case, replace(change, decision_id=ids[file.id])) for file, change in moves],
             kind="case.routed",
         )
     session.log.info("routed: %s", ", ".join(f"{count} {route}" for route, count in session.counts.items()))
 
 
-def _destination(session: Session, decision: Decision) -> tuple[Decision, dict[str, Any]]:
+def _destination(session: Session, decision: Decision) -> tuple[Decision, CaseChange]:
     """
     Return the decision as it can be carried out, and where the case goes; what no task serves goes to people or stops.
     """
     if decision.route == "stop":
-        return decision, {"state": CaseState.DEAD, "reason": f"rule {decision.rule!r} stops it"}
+        return decision, CaseChange(state=CaseState.DEAD, reason=f"rule {decision.rule!r} stops it")
     try:
         change = session.place_after(decision.route)
     except ConfigurationError as error:
@@ -85,10 +87,10 @@ def _destination(session: Session, decision: Decision) -> tuple[Decision, dict[s
         if decision.route == "review":
             return (
                 Decision(rule=decision.rule, route="stop", error=str(error), inputs=decision.inputs),
-                {"state": CaseState.DEAD, "reason": str(error)},
+                CaseChange(state=CaseState.DEAD, reason=str(error)),
             )
         return _destination(session, held)
-    return decision, {"state": CaseState.ROUTED, "reason": _reason(decision), **change}
+    return decision, CaseChange(state=CaseState.ROUTED, reason=_reason(decision)) | change
 
 
 def _reason(decision: Decision) -> str | None:

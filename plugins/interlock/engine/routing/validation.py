@@ -7,7 +7,7 @@ the basis of its routing decision and bound to the digest of exactly what will b
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from interlock.domain.base.contract import Contract, contract_digest
 from interlock.domain.cases.case import CaseState
@@ -22,7 +22,8 @@ from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cas
 from interlock.ledger.cases.handoff import Made, Maker, handoffs_there, load_handoffs, write_handoffs
 from interlock.ledger.effects.authorisation import authorise
 from interlock.ledger.routing.decision import DecisionEntry, record_decisions
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.record import UNSET, CaseChange, Handoff
+from interlock.ledger.store.transaction import Transaction
 
 NO_DRAFT = Check(name="there is no draft", that="false", on_failure="review")
 """What a case fails that no role wrote anything for; the policy's own checks would read what is not there."""
@@ -54,7 +55,7 @@ def validate_cases(session: Session) -> dict[str, int]:
     return session.finish()
 
 
-def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], drafts: dict[str, Row]) -> None:
+def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], drafts: dict[str, Handoff]) -> None:
     bundle = session.version.bundle
     maker = Maker(
         task=session.task.task_id,
@@ -71,9 +72,7 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
     made = [
         Made(
             file=file,
-            input_digest=drafts[file.case.draft_id]["payload_digest"]
-            if file.case.draft_id
-            else file.case.payload_digest,
+            input_digest=drafts[file.case.draft_id].payload_digest if file.case.draft_id else file.case.payload_digest,
             payload={"passed": not failed[file.id], "failed": [told(*entry) for entry in failed[file.id]]},
             confidence=None,
             provenance={"version": session.version.number},
@@ -83,26 +82,26 @@ def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], dr
     there = handoffs_there(tx.connection, maker, {m.file.id: maker.key(m.input_digest) for m in made})
     written = there | write_handoffs(tx, session.run, maker, [m for m in made if m.file.id not in there])
     overruled: list[DecisionEntry] = []
-    moves: dict[str, dict[str, Any]] = {}
+    moves: dict[str, CaseChange] = {}
     grants: dict[str, list[tuple[str, str, str]]] = {}
     for file in files:
         change, decision, grant = _place(session, file, failed[file.id], drafts)
-        change["context"] = {**file.case.context, Validation.__name__: written[file.id].id}
-        moves[file.id] = change
+        context = {**file.case.context, Validation.__name__: written[file.id].id}
+        moves[file.id] = replace(change, context=context)
         if decision is not None:
             overruled.append(DecisionEntry(file, decision))
         if grant is not None:
             grants.setdefault(grant[0], []).append((file.id, *grant[1:]))
     for case_id, decision_id in record_decisions(tx, session.run, session.task.task_id, overruled).items():
-        moves[case_id]["decision_id"] = decision_id
+        moves[case_id] = replace(moves[case_id], decision_id=decision_id)
     for action, granted in grants.items():
         authorise(tx, granted, action=action, version_id=session.version.id)
     move(tx, [(file.case, moves[file.id]) for file in files], kind="case.validated")
 
 
 def _place(
-    session: Session, file: CaseFile, failed: list[tuple[Check, str | None]], drafts: dict[str, Row]
-) -> tuple[dict[str, Any], Decision | None, tuple[str, str, str] | None]:
+    session: Session, file: CaseFile, failed: list[tuple[Check, str | None]], drafts: dict[str, Handoff]
+) -> tuple[CaseChange, Decision | None, tuple[str, str, str] | None]:
     """Return how a case moves, the decision that overrules its route, and what is authorised: action, digest, basis."""
     draft = drafts.get(file.case.draft_id or "")
     if draft is None:
@@ -115,14 +114,14 @@ def _place(
         session.count("failed_checks")
         if on_failure == "stop":
             session.count("dead")
-            return {"state": CaseState.DEAD, "route": "stop", "reason": f"failed check: {names}"}, decision, None
+            return CaseChange(state=CaseState.DEAD, route="stop", reason=f"failed check: {names}"), decision, None
         route = "review"
     elif route == "auto" and file.case.review_asked_by:
         decision = Decision(rule=f"asked for by {file.case.review_asked_by}", route="review", inputs={})
         route = "review"
     following = session.run.wiring.next_task(session.task.task_id, route)
     if route == "auto" and following is not None and following.kind == "execution":
-        why = why_not_automatic(session, following.connector or "", draft["contract_name"])
+        why = why_not_automatic(session, following.connector or "", draft.contract_name)
         if why is not None:
             decision = Decision(rule=f"autonomy: {why}"[:300], route="review", inputs={"autonomy": why})
             route = "review"
@@ -130,43 +129,42 @@ def _place(
             following = session.run.wiring.next_task(session.task.task_id, route)
     if following is None:
         raise ConfigurationError(f"nothing takes route {route!r} over from {session.task.task_id!r}")
-    change: dict[str, Any] = {"route": route, "task": following.task_id}
+    change = CaseChange(route=route, task=following.task_id)
     if decision is not None:
-        change["reason"] = decision.rule
+        change = replace(change, reason=decision.rule)
     session.count(route or "none")
     return _handed_on(session, file, change, following, draft, decision)
 
 
-def _without_draft(session: Session, file: CaseFile) -> tuple[dict[str, Any], Decision | None, None]:
+def _without_draft(session: Session, file: CaseFile) -> tuple[CaseChange, Decision | None, None]:
     """Bring a case to people who can write what a role could not; where no gate follows, it is a dead letter."""
     place = session.place_before_people(file.case.route)
-    if not place:
+    if place is None:
         session.count("dead")
-        return {"state": CaseState.DEAD, "reason": f"{NO_DRAFT.name} to check or to send"}, None, None
+        return CaseChange(state=CaseState.DEAD, reason=f"{NO_DRAFT.name} to check or to send"), None, None
     session.count("without_draft")
-    change = {"reason": file.case.reason or NO_DRAFT.name, **place}
-    if "route" not in place:
+    change = CaseChange(reason=file.case.reason or NO_DRAFT.name) | place
+    if place.route is UNSET or place.route is None:
         return change, None, None
-    return change, Decision(rule=f"failed check: {NO_DRAFT.name}", route=place["route"], inputs={}), None
+    return change, Decision(rule=f"failed check: {NO_DRAFT.name}", route=place.route, inputs={}), None
 
 
 def _handed_on(
     session: Session,
     file: CaseFile,
-    change: dict[str, Any],
+    change: CaseChange,
     following: WiredTask,
-    draft: Row,
+    draft: Handoff,
     decision: Decision | None,
-) -> tuple[dict[str, Any], Decision | None, tuple[str, str, str] | None]:
+) -> tuple[CaseChange, Decision | None, tuple[str, str, str] | None]:
     if following.kind != "execution":
-        state = {"state": CaseState.WAITING} if following.kind == "gate" else {}
-        return {**change, **state}, decision, None
-    if change["route"] != "auto" or not file.case.decision_id or following.connector is None:
+        return (replace(change, state=CaseState.WAITING) if following.kind == "gate" else change), decision, None
+    if change.route != "auto" or not file.case.decision_id or following.connector is None:
         raise ConfigurationError(
-            f"route {change['route']!r} reaches execution {following.task_id!r} without votes; only 'auto' may"
+            f"route {change.route!r} reaches execution {following.task_id!r} without votes; only 'auto' may"
         )
-    grant = (following.connector, draft["payload_digest"], f"decision:{file.case.decision_id}")
-    return {**change, "state": CaseState.AUTHORISED}, decision, grant
+    grant = (following.connector, draft.payload_digest, f"decision:{file.case.decision_id}")
+    return replace(change, state=CaseState.AUTHORISED), decision, grant
 
 
 def told(check: Check, error: str | None) -> str:

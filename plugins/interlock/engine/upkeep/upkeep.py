@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,9 +32,10 @@ from interlock.ledger.incidents.incident import unanswered
 from interlock.ledger.incidents.notice import UPKEEP, claim_notices, list_notices, settle_notice, write_notice
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import find_in_force, load_version
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import Case, CaseChange, GateRequest
 from interlock.ledger.store.schema import case, gate_request, incident, notice
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.transaction import Transaction
 
 A_WORKING_HOUR = BusinessTime(time=timedelta(hours=1))
 A_WORKING_DAY = BusinessTime(days=1)
@@ -75,8 +76,8 @@ def keep_up(
     company = company_in_force(ledger)
     counts: dict[str, int] = {}
     waiting = open_requests_of(ledger, limit=LOOKED_AT)
-    versions = _versions(ledger, {row["version_id"] for row in waiting})
-    due = [row for row in waiting if _due(row, versions[row["version_id"]], company, ledger)]
+    versions = _versions(ledger, {row.version_id for row in waiting})
+    due = [row for row in waiting if _due(row, versions[row.version_id], company, ledger)]
     for group in in_groups(due, GROUP):
         _take_steps(ledger, company, group, versions, counts)
     _tell_lateness(ledger, company, counts)
@@ -101,20 +102,20 @@ def _versions(ledger: Ledger, ids: set[str]) -> dict[str, WorkflowVersion]:
         return {version_id: load_version(connection, version_id) for version_id in ids}
 
 
-def _ladder(row: Row, version: WorkflowVersion) -> Ladder:
-    gate = version.bundle.policy.gates.get(row["gate"])
+def _ladder(row: GateRequest, version: WorkflowVersion) -> Ladder:
+    gate = version.bundle.policy.gates.get(row.gate)
     return gate.ladder if gate is not None else Ladder()
 
 
-def _due(row: Row, version: WorkflowVersion, company: Company, ledger: Ledger) -> list[Any]:
+def _due(row: GateRequest, version: WorkflowVersion, company: Company, ledger: Ledger) -> list[Any]:
     ladder = _ladder(row, version)
-    return list(ladder.due(row["opened_at"], ledger.clock(), company.calendar, row["steps"] or ()))
+    return list(ladder.due(row.opened_at, ledger.clock(), company.calendar, row.steps or ()))
 
 
 def _take_steps(
     ledger: Ledger,
     company: Company,
-    asked: Sequence[Row],
+    asked: Sequence[GateRequest],
     versions: Mapping[str, WorkflowVersion],
     counts: dict[str, int],
 ) -> None:
@@ -122,18 +123,18 @@ def _take_steps(
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
         # Cases before requests, as all that people do: else two would wait for each other.
-        ids = [row["case_id"] for row in asked]
+        ids = [row.case_id for row in asked]
         rows = tx.connection.execute(select(case).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update())
-        cases = {row.id: as_dict(row) for row in rows}
-        wanted = select(gate_request).where(gate_request.c.id.in_([row["id"] for row in asked]))
+        cases = {row.id: Case.of(row) for row in rows}
+        wanted = select(gate_request).where(gate_request.c.id.in_([row.id for row in asked]))
         for found in tx.connection.execute(wanted.order_by(gate_request.c.case_id).with_for_update()):
-            request, row = as_dict(found), cases[found.case_id]
-            if request["state"] != GateState.OPEN.value:
+            request, row = GateRequest.of(found), cases[found.case_id]
+            if request.state != GateState.OPEN.value:
                 continue
-            for step in _due(request, versions[request["version_id"]], company, ledger):
-                request = _take(tx, company, versions[request["version_id"]], row, request, step, told)
+            for step in _due(request, versions[request.version_id], company, ledger):
+                request = _take(tx, company, versions[request.version_id], row, request, step, told)
                 counts[step] = counts.get(step, 0) + 1
-                if request["state"] != GateState.OPEN.value:
+                if request.state != GateState.OPEN.value:
                     break
         for taken in told.values():
             _write(tx, ledger, taken)
@@ -143,21 +144,21 @@ def _take(
     tx: Transaction,
     company: Company,
     version: WorkflowVersion,
-    row: Row,
-    request: Row,
+    row: Case,
+    request: GateRequest,
     step: str,
     told: dict[tuple[str, ...], _Taken],
-) -> Row:
-    ladder, access, gate = _ladder(request, version), company.access, request["gate"]
+) -> GateRequest:
+    ladder, access, gate = _ladder(request, version), company.access, request.gate
     electorate = electorate_of(tx.connection, tx.at, request, access)
-    now = electorate.progress(votes_on(tx.connection, request["id"]))
+    now = electorate.progress(votes_on(tx.connection, request.id))
     voters = tuple(
         person for stage in now.asked for person in dict.fromkeys((*access.members(stage.groups), *stage.people))
     )
     higher = access.members([ladder.escalate.to]) if ladder.escalate is not None else ()
     contacts = tuple(contact.email for contact in version.bundle.settings.approver.escalation)
     recipients, why = voters, "still wait for your decision"
-    changed = {**request, "steps": [*(request["steps"] or ()), step]}
+    changed = replace(request, steps=[*(request.steps or ()), step])
     if step == "remind" and all_away(voters, tx.at, company.calendar):
         recipients, why = (*higher, *contacts), f"wait, and everybody who may decide is on leave ({', '.join(voters)})"
     elif step == "reassign" and ladder.reassign is not None:
@@ -166,25 +167,24 @@ def _take(
         stages = [stage.model_dump(mode="json") for stage in stages_of(request)]
         if stages[0]["groups"] == [_own(version, gate)]:  # the gate's own comes first; another may ask the same group
             stages[0]["groups"].append(group)
-        changed["stages"] = stages
-        changed["voters"] = list(dict.fromkeys([*request["voters"], *recipients]))
+        changed = replace(changed, stages=stages, voters=list(dict.fromkeys([*request.voters, *recipients])))
     elif step == "escalate":
         recipients, why = (*higher, *contacts), f"were not decided by {', '.join(voters)}"
     elif step == "expire":
         recipients = (*voters, *higher, *contacts)
         why = "expired: nobody decided in time. They are dead letters, and nothing was sent"
-        changed |= {"state": GateState.EXPIRED.value, "decided_at": tx.at}
+        changed = replace(changed, state=GateState.EXPIRED.value, decided_at=tx.at)
     (after,) = tx.update(
         gate_request,
         [changed],
         kind="gate.expired" if step == "expire" else f"gate.step.{step}",
         facts=lambda r: {"gate": r["gate"], "state": r["state"], "case": r["case_id"], "step": step},
     )
-    if step == "expire" and row["state"] == CaseState.WAITING:
-        reason = f"gate {gate!r} expired: nobody decided since {request['opened_at']:%Y-%m-%d %H:%M} UTC"
-        move(tx, [(row, {"state": CaseState.DEAD, "task": None, "reason": reason})], kind="case.expired")
-    key = (row["workflow"], gate, step, *recipients)
-    taken = told.setdefault(key, _Taken(row["workflow"], gate, step, recipients, why))
+    if step == "expire" and row.state == CaseState.WAITING:
+        reason = f"gate {gate!r} expired: nobody decided since {request.opened_at:%Y-%m-%d %H:%M} UTC"
+        move(tx, [(row, CaseChange(state=CaseState.DEAD, task=None, reason=reason))], kind="case.expired")
+    key = (row.workflow, gate, step, *recipients)
+    taken = told.setdefault(key, _Taken(row.workflow, gate, step, recipients, why))
     taken.cases += 1
     return after
 
@@ -219,13 +219,13 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
         with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
             tx.take_turns(f"upkeep:{ledger.environment}")
             locked = tx.connection.execute(late.order_by(case.c.id).limit(GROUP).with_for_update())
-            rows = [as_dict(row) for row in locked]
+            rows = Case.all_of(locked)
             if not rows:
                 return
-            move(tx, [(row, {"late_told_at": tx.at}) for row in rows], kind="case.late")
+            move(tx, [(row, CaseChange(late_told_at=tx.at)) for row in rows], kind="case.late")
             whose: dict[tuple[str, str], int] = {}
             for row in rows:
-                place = (row["workflow"], row["owner"] or "")
+                place = (row.workflow, row.owner or "")
                 whose[place] = whose.get(place, 0) + 1
             for (workflow, owner), number in whose.items():
                 members = company.access.members([owner]) or _answering(tx, ledger, workflow, owner)

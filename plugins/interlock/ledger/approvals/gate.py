@@ -26,10 +26,10 @@ from interlock.ledger.cost.usage_row import charge_vote
 from interlock.ledger.effects.authorisation import authorise
 from interlock.ledger.policy.company import company_of
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import Case, CaseChange, GateListing, GateRequest, Vote
 from interlock.ledger.store.schema import case, gate_listing, gate_request, vote
-from interlock.ledger.store.transaction import Row, Transaction, new_id
+from interlock.ledger.store.transaction import Transaction, new_id
 
 NOTHING = ""
 """Stands for the digest of what would be sent where there is nothing to send: such a request cannot be approved."""
@@ -52,6 +52,16 @@ class Ask:
     barred: Mapping[str, str]
     """Who may not approve, by id or login name, and what they did."""
     version_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRequest(GateRequest):
+    """A request that nobody decided, with what its case says of itself."""
+
+    business_key: str
+    workflow: str
+    route: str | None
+    why: str | None
 
 
 def open_requests(tx: Transaction, run: WorkflowRun, asks: Sequence[Ask]) -> None:
@@ -114,8 +124,8 @@ def open_at(connection: Connection, run: WorkflowRun, task: str) -> list[GateReq
     return GateRequest.all_of(rows)
 
 
-def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int = 500) -> list[Row]:
-    """Return the open requests of the environment with their cases' key, state and route, the oldest first."""
+def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int = 500) -> list[OpenRequest]:
+    """Return the open requests of the environment, the oldest first."""
     query = (
         select(gate_request, case.c.business_key, case.c.workflow, case.c.route, case.c.reason.label("why"))
         .join(case, case.c.id == gate_request.c.case_id)
@@ -125,7 +135,7 @@ def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int 
         query = query.where(case.c.workflow == workflow)
     with ledger.read() as connection:
         rows = connection.execute(query.order_by(gate_request.c.opened_at, gate_request.c.case_id).limit(limit))
-        return [as_dict(row) for row in rows]
+        return OpenRequest.all_of(rows)
 
 
 def approvals_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, GateRequest]:

@@ -18,6 +18,7 @@ from sqlalchemy import case as when
 from interlock.domain.approvals.request_state import GateState
 from interlock.ledger.runs.run import WorkflowRun
 from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.record import Case, GateRequest
 from interlock.ledger.store.schema import (
     authorisation,
     case,
@@ -34,8 +35,8 @@ from interlock.ledger.store.transaction import Row
 class Waiting:
     """Open requests at gates: the wanted ones with their cases, and how many there are by workflow, route and gate."""
 
-    requests: Sequence[Row]
-    cases: Mapping[str, Row]
+    requests: Sequence[GateRequest]
+    cases: Mapping[str, Case]
     """By case id."""
     voted: Mapping[str, str]
     """What the person answered already, by request id."""
@@ -63,7 +64,7 @@ def waiting(
         .limit(limit)
     )
     with ledger.read() as connection:
-        requests = [as_dict(row) for row in connection.execute(query)]
+        requests = GateRequest.all_of(connection.execute(query))
         total = connection.execute(select(func.count()).select_from(joined).where(*narrowed)).scalar_one()
         counts = {
             name: _counted(connection, select(column, func.count()).select_from(joined).where(*wanted).group_by(column))
@@ -73,10 +74,10 @@ def waiting(
                 ("gate", gate_request.c.gate),
             )
         }
-        cases = _cases(connection, [row["case_id"] for row in requests])
+        cases = _cases(connection, [row.case_id for row in requests])
         voted = {
             row.request_id: row.answer
-            for group in in_groups([row["id"] for row in requests], 400)
+            for group in in_groups([row.id for row in requests], 400)
             for row in connection.execute(
                 select(vote.c.request_id, vote.c.answer).where(vote.c.request_id.in_(group), vote.c.person == person)
             )
@@ -86,7 +87,7 @@ def waiting(
 
 def cases_of_run(
     ledger: Ledger, run: WorkflowRun, *, state: str = "", route: str = "", text: str = "", limit: int = 200
-) -> tuple[list[Row], int]:
+) -> tuple[list[Case], int]:
     """Return the cases of *run* by key, and how many fit: *text* is a part of the key, the reason or the task."""
     fits: list[ColumnElement[bool]] = [case_run.c.run_id == run.id]
     if state:
@@ -103,7 +104,7 @@ def cases_of_run(
         rows = connection.execute(
             select(case).select_from(joined).where(*fits).order_by(case.c.business_key, case.c.id).limit(limit)
         )
-        return [as_dict(row) for row in rows], total
+        return Case.all_of(rows), total
 
 
 def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[Row]:
@@ -154,9 +155,9 @@ def _counted(connection: Connection, query: Select[Any]) -> dict[str, int]:
     return dict(sorted(rows, key=lambda row: (-row[1], row[0])))
 
 
-def _cases(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+def _cases(connection: Connection, ids: Sequence[str]) -> dict[str, Case]:
+    found: dict[str, Case] = {}
     for group in in_groups(list(ids), 400):
         rows = connection.execute(select(case).where(case.c.id.in_(group)))
-        found |= {row.id: as_dict(row) for row in rows}
+        found |= {row.id: Case.of(row) for row in rows}
     return found

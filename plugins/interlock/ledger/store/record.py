@@ -101,6 +101,7 @@ class CaseChange:
     task: str | None | Unset = UNSET
     run_id: str | None | Unset = UNSET
     attempt: int | Unset = UNSET
+    contract: str | Unset = UNSET
     payload_digest: str | Unset = UNSET
     context: Mapping[str, str] | Unset = UNSET
     handoff_id: str | None | Unset = UNSET
@@ -117,6 +118,10 @@ class CaseChange:
     def values(self) -> dict[str, Any]:
         """Return the columns that change."""
         return {name: value for name, value in self.__dict__.items() if value is not UNSET}
+
+    def __or__(self, other: CaseChange) -> CaseChange:
+        """Return both changes as one; where both say something, *other* counts."""
+        return CaseChange(**{**self.values(), **other.values()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +206,7 @@ class GateRequest(Record):
     decided_at: datetime | None = None
     stages: Sequence[Mapping[str, Any]] | None = None
     barred: Mapping[str, str] | None = None
-    steps: Mapping[str, Any] | None = None
+    steps: Sequence[str] | None = None
     revision: int
 
 
