@@ -403,7 +403,7 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     execute_cases(session("pay"), Outbox("outbox", declared, example / "outbox"))
     turn = open_gate(session("sign_off"))
 
-    found = {row["business_key"]: row["state"] for row in list_cases(ledger, workflow="invoices")}
+    found = {row.business_key: row.state for row in list_cases(ledger, workflow="invoices")}
     assert found == {"I-1": "executed", "I-2": "waiting", "I-3": "waiting", "I-4": "quarantined"}
     assert turn.undecided == 2
     [sent] = (example / "outbox").glob("*.json")
@@ -479,7 +479,7 @@ def test_a_budget_that_is_set_as_the_guide_says_holds(example: Path, open_ledger
     with ledger.read() as connection:
         costs = connection.execute(select(usage.c.cost).where(usage.c.connection == "payment_model")).scalars().all()
     assert 0 < sum(costs) <= Decimal("0.005")
-    reason = next(row["reason"] for row in list_cases(ledger, workflow="invoices") if row["state"] == "waiting")
+    reason = next(row.reason for row in list_cases(ledger, workflow="invoices") if row.state == "waiting")
     [told] = re.findall(r"^BudgetExhausted .*$", text, re.MULTILINE)
     number = r"cost [\d.]+"
     assert re.sub(number, "", reason) == re.sub(number, "", told)

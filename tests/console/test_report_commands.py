@@ -67,7 +67,7 @@ def test_a_period_without_a_review_is_told(workflow):
     with pytest.raises(SystemExit, match="no review of '2015'"):
         report.show(asked(period="2015"))
     row, _, finding = latest_review(workflow.ledger, "refunds")
-    assert (row["business_key"], finding["kind"]) == ("R1", "review")
+    assert (row.business_key, finding["kind"]) == ("R1", "review")
 
 
 def test_a_fact_is_told_with_its_rows_and_done_again(workflow, capsys):

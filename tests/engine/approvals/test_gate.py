@@ -178,7 +178,7 @@ def test_only_so_many_cases_are_listed_and_the_others_can_be_voted_on(tmp_path: 
     with session.read() as connection:
         listing = listing_of(connection, session.run, "sign_off")
     assert listing is not None
-    assert len(listing["listed"]) == LISTED
+    assert len(listing.listed) == LISTED
     assert answer_listed(session, person=Identity("lea"), answer="approve", reason=None) == LISTED
     assert look(session).undecided == 5
 

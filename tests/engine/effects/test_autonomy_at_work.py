@@ -63,7 +63,7 @@ def test_an_authorisation_that_rests_on_a_rule_alone_is_refused_for_what_needs_a
     (row,) = flow.cases().values()
     with ledger.read() as connection:
         version = connection.execute(select(decision.c.version_id)).scalars().first()
-        digest = load_handoffs(connection, [row["draft_id"]])[row["draft_id"]]["payload_digest"]
+        digest = load_handoffs(connection, [row["draft_id"]])[row["draft_id"]].payload_digest
     session = flow.session("send")
     with ledger.write(actor=Actor("task", "forger"), chain=session.run.chain) as tx:
         authorise(tx, [(row["id"], digest, f"decision:{row['decision_id']}")], action="payout", version_id=version)

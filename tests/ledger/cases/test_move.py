@@ -25,8 +25,8 @@ def test_a_case_is_moved_with_its_revision_and_an_event(flow: Workflow):
         after = move(tx, [(flow.cases()["R1"], {"state": CaseState.ROUTED, "route": "auto"})], kind="case.routed")
 
     assert flow.cases()["R1"] == after[0]
-    assert (after[0]["state"], after[0]["revision"]) == ("routed", 2)
-    assert [e["subject"] for e in flow.table(audit_event) if e["kind"] == "case.routed"] == [f"case:{after[0]['id']}"]
+    assert (after[0].state, after[0].revision) == ("routed", 2)
+    assert [e["subject"] for e in flow.table(audit_event) if e["kind"] == "case.routed"] == [f"case:{after[0].id}"]
 
 
 @pytest.mark.parametrize("others", [[], ["R2"], ["R2", "R3"]], ids=["alone", "with one", "with two"])
@@ -60,7 +60,7 @@ def test_locking_leaves_out_what_somebody_changed(flow: Workflow):
         move(tx, [(stale["R2"], {"route": "x"})], kind="case.routed")
 
     with session.write() as tx:
-        assert [row["business_key"] for row in lock_cases(tx, [stale[key] for key in ("R1", "R2")])] == ["R1"]
+        assert [row.business_key for row in lock_cases(tx, [stale[key] for key in ("R1", "R2")])] == ["R1"]
 
 
 def test_of_two_writers_at_the_same_instant_one_moves_the_case(flow: Workflow):
@@ -85,8 +85,8 @@ def test_cases_are_paged_by_id_without_a_gap(flow: Workflow):
         assert count_at(connection, session.run, "judge") == 3
         assert count_at(connection, session.run, "route") == 0
         while group := cases_at(connection, session.run, "judge", limit=1, after=after):
-            found += [row["business_key"] for row in group]
-            after = group[-1]["id"]
+            found += [row.business_key for row in group]
+            after = group[-1].id
     assert sorted(found) == ["R1", "R2", "R3"]
 
 

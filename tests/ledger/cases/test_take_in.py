@@ -122,7 +122,7 @@ def test_a_case_is_found_by_key_by_id_and_by_the_end_of_its_id(flow: Workflow):
 
     with flow.ledger.read() as connection:
         for name in ("A", wanted, wanted[-8:]):
-            assert find_case(connection, flow.ledger, name)["id"] == wanted
+            assert find_case(connection, flow.ledger, name).id == wanted
         with pytest.raises(UnknownName, match=r"there is no case 'AA'.*Did you mean 'A'"):
             find_case(connection, flow.ledger, "AA")
 
@@ -133,9 +133,9 @@ def test_cases_are_gone_through_in_the_order_of_their_intake(flow: Workflow):
     run = flow.session("judge").run
     with flow.ledger.read() as connection:
         first = cases_at(connection, run, "judge", limit=3)
-        rest = cases_at(connection, run, "judge", limit=3, after=first[-1]["id"])
+        rest = cases_at(connection, run, "judge", limit=3, after=first[-1].id)
 
-    assert [row["business_key"] for row in first + rest] == ["K5", "K3", "K9", "K1"]
+    assert [row.business_key for row in first + rest] == ["K5", "K3", "K9", "K1"]
 
 
 def test_a_page_of_cases_is_read_from_an_index_in_its_order(sqlite_ledger: Ledger, tmp_path: Path):
@@ -188,7 +188,7 @@ def test_a_case_has_an_owner_and_is_late_once_its_time_has_come(tmp_path: Path, 
     flow.intake(rows("a", "b"))
 
     def late() -> list[str]:
-        return sorted(row["business_key"] for row in list_cases(flow.ledger, is_late=True))
+        return sorted(row.business_key for row in list_cases(flow.ledger, is_late=True))
 
     assert {row["owner"] for row in flow.cases().values()} == {"leads"}
     assert late() == []

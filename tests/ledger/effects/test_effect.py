@@ -37,7 +37,7 @@ def claim_all(session: Session, *, digest: str | None = None) -> Claimed:
     with session.read() as connection:
         found = cases_at(connection, session.run, "send", limit=10)
         files = load_files(connection, found)
-        drafts = load_handoffs(connection, [row["draft_id"] for row in found])
+        drafts = load_handoffs(connection, [row.draft_id for row in found])
     with session.write() as tx:
         return claim(
             tx,
@@ -136,7 +136,7 @@ def test_nothing_is_claimed_for_another_content_than_the_authorised(flow: Workfl
     claimed = claim_all(flow.session("send"), digest="0" * 64)
 
     assert claimed.claims == []
-    assert [file.row["business_key"] for file in claimed.unauthorised] == ["R1"]
+    assert [file.case.business_key for file in claimed.unauthorised] == ["R1"]
     assert flow.table(effect) == []
 
 
@@ -163,9 +163,9 @@ def test_an_authorisation_for_another_action_or_case_allows_nothing(flow: Workfl
         withdraw(tx, row["id"])
         authorise(
             tx,
-            [(row["id"], granted["payload_digest"], "decision:x")],
+            [(row["id"], granted.payload_digest, "decision:x")],
             action="another",
-            version_id=granted["version_id"],
+            version_id=granted.version_id,
         )
 
     assert claim_all(session).claims == []

@@ -170,7 +170,8 @@ def _waiting(run: WorkflowRun, rows: list[Case]) -> list[dict[str, Any]]:
     for_people = [row for row in rows if row.state == CaseState.WAITING and row.wait_for is None]
     at = Counter((row.task, row.route) for row in for_people)
     for (task, route), count in sorted(at.items(), key=str):
-        gate = bundle.policy.gates.get(run.wiring.tasks[task].gate or "") if task in run.wiring.tasks else None
+        wired = run.wiring.tasks.get(task or "")
+        gate = bundle.policy.gates.get(wired.gate or "") if wired is not None else None
         people = run.company.access.members([gate.voters]) if gate else ()
         found.append({"task": task, "route": route, "cases": count, "people": sorted(people)})
     return found
