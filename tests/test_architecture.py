@@ -88,6 +88,9 @@ PUBLIC = {"domain": {"anomaly", "contract", "finding", "review", "work"}}
 MOST = 30
 """Modules of one folder."""
 
+MAY_IMPORT_SQLALCHEMY = {"hooks/ledger.py", "settings_import.py"}
+"""Outside of ``ledger``: what opens its database, and what reads the database of Airflow."""
+
 WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "reporting", "connectors", "quality", "analysis", "engine")
 HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx", "duckdb", "vl_convert")
 
@@ -129,6 +132,22 @@ def test_below_operators_and_hooks_nothing_imports_airflow(layer: str):
         for name in imported(path)
         if name.split(".")[0] == "airflow"
     ]
+    assert wrong == []
+
+
+def test_the_sql_of_the_ledger_is_in_the_ledger():
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith("ledger/"):
+            continue
+        for asked in imported(path):
+            is_schema = f"{asked}.".startswith("interlock.ledger.store.schema.")
+            if is_schema or (asked.split(".")[0] == "sqlalchemy" and name not in MAY_IMPORT_SQLALCHEMY):
+                wrong.append(
+                    f"{name} imports {asked}. Put the query into a function of the ledger's room for it, which takes and "
+                    "returns records; the type Connection comes from interlock.ledger.store.transaction"
+                )
     assert wrong == []
 
 

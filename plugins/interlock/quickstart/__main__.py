@@ -23,7 +23,7 @@ from interlock.commands.summary_text import describe_summary
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.prepare import is_prepared
-from interlock.quickstart.progress import RunFollower, addresses, case_counts, describe_as_of, say, tail
+from interlock.quickstart.progress import RunFollower, addresses, describe_as_of, say, tail
 from interlock.quickstart.server import ComponentFailed, LocalAirflow
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _run(options: argparse.Namespace) -> int:
         conf |= {"as_of": options.as_of} if options.as_of else {}
         airflow.client.trigger(options.workflow, conf, run_id=run_id)
         say(f"run {run_id} of {options.workflow!r}:")
+        from interlock.ledger.cases.queue_query import case_counts
+
         follower = RunFollower(
             airflow.client, options.workflow, run_id, lambda: case_counts(ledger, options.workflow, run_id)
         )

@@ -22,7 +22,6 @@ from interlock.domain.base.plural import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from interlock.ledger.store.ledger import Ledger
 
 _TOLD = frozenset({"running", "success", "failed", "skipped", "upstream_failed", "up_for_retry", WAITING_TASK})
 _WORDS = {WAITING_TASK: "waits for people", "upstream_failed": "not started: an earlier task failed"}
@@ -107,28 +106,6 @@ class RunFollower:
         cases = f"   {describe_counts(counts)}" if counts and counts != self._last_counts else ""
         self._last_counts = counts
         say(f"{time.monotonic() - self._begun:6.1f} s  {name:<20} {_WORDS.get(state, state)}{took}{cases}")
-
-
-def case_counts(ledger: Ledger, dag_id: str, run_id: str) -> dict[str, int]:
-    """Return the cases of one Dag run by state; empty until its first task wrote to the ledger."""
-    from sqlalchemy import func, select
-
-    from interlock.ledger.store.schema import case, case_run, workflow_run
-
-    with ledger.read() as connection:
-        rows = connection.execute(
-            select(case.c.state, func.count())
-            .join(case_run, case_run.c.case_id == case.c.id)
-            .join(workflow_run, workflow_run.c.id == case_run.c.run_id)
-            .where(
-                workflow_run.c.environment == ledger.environment,
-                workflow_run.c.dag_id == dag_id,
-                workflow_run.c.run_id == run_id,
-            )
-            .group_by(case.c.state)
-            .order_by(case.c.state)
-        ).all()
-    return {str(state): int(number) for state, number in rows}
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-
 from interlock.domain.approvals.access import Identity
 from interlock.engine.approvals.gate import action_after
 from interlock.engine.approvals.review_action import on_case
@@ -16,7 +14,6 @@ from interlock.ledger.incidents.notice import write_notice
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.schema import vote
 
 
 def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, seen_digest: str) -> dict[str, Any]:
@@ -65,8 +62,7 @@ def confirm(
     if answer not in ("approve", "reject"):
         raise InputError(f"a review says 'approve' or 'reject', not {answer!r}")
     with on_case(ledger, name, person.id) as (tx, row):
-        broken = select(vote.c.request_id).where(vote.c.case_id == row.id, vote.c.way == glass.BREAK_GLASS)
-        request_id = tx.connection.execute(broken.order_by(vote.c.created_at.desc())).scalars().first()
+        request_id = glass.broken_request(tx.connection, row.id)
         if request_id is None:
             raise InputError(f"nobody broke the glass for case {row.business_key!r}")
         given = Answer(

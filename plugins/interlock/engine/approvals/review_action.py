@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from interlock.domain.approvals.access import Identity
 from interlock.domain.approvals.approval import Progress
 from interlock.domain.approvals.eligibility import Electorate
@@ -34,13 +32,14 @@ from interlock.ledger.approvals.gate import (
     cast_vote,
     demand_content,
     electorate_of,
+    is_open_at,
     open_for_cases,
     open_requests,
     stages_of,
     void_requests,
     votes_on,
 )
-from interlock.ledger.cases.case import find_case, load_files, move
+from interlock.ledger.cases.case import find_case, load_files, lock_case, move, open_children
 from interlock.ledger.cases.handoff import Made, Maker, load_handoffs, write_handoffs
 from interlock.ledger.effects.authorisation import withdraw
 from interlock.ledger.effects.effect import is_under_way
@@ -49,7 +48,6 @@ from interlock.ledger.routing.decision import DecisionEntry, record_decisions
 from interlock.ledger.runs.run import WorkflowRun, load_run
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.record import Case, CaseChange, GateRequest
-from interlock.ledger.store.schema import case, gate_request
 from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
 
@@ -267,10 +265,7 @@ def close(ledger: Ledger, name: str, *, person: str, reason: str) -> dict[str, A
         state = CaseState(row.state)
         if state in (CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED):
             raise InputError(f"case {row.business_key!r} is {state.value!r} and cannot be closed; ask for review first")
-        children = tx.connection.execute(
-            select(case.c.business_key).where(case.c.parent_id == row.id, case.c.state != CaseState.CLOSED.value)
-        ).scalars()
-        if still_open := list(children):
+        if still_open := open_children(tx.connection, row.id):
             raise InputError(f"case {row.business_key!r} has open child cases: {', '.join(still_open[:5])}")
         asked = open_for_cases(tx.connection, [row.id])
         void_requests(tx, row.id)
@@ -289,8 +284,7 @@ class on_case:
 
     def __enter__(self) -> tuple[Transaction, Case]:
         tx = self._write.__enter__()
-        row = tx.connection.execute(select(case).where(case.c.id == self._id).with_for_update()).one()
-        return tx, Case.of(row)
+        return tx, lock_case(tx, self._id)
 
     def __exit__(self, *problem: Any) -> None:
         self._write.__exit__(*problem)
@@ -304,17 +298,8 @@ def ask_again(tx: Transaction, run: WorkflowRun, row: Case, task_id: str) -> Non
 
 
 def _gate_left(tx: Transaction, run: WorkflowRun, request: GateRequest) -> dict[str, Any]:
-    left = tx.connection.execute(
-        select(gate_request.c.id)
-        .where(
-            gate_request.c.run_id == run.id,
-            gate_request.c.task == request.task,
-            gate_request.c.state == GateState.OPEN.value,
-        )
-        .limit(1)
-    ).first()
     place = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": request.task}
-    return {"gate": place, "gate_is_done": left is None}
+    return {"gate": place, "gate_is_done": not is_open_at(tx.connection, run, request.task)}
 
 
 def decide(

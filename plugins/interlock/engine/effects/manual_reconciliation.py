@@ -10,16 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
-
 from interlock.domain.base.redaction import mask
 from interlock.domain.cases.case import CaseState
 from interlock.engine.approvals.review_action import on_case
 from interlock.errors import InputError
 from interlock.ledger.cases.case import move
+from interlock.ledger.effects.effect import change_effect, lock_last_effect
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.record import CaseChange, Effect
-from interlock.ledger.store.schema import effect
+from interlock.ledger.store.record import CaseChange
 
 
 def reconcile(ledger: Ledger, name: str, *, person: str, took_place: bool, reason: str) -> dict[str, Any]:
@@ -31,27 +29,16 @@ def reconcile(ledger: Ledger, name: str, *, person: str, took_place: bool, reaso
     if not reason.strip():
         raise InputError("say how you know: who was asked, and what they have")
     with on_case(ledger, name, person) as (tx, row):
-        found = tx.connection.execute(
-            select(effect)
-            .where(effect.c.case_id == row.id, effect.c.state == "intended")
-            .order_by(effect.c.intended_at.desc())
-            .with_for_update()
-        ).first()
-        if found is None or CaseState(row.state) is not CaseState.DEAD:
+        in_doubt = lock_last_effect(tx, row.id, states=("intended",))
+        if in_doubt is None or CaseState(row.state) is not CaseState.DEAD:
             raise InputError(f"case {row.business_key!r} is {row.state!r}: no effect of it is in doubt")
-        there = Effect.of(found)
-        if there.lease_until is not None and there.lease_until > tx.at:
-            raise InputError(f"{there.action!r} may be at it at this moment; ask again at {there.lease_until}")
-        settled = replace(there, state="unsent")
+        if in_doubt.lease_until is not None and in_doubt.lease_until > tx.at:
+            raise InputError(f"{in_doubt.action!r} may be at it at this moment; ask again at {in_doubt.lease_until}")
+        settled = replace(in_doubt, state="unsent")
         if took_place:
             receipt = {"reference": f"person:{person}", "said": mask(reason)}
-            settled = replace(there, state="committed", committed_at=tx.at, lease_until=None, receipt=receipt)
-        tx.update(
-            effect,
-            [settled],
-            kind="effect.reconciled",
-            facts=lambda r: {"action": r["action"], "state": r["state"]},
-        )
+            settled = replace(in_doubt, state="committed", committed_at=tx.at, lease_until=None, receipt=receipt)
+        change_effect(tx, settled, kind="effect.reconciled")
         why = f"{'took place' if took_place else 'did not take place'}, says {person}: {mask(reason)}"
         change = CaseChange(reason=why)
         if took_place:  # only an authorised case becomes executed, and this one was when it was sent

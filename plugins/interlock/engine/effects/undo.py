@@ -12,8 +12,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
-
 from interlock.domain.cases.case import CaseState
 from interlock.domain.effects.connector import Connector, ConnectorDeclaration, EffectRequest, pick_connector
 from interlock.domain.policy.company import Company
@@ -24,10 +22,10 @@ from interlock.ledger.cases.case import load_files, move
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cost.usage_row import Call, Place, charge_calls
 from interlock.ledger.effects.authorisation import withdraw
+from interlock.ledger.effects.effect import change_effect, lock_last_effect
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.record import Case, CaseChange, Effect
-from interlock.ledger.store.schema import effect
 from interlock.ledger.store.transaction import Transaction
 
 LEASE = timedelta(seconds=90)
@@ -54,24 +52,20 @@ def undo(
         raise InputError("undoing an effect needs a reason: say why")
     company = company_in_force(ledger)
     with on_case(ledger, name, person) as (tx, row):
-        there = _sent(tx, row)
-        declaration = pick_connector(company.connectors, there.action)
+        sent = _sent(tx, row)
+        declaration = pick_connector(company.connectors, sent.action)
         if not declaration.can_be_undone:
             raise EffectRefused(
-                f"connector {there.action!r} does not say how an effect is undone: {row.business_key!r} stands. "
+                f"connector {sent.action!r} does not say how an effect is undone: {row.business_key!r} stands. "
                 "Undo it in the other system by hand, and close the case"
             )
-        user = f"connector {there.action!r}"
+        user = f"connector {sent.action!r}"
         company.access.demand_connection(declaration.conn_id, user=user, environment=ledger.environment)
         (file,) = load_files(tx.connection, [row])
         payload, _ = draft_of(file, load_handoffs(tx.connection, [row.draft_id] if row.draft_id else []))
-        asked_before = there.state == "undoing"
-        (held,) = tx.update(
-            effect,
-            [replace(there, state="undoing", holder=f"person:{person}", lease_until=tx.at + LEASE)],
-            kind="effect.undo_asked",
-            facts=lambda r: {"action": r["action"], "state": r["state"]},
-        )
+        asked_before = sent.state == "undoing"
+        asked = replace(sent, state="undoing", holder=f"person:{person}", lease_until=tx.at + LEASE)
+        held = change_effect(tx, asked, kind="effect.undo_asked")
         withdraw(tx, row.id)
     request = EffectRequest(
         key=held.key,
@@ -99,17 +93,12 @@ def undo(
 
 
 def _sent(tx: Transaction, row: Case) -> Effect:
-    found = tx.connection.execute(
-        select(effect)
-        .where(effect.c.case_id == row.id, effect.c.state.in_(("committed", "undoing")))
-        .order_by(effect.c.intended_at.desc())
-        .with_for_update()
-    ).first()
+    found = lock_last_effect(tx, row.id, states=("committed", "undoing"))
     if found is None or CaseState(row.state) is not CaseState.EXECUTED:
         raise InputError(f"case {row.business_key!r} is {row.state!r}: there is no effect of it to undo")
     if found.state == "undoing" and found.lease_until is not None and found.lease_until > tx.at:
         raise InputError(f"{found.holder} undoes the effect of {row.business_key!r} at this moment; ask again later")
-    return Effect.of(found)
+    return found
 
 
 def _settle(
@@ -125,12 +114,8 @@ def _settle(
 ) -> dict[str, Any]:
     with on_case(ledger, name, person) as (tx, row):
         charge_calls(tx, Place(held.run_id, held.task, held.action), calls, company=company)
-        tx.update(
-            effect,
-            [replace(held, state=state, lease_until=tx.at)],
-            kind={"committed": "effect.undo_refused", "undoing": "effect.undo_unknown"}.get(state, "effect.undone"),
-            facts=lambda r: {"action": r["action"], "state": r["state"]},
-        )
+        kind = {"committed": "effect.undo_refused", "undoing": "effect.undo_unknown"}.get(state, "effect.undone")
+        change_effect(tx, replace(held, state=state, lease_until=tx.at), kind=kind)
         if state == "undone" and CaseState(row.state) is CaseState.EXECUTED:
             why = f"undone by {person}: {reason}"
             (row,) = move(tx, [(row, CaseChange(state=CaseState.DEAD, reason=why))], kind="case.undone")

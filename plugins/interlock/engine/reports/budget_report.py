@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection
-
 from interlock.domain.cost.budget import Account, Budget, accounts_of
 from interlock.domain.cost.price import from_nano
 from interlock.domain.policy.company import Company
@@ -20,6 +18,7 @@ from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import in_force, versions_in_force
 from interlock.ledger.runs.run import runs_at_work
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.transaction import Connection
 
 _PAST = {"cheaper": "a cheaper agent is asked", "wait": "cases wait"}
 _ORDER = ("case", "run", "workflow", "team", "company")

@@ -14,27 +14,33 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
-
 from interlock.domain.approvals.escalation import Ladder, all_away
 from interlock.domain.approvals.request_state import GateState
 from interlock.domain.base.calendar import BusinessTime
 from interlock.domain.base.plural import counted
-from interlock.domain.cases.case import DONE, CaseState
+from interlock.domain.cases.case import CaseState
 from interlock.domain.policy.company import Company
 from interlock.domain.policy.version import WorkflowVersion
 from interlock.engine.datasets.retention import expired_snapshots
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.upkeep.kpi_threshold import tell_breaches
+from interlock.ledger.approvals.escalation_step import lock_requests, record_step
 from interlock.ledger.approvals.gate import electorate_of, open_requests_of, stages_of, votes_on
 from interlock.ledger.cases.case import move
-from interlock.ledger.incidents.incident import unanswered
-from interlock.ledger.incidents.notice import UPKEEP, claim_notices, list_notices, settle_notice, write_notice
+from interlock.ledger.cases.late import count_still_late, lock_late
+from interlock.ledger.incidents.incident import escalate_incident, unanswered
+from interlock.ledger.incidents.notice import (
+    UPKEEP,
+    claim_notices,
+    list_notices,
+    settle_notice,
+    workflows_since,
+    write_notice,
+)
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import find_in_force, load_version
 from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import Case, CaseChange, GateRequest
-from interlock.ledger.store.schema import case, gate_request, incident, notice
 from interlock.ledger.store.transaction import Transaction
 
 A_WORKING_HOUR = BusinessTime(time=timedelta(hours=1))
@@ -122,13 +128,7 @@ def _take_steps(
     told: dict[tuple[str, ...], _Taken] = {}
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
-        # Cases before requests, as all that people do: else two would wait for each other.
-        ids = [row.case_id for row in asked]
-        rows = tx.connection.execute(select(case).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update())
-        cases = {row.id: Case.of(row) for row in rows}
-        wanted = select(gate_request).where(gate_request.c.id.in_([row.id for row in asked]))
-        for found in tx.connection.execute(wanted.order_by(gate_request.c.case_id).with_for_update()):
-            request, row = GateRequest.of(found), cases[found.case_id]
+        for request, row in lock_requests(tx, asked):
             if request.state != GateState.OPEN.value:
                 continue
             for step in _due(request, versions[request.version_id], company, ledger):
@@ -174,12 +174,7 @@ def _take(
         recipients = (*voters, *higher, *contacts)
         why = "expired: nobody decided in time. They are dead letters, and nothing was sent"
         changed = replace(changed, state=GateState.EXPIRED.value, decided_at=tx.at)
-    (after,) = tx.update(
-        gate_request,
-        [changed],
-        kind="gate.expired" if step == "expire" else f"gate.step.{step}",
-        facts=lambda r: {"gate": r["gate"], "state": r["state"], "case": r["case_id"], "step": step},
-    )
+    after = record_step(tx, changed, step)
     if step == "expire" and row.state == CaseState.WAITING:
         reason = f"gate {gate!r} expired: nobody decided since {request.opened_at:%Y-%m-%d %H:%M} UTC"
         move(tx, [(row, CaseChange(state=CaseState.DEAD, task=None, reason=reason))], kind="case.expired")
@@ -208,18 +203,11 @@ def _write(tx: Transaction, ledger: Ledger, taken: _Taken) -> None:
 
 
 def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
-    done = [state.value for state in DONE]
-    late = select(case).where(
-        case.c.environment == ledger.environment,
-        case.c.due_at < ledger.clock(),
-        case.c.late_told_at.is_(None),
-        case.c.state.not_in(done),
-    )
+    now = ledger.clock()
     while True:
         with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
             tx.take_turns(f"upkeep:{ledger.environment}")
-            locked = tx.connection.execute(late.order_by(case.c.id).limit(GROUP).with_for_update())
-            rows = Case.all_of(locked)
+            rows = lock_late(tx, ledger.environment, at=now, limit=GROUP)
             if not rows:
                 return
             move(tx, [(row, CaseChange(late_told_at=tx.at)) for row in rows], kind="case.late")
@@ -244,25 +232,15 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
 
 def _escalate_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
     """Tell those above the owner, once a day, of cases that are still open a working day after their owner was told."""
-    now, done = ledger.clock(), [state.value for state in DONE]
-    told_of = case.c.late_told_at
-    late = (
-        select(case.c.workflow, told_of, func.count())
-        .where(case.c.environment == ledger.environment, told_of.is_not(None), case.c.state.not_in(done))
-        .group_by(case.c.workflow, told_of)
-    )
+    now = ledger.clock()
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
         still: dict[str, int] = {}
-        for workflow, told_at, number in tx.connection.execute(late):
-            if company.calendar.add(told_at, A_WORKING_DAY) <= now:
-                still[workflow] = still.get(workflow, 0) + number
-        today = select(notice.c.workflow).where(
-            notice.c.environment == ledger.environment,
-            notice.c.kind == "overdue",
-            notice.c.created_at >= company.calendar.day_start(now),
-        )
-        known = set(tx.connection.execute(today).scalars())
+        for late in count_still_late(tx.connection, ledger.environment):
+            if company.calendar.add(late.notified_at, A_WORKING_DAY) <= now:
+                still[late.workflow] = still.get(late.workflow, 0) + late.cases
+        today = company.calendar.day_start(now)
+        known = workflows_since(tx.connection, ledger.environment, kind="overdue", since=today)
         for workflow, number in still.items():
             version = find_in_force(tx.connection, ledger.environment, workflow, now)
             if workflow in known or version is None:
@@ -290,7 +268,7 @@ def _escalate_incidents(ledger: Ledger, company: Company, counts: dict[str, int]
             if version is None or company.calendar.add(row["opened_at"], A_WORKING_HOUR) > tx.at:
                 continue
             owner = version.bundle.settings.owner
-            tx.update(incident, [{**row, "escalated_at": tx.at}], kind="incident.escalated")
+            escalate_incident(tx, row)
             write_notice(
                 tx,
                 environment=ledger.environment,

@@ -7,9 +7,7 @@ then the same person breaks no other glass. Who is barred from approving a case 
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from interlock.domain.approvals.access import Access
 from interlock.domain.approvals.request_state import GateState
@@ -93,13 +91,19 @@ def confirm(tx: Transaction, request_id: str, given: Answer, *, access: Access) 
     charge_vote(tx, request, company=company_of(tx, row.environment))
 
 
+def broken_request(connection: Connection, case_id: str) -> str | None:
+    """Return the request that was approved last by breaking the glass for a case; None: nobody did."""
+    broken = select(vote.c.request_id).where(vote.c.case_id == case_id, vote.c.way == BREAK_GLASS)
+    return connection.execute(broken.order_by(vote.c.created_at.desc())).scalars().first()
+
+
 def unreviewed(ledger: Ledger) -> list[Row]:
     """Return the cases that were signed off by breaking the glass and that nobody reviewed, the oldest first."""
     with ledger.read() as connection:
         return _unreviewed(connection, ledger.environment)
 
 
-def _unreviewed(connection: Any, environment: str, *, person: str | None = None) -> list[Row]:
+def _unreviewed(connection: Connection, environment: str, *, person: str | None = None) -> list[Row]:
     reviewed = select(vote.c.request_id).where(vote.c.way == LATER_REVIEW)
     query = (
         select(

@@ -21,7 +21,7 @@ from interlock.domain.approvals.request_state import GateState
 from interlock.domain.cases.case import CaseState
 from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.approvals.delegation import stand_ins
-from interlock.ledger.cases.case import move
+from interlock.ledger.cases.case import lock_case, move
 from interlock.ledger.cost.usage_row import charge_vote
 from interlock.ledger.effects.authorisation import authorise
 from interlock.ledger.policy.company import company_of
@@ -122,6 +122,14 @@ def open_at(connection: Connection, run: WorkflowRun, task: str) -> list[GateReq
         .order_by(gate_request.c.case_id)
     )
     return GateRequest.all_of(rows)
+
+
+def is_open_at(connection: Connection, run: WorkflowRun, task: str) -> bool:
+    """Tell whether people are still asked about a case of *run* at its gate *task*."""
+    open_ = select(gate_request.c.id).where(
+        gate_request.c.run_id == run.id, gate_request.c.task == task, gate_request.c.state == GateState.OPEN.value
+    )
+    return connection.execute(open_.limit(1)).first() is not None
 
 
 def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int = 500) -> list[OpenRequest]:
@@ -244,8 +252,9 @@ def lock_request(tx: Transaction, request_id: str) -> tuple[Case, GateRequest]:
     """
     asked = gate_request.c.id == request_id
     case_id = tx.connection.execute(select(gate_request.c.case_id).where(asked)).scalar_one()
-    row = Case.of(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
-    return row, GateRequest.of(tx.connection.execute(select(gate_request).where(asked).with_for_update()).one())
+    return lock_case(tx, case_id), GateRequest.of(
+        tx.connection.execute(select(gate_request).where(asked).with_for_update()).one()
+    )
 
 
 def electorate_of(connection: Connection, at: datetime, request: GateRequest, access: Access) -> Electorate:

@@ -223,6 +223,19 @@ def count_at(connection: Connection, run: WorkflowRun, task: str, *, states: Ite
     return int(connection.execute(query).scalar_one())
 
 
+def lock_case(tx: Transaction, case_id: str) -> Case:
+    """Lock a case and return it as it is now."""
+    return Case.of(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
+
+
+def open_children(connection: Connection, case_id: str) -> list[str]:
+    """Return the business keys of the child cases of a case that are not closed."""
+    rows = connection.execute(
+        select(case.c.business_key).where(case.c.parent_id == case_id, case.c.state != CaseState.CLOSED.value)
+    )
+    return list(rows.scalars())
+
+
 def lock_cases(tx: Transaction, rows: Sequence[Case]) -> list[Case]:
     """Lock the cases of *rows* and return those that nobody changed since they were read."""
     revisions = {row.id: row.revision for row in rows}

@@ -141,6 +141,24 @@ def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> 
     return runs
 
 
+def case_counts(ledger: Ledger, dag_id: str, run_id: str) -> dict[str, int]:
+    """Return the cases of one Dag run by state; empty until its first task wrote to the ledger."""
+    query = (
+        select(case.c.state, func.count())
+        .join(case_run, case_run.c.case_id == case.c.id)
+        .join(workflow_run, workflow_run.c.id == case_run.c.run_id)
+        .where(
+            workflow_run.c.environment == ledger.environment,
+            workflow_run.c.dag_id == dag_id,
+            workflow_run.c.run_id == run_id,
+        )
+        .group_by(case.c.state)
+        .order_by(case.c.state)
+    )
+    with ledger.read() as connection:
+        return {str(state): int(number) for state, number in connection.execute(query)}
+
+
 def _members(run_id: str, column: ColumnElement[Any]) -> Select[Any]:
     return (
         select(column, func.count())

@@ -156,6 +156,25 @@ def give_back(tx: Transaction, claims: Sequence[Claim], *, state: str = "intende
     )
 
 
+def lock_last_effect(tx: Transaction, case_id: str, *, states: Sequence[str]) -> Effect | None:
+    """Lock and return the effect of a case that was intended last among those in *states*; None: there is none."""
+    row = tx.connection.execute(
+        select(effect)
+        .where(effect.c.case_id == case_id, effect.c.state.in_(list(states)))
+        .order_by(effect.c.intended_at.desc())
+        .with_for_update()
+    ).first()
+    return None if row is None else Effect.of(row)
+
+
+def change_effect(tx: Transaction, changed: Effect, *, kind: str) -> Effect:
+    """Write an effect as a person's act leaves it, and return it with its next revision."""
+    (after,) = tx.update(
+        effect, [changed], kind=kind, facts=lambda row: {"action": row["action"], "state": row["state"]}
+    )
+    return after
+
+
 def is_under_way(tx: Transaction, case_id: str) -> bool:
     """Tell whether an effect of the case was intended, or is being undone: nobody knows whether it took place."""
     found = tx.connection.execute(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -125,3 +127,21 @@ def readings_of_workflow(connection: Connection, environment: str, workflow: str
         .order_by(reading.c.created_at.desc())
     )
     return [as_dict(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True)
+class ReadingFiles:
+    """The files that a reading keeps, and which version says for how long."""
+
+    dataset: str
+    created_at: datetime
+    snapshot: str | None
+    quarantine: str | None
+    version_id: str
+
+
+def reading_files(connection: Connection) -> list[ReadingFiles]:
+    """Return the files of the readings of all environments."""
+    columns = (reading.c.dataset, reading.c.created_at, reading.c.snapshot, reading.c.quarantine)
+    query = select(*columns, workflow_run.c.version_id).join(workflow_run, workflow_run.c.id == reading.c.run_id)
+    return [ReadingFiles(*row) for row in connection.execute(query)]

@@ -137,6 +137,11 @@ def unanswered(connection: Connection, environment: str) -> list[Row]:
     return [as_dict(row) for row in connection.execute(query.order_by(incident.c.id).with_for_update())]
 
 
+def escalate_incident(tx: Transaction, row: Row) -> None:
+    """Record that those above the owner are notified of an incident that nobody acknowledged."""
+    tx.update(incident, [{**row, "escalated_at": tx.at}], kind="incident.escalated")
+
+
 def _live(environment: str, workflow: str) -> Select[Any]:
     return select(incident).where(
         incident.c.environment == environment, incident.c.workflow == workflow, incident.c.state != CLOSED

@@ -8,10 +8,10 @@ again after a while, so it can arrive twice, but is not lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from interlock.domain.base.redaction import mask
 from interlock.errors import LedgerError
@@ -88,6 +88,25 @@ def list_notices(ledger: Ledger) -> list[Row]:
     query = select(notice).where(notice.c.environment == ledger.environment)
     with ledger.read() as connection:
         return [as_dict(row) for row in connection.execute(query.order_by(notice.c.created_at.desc(), notice.c.id))]
+
+
+def subjects_since(connection: Connection, environment: str, workflow: str, *, kind: str, since: datetime) -> list[str]:
+    """Return the subjects of the notices of *kind* about *workflow* that were written since an instant."""
+    query = select(notice.c.subject).where(
+        notice.c.environment == environment,
+        notice.c.workflow == workflow,
+        notice.c.kind == kind,
+        notice.c.created_at >= since,
+    )
+    return list(connection.execute(query).scalars())
+
+
+def workflows_since(connection: Connection, environment: str, *, kind: str, since: datetime) -> set[str]:
+    """Return the workflows about which a notice of *kind* was written since an instant."""
+    query = select(notice.c.workflow).where(
+        notice.c.environment == environment, notice.c.kind == kind, notice.c.created_at >= since
+    )
+    return set(connection.execute(query).scalars())
 
 
 def _chain(ledger: Ledger) -> str:

@@ -17,7 +17,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, overload
 
-from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy import Connection as Connection  # what is above the ledger takes the type from here
+from sqlalchemy import Engine, Table, func, select, update
 
 from interlock.domain.base.canonical import canonical_json, digest
 from interlock.domain.base.event_chain import GENESIS, link_digest
