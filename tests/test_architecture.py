@@ -145,8 +145,8 @@ def test_the_sql_of_the_ledger_is_in_the_ledger():
             is_schema = f"{asked}.".startswith("interlock.ledger.store.schema.")
             if is_schema or (asked.split(".")[0] == "sqlalchemy" and name not in MAY_IMPORT_SQLALCHEMY):
                 wrong.append(
-                    f"{name} imports {asked}. Put the query into a function of the ledger's room for it, which takes and "
-                    "returns records; the type Connection comes from interlock.ledger.store.transaction"
+                    f"{name} imports {asked}. Put the query into a function of the ledger's room for it, which "
+                    "takes and returns records; the type Connection comes from interlock.ledger.store.transaction"
                 )
     assert wrong == []
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -23,6 +23,9 @@ from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path, snapshot_path
 from interlock.hooks.storage import object_path
 from interlock.ledger.policy.version import demand_published
+
+if TYPE_CHECKING:
+    from interlock.ledger.facts.fact import RunReading
 
 
 @command
@@ -118,23 +121,23 @@ def quarantine(args: Any) -> None:
     with ledger.read() as connection:
         readings = readings_of_workflow(connection, ledger.environment, args.workflow)
     for field, asked in (("dataset", args.dataset), ("run", args.run)):
-        known = {str(reading[field]) for reading in readings}
+        known = {str(getattr(reading, field)) for reading in readings}
         if asked is not None and asked not in known:
             raise UnknownName(field, asked, known, where=f"the readings of {args.workflow!r}")
-        readings = [reading for reading in readings if asked in (None, reading[field])]
+        readings = [reading for reading in readings if asked in (None, getattr(reading, field))]
     rows: list[dict[str, Any]] = []
     is_lost = False
     for reading in readings:
         if len(rows) >= args.limit:
             break
-        if reading["quarantine"] is None:
+        if reading.quarantine is None:
             continue
         try:
             rows += _put_aside(reading, Snapshots(snapshot_path()), args.limit - len(rows))
         except SourceError as error:
             is_lost = True
-            many = counted(reading["quarantined"], "row")
-            aside = f"{reading['run']}, {reading['dataset']}: {many} put aside cannot be shown"
+            many = counted(reading.quarantined, "row")
+            aside = f"{reading.run}, {reading.dataset}: {many} put aside cannot be shown"
             print(f"{aside}: {error}", file=sys.stderr)
     if args.json:
         print_json(rows)
@@ -146,17 +149,17 @@ def quarantine(args: Any) -> None:
     print_table([{**row, "reasons": "; ".join(row["reasons"])} for row in rows], heads, empty=empty)
 
 
-def _put_aside(reading: dict[str, Any], snapshots: Any, limit: int) -> Iterator[dict[str, Any]]:
+def _put_aside(reading: RunReading, snapshots: Any, limit: int) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
-    with snapshots.open(reading["quarantine"]) as path:
+    with snapshots.open(reading.quarantine) as path:
         batches = parquet.ParquetFile(path).iter_batches(batch_size=1000)
         items = (item for batch in batches for item in batch.to_pylist())
         for item in list(islice(items, limit)):
             number, reasons = item.pop("_number"), item.pop("_reasons")
             yield {
-                "run": reading["run"],
-                "dataset": reading["dataset"],
+                "run": reading.run,
+                "dataset": reading.dataset,
                 "row": number,
                 "reasons": reasons,
                 "values": item,

@@ -245,7 +245,7 @@ def history(args: Any) -> None:
     ledger = LedgerHook().get_conn()
     rows, changes = versions(ledger, args.workflow), changes_in_force(ledger, args.workflow)
     if args.json:
-        print_json({"versions": rows, "in_force": changes})
+        print_json({"versions": rows, "in_force": [change.values() for change in changes]})
         return
     print_table(
         [
@@ -271,10 +271,10 @@ def history(args: Any) -> None:
         empty=f"No version of {args.workflow!r} was published here",
     )
     for change in changes:
-        if change["instead_of"] is not None:
+        if change.instead_of is not None:
             print(
-                f"{change['since'].isoformat(timespec='seconds')}: version {change['number']} was put in force again "
-                f"instead of {change['instead_of']} by {change['set_by']}: {change['reason']}"
+                f"{change.since.isoformat(timespec='seconds')}: version {change.number} was put in force again "
+                f"instead of {change.instead_of} by {change.set_by}: {change.reason}"
             )
 
 

@@ -82,12 +82,12 @@ def provenance_text(found: Provenance) -> str:
         *(("transformation", text) for text in fact.transformations),
         *(("assumption", text) for text in fact.assumptions),
         ("confidence", "" if fact.confidence is None else f"{fact.confidence:.1%}: {fact.confidence_basis}"),
-        ("dataset", f"{fact.dataset}, {reading['row_count']:,} rows read, {reading['quarantined']:,} put aside"),
-        ("source", str(reading["source"])),
-        ("snapshot", str(reading["snapshot"] or "none")),
-        ("data quality", str(reading["state"])),
-        *((severity, text) for severity, texts in reading["reasons"].items() for text in texts),
-        ("stated by", f"{found.run['workflow']}, run {found.run['run_id']}"),
+        ("dataset", f"{fact.dataset}, {reading.row_count:,} rows read, {reading.quarantined:,} put aside"),
+        ("source", reading.source),
+        ("snapshot", reading.snapshot or "none"),
+        ("data quality", reading.state),
+        *((severity, text) for severity, texts in reading.reasons.items() for text in texts),
+        ("stated by", f"{found.run.workflow}, run {found.run.run_id}"),
     ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines if text)

@@ -11,7 +11,7 @@ from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand
 from interlock.errors import InputError
 from interlock.ledger.approvals.delegation import delegate, end_delegation, list_delegations
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store import record
 
 router = APIRouter()
 
@@ -54,6 +54,14 @@ def end(name: str, person: Actor, ledger: Book) -> dict[str, Any]:
     return _told(end_delegation(ledger, person.identity, name))
 
 
-def _told(row: Row) -> dict[str, Any]:
-    instants = {name: row[name].isoformat() if row[name] else None for name in ("since", "until", "ended_at")}
-    return {name: row[name] for name in ("id", "giver", "taker", "workflow", "reason")} | instants
+def _told(row: record.Delegation) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "giver": row.giver,
+        "taker": row.taker,
+        "workflow": row.workflow,
+        "reason": row.reason,
+        "since": row.since.isoformat(),
+        "until": row.until.isoformat(),
+        "ended_at": row.ended_at.isoformat() if row.ended_at else None,
+    }

@@ -10,7 +10,7 @@ from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand
 from interlock.ledger.incidents.incident import list_incidents, settle_incident
 from interlock.ledger.policy.company import company_in_force
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Incident
 
 router = APIRouter()
 
@@ -42,8 +42,9 @@ def _settle(name: str, person: Actor, ledger: Book, *, close: bool) -> dict[str,
     return _told(settle_incident(ledger, name, person=person.identity.id, close=close))
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _told(row: Incident) -> dict[str, Any]:
     instants = ("opened_at", "last_at", "acknowledged_at", "escalated_at", "closed_at")
-    told = {name: row[name].isoformat() if row.get(name) else None for name in instants}
+    values = row.values()
+    told = {name: values[name].isoformat() if values.get(name) else None for name in instants}
     names = ("id", "workflow", "kind", "subject", "state", "reason", "cases", "acknowledged_by", "closed_by")
-    return {name: row.get(name) for name in names} | told
+    return {name: values.get(name) for name in names} | told

@@ -11,7 +11,7 @@ from interlock.console.api_case import Book
 from interlock.console.identity import Actor, Reader, demand, demand_right
 from interlock.domain.data.source import SourceRow
 from interlock.engine.cases.outcome import record
-from interlock.ledger.cases.outcome import list_outcomes, told
+from interlock.ledger.cases.outcome import list_outcomes
 from interlock.ledger.store import transaction
 
 router = APIRouter()
@@ -44,7 +44,7 @@ class OutcomeRows(BaseModel):
 def outcomes(person: Reader, ledger: Book, workflow: str | None = None, limit: int = 100) -> dict[str, Any]:
     """Return the outcomes that were recorded, the last that happened first."""
     demand(person, "GET", None, "see outcomes")
-    return {"outcomes": [told(row) for row in list_outcomes(ledger, workflow=workflow, limit=limit)]}
+    return {"outcomes": [row.to_json() for row in list_outcomes(ledger, workflow=workflow, limit=limit)]}
 
 
 @router.post("/outcomes")

@@ -37,6 +37,6 @@ def fact(fact_id: str, person: Reader, ledger: Book, rows: Annotated[int, Query(
         fact=stated,
         found=found,
         again=show_number(found.again, stated.unit, stated.decimals),
-        shows_rows=may_read(person, ledger, "read_personal", found.run["workflow"]),
+        shows_rows=may_read(person, ledger, "read_personal", found.run.workflow),
         limit=rows,
     )

@@ -14,7 +14,7 @@ from interlock.console.rendering import render
 from interlock.ledger.facts.fact import readings_of
 from interlock.ledger.facts.quality import reports_of
 from interlock.ledger.runs.run import find_run
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import QualityReport
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -30,10 +30,10 @@ def quality(person: Reader, ledger: Book, dag_id: str = "", run_id: str = "", ta
     if run is None:
         return render("no_run.html.j2", here="runs", person=person, place=place)
     with ledger.read() as connection:
-        readings = {row["id"]: row for row in readings_of(connection, run.id).values()}
+        readings = {row.id: row for row in readings_of(connection, run.id).values()}
         reports = reports_of(connection, run.id, task=task_id or None)
     if task_id:
-        readings = {name: row for name, row in readings.items() if row["task"] == task_id}
+        readings = {name: row for name, row in readings.items() if row.task == task_id}
     return render(
         "quality.html.j2",
         here="runs",
@@ -45,14 +45,19 @@ def quality(person: Reader, ledger: Book, dag_id: str = "", run_id: str = "", ta
     )
 
 
-def _shown(report: Row) -> Row:
+def _shown(report: QualityReport) -> dict[str, Any]:
     """Return a report with what failed, the worst first, apart from what holds."""
-    results = sorted(report["results"], key=_rank)
+    results = sorted(report.results, key=_rank)
     failed = [result for result in results if not result["success"]]
-    state = "withheld" if not report["passed"] else "fit"
-    if report["passed"] and any(result["severity"] == "warning" for result in failed):
+    state = "withheld" if not report.passed else "fit"
+    if report.passed and any(result["severity"] == "warning" for result in failed):
         state = "warned"
-    return {**report, "state": state, "failed": failed, "held": [result for result in results if result["success"]]}
+    return {
+        **report.values(),
+        "state": state,
+        "failed": failed,
+        "held": [result for result in results if result["success"]],
+    }
 
 
 def _rank(result: Mapping[str, Any]) -> int:

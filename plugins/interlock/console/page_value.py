@@ -38,7 +38,7 @@ def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month
     there = [version.bundle.settings for version in versions_in_force(ledger)]
     if not workflow and len(there) != 1:
         with ledger.read() as connection:
-            troubles = Counter(row["workflow"] for row in list_incidents(connection, ledger.environment))
+            troubles = Counter(row.workflow for row in list_incidents(connection, ledger.environment))
         return render("values.html.j2", here="value", person=person, workflows=there, troubles=troubles)
     name = workflow or there[0].workflow
     demand_published(ledger, name)

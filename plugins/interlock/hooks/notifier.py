@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Any
 
 from interlock.errors import ConfigurationError
+from interlock.ledger.store.record import Notice
 
 
-def sender(notifiers: Sequence[Mapping[str, Any]], context: Any) -> Callable[[Mapping[str, Any], list[str]], None]:
+def sender(notifiers: Sequence[Mapping[str, Any]], context: Any) -> Callable[[Notice, list[str]], None]:
     """
     Return what sends a notice to addresses through every one of *notifiers*.
 
@@ -20,9 +21,9 @@ def sender(notifiers: Sequence[Mapping[str, Any]], context: Any) -> Callable[[Ma
     """
     made = [(_find(wanted), dict(wanted.get("kwargs") or {})) for wanted in notifiers]
 
-    def send(row: Mapping[str, Any], addresses: list[str]) -> None:
+    def send(row: Notice, addresses: list[str]) -> None:
         for notifier, kwargs in made:
-            said = {"to": ", ".join(addresses), "subject": row["subject"], "body": row["body"]}
+            said = {"to": ", ".join(addresses), "subject": row.subject, "body": row.body}
             notifier(**{name: _filled(value, said) for name, value in kwargs.items()}).notify(context)
 
     return send

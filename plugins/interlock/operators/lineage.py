@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from interlock.engine.runs.session import Session
+    from interlock.ledger.store.record import Reading
 
 OWN = "interlock://"
 """Namespace of snapshots and facts is this and the workflow: an Asset of the same address is the same dataset."""
@@ -43,20 +44,20 @@ def is_told() -> bool:
     return find_spec("openlineage") is not None and find_spec("airflow.providers.openlineage") is not None
 
 
-def told_of(session: Session, dataset: str, source: Any, read: Mapping[str, Any]) -> Told:
+def told_of(session: Session, dataset: str, source: Any, read: Reading) -> Told:
     """Return what is told of a reading."""
     from interlock.ledger.facts.quality import reports_of
 
     with session.read() as connection:
-        reports = reports_of(connection, session.run.id, task=read["task"])
+        reports = reports_of(connection, session.run.id, task=read.task)
     return Told(
         workflow=session.run.workflow,
         dataset=dataset,
         place=place_of_source(source, session.include.parent),
-        columns=dict(read["columns"]),
-        rows=read["row_count"],
-        aside=read["quarantined"],
-        assertions=[(str(one["name"]), bool(one["success"])) for report in reports for one in report["results"]],
+        columns=dict(read.columns),
+        rows=read.row_count,
+        aside=read.quarantined,
+        assertions=[(str(one["name"]), bool(one["success"])) for report in reports for one in report.results],
     )
 
 

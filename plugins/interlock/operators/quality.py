@@ -99,7 +99,7 @@ class DataQualityOperator(InterlockOperator):
             declared = session.version.bundle.datasets[self.dataset]
             self._told = told_of(session, self.dataset, self.source or declared.source, read)
         session.finish()
-        return {"as_of": read["as_of"].isoformat(), "rows": read["row_count"], "quarantined": read["quarantined"]}
+        return {"as_of": read.as_of.isoformat(), "rows": read.row_count, "quarantined": read.quarantined}
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage what was read, and how good it was; of cases nothing is told."""

@@ -62,7 +62,7 @@ class GoingOnOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Return the ``trigger_dag_id`` and the ``trigger_run_id`` of each run."""
         from interlock.domain.base.plural import counted
-        from interlock.engine.cases.resumable import what_can_go_on
+        from interlock.engine.cases.resumable import resume_run_id, what_can_go_on
         from interlock.hooks.ledger import LedgerHook
         from interlock.operators.runtime import airflow_errors
 
@@ -71,7 +71,9 @@ class GoingOnOperator(BaseOperator):
             ready = what_can_go_on(ledger, client=_batch_client, log=self.log)
             for one in ready:
                 self.log.info("%s of %s can go on since %s", counted(one.cases, "case"), one.workflow, one.since)
-            return [{"trigger_dag_id": one.dag_id, "trigger_run_id": one.run_id(ledger.clock())} for one in ready]
+            return [
+                {"trigger_dag_id": one.dag_id, "trigger_run_id": resume_run_id(one, ledger.clock())} for one in ready
+            ]
 
 
 def _batch_client(name: str, agent: ModelAgent) -> BatchClient | None:

@@ -78,4 +78,4 @@ def confirm(
 
 def unreviewed(ledger: Ledger) -> list[dict[str, Any]]:
     """Return what was signed off by breaking the glass and awaits its review, as JSON types."""
-    return [{**row, "created_at": row["created_at"].isoformat()} for row in glass.unreviewed(ledger)]
+    return [row.to_json() for row in glass.unreviewed(ledger)]

@@ -30,7 +30,7 @@ from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError, InputError
 from interlock.ledger.cases.case import cases_by_key, load_files
 from interlock.ledger.facts.fact import facts_of
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Reading
 
 _INNER = (".numerator.", ".denominator.")
 """Facts that others follow from, and that nobody states."""
@@ -84,7 +84,7 @@ class _Set:
     """One set of KPIs, as the run measured them."""
 
     kpis: Kpis
-    reading: Row
+    reading: Reading
     period: Period
     histories: dict[str, History]
     looked_back: dict[str, list[Period]]
@@ -98,7 +98,7 @@ class _Set:
         kpis = load_kpis(session, name)
         reading = read_by_run(session, kpis.dataset)
         made = cls(kpis, reading, present_period(session, kpis, reading), {}, {}, {}, {})
-        if reading["state"] != "withheld":
+        if not reading.is_withheld:
             table = opened.enter_context(table_of(snapshots, reading))
             for indicator in kpis.indicators:
                 made._look_back(session, table, indicator)
@@ -132,12 +132,11 @@ class _Set:
 
     @property
     def quality(self) -> str:
-        return str(self.reading["state"])
+        return self.reading.state
 
     @property
     def warnings(self) -> list[str]:
-        reasons = self.reading["reasons"]
-        return [*reasons["critical"], *reasons["warning"]]
+        return [*self.reading.critical, *self.reading.warnings]
 
 
 def _apply(session: Session, rule: InsightRule, sets: dict[str, _Set], facts: list[Fact]) -> Iterator[Finding]:
@@ -198,7 +197,7 @@ def _finding(
 def _trust(record: Record, of: _Set) -> dict[str, Any]:
     """Return the confidence and what it rests on; a warning about the data may cap it."""
     confidence, basis = record.confidence, record.basis(_word(of.kpis))
-    cap = of.reading["reasons"].get("caps")
+    cap = of.reading.cap
     if confidence is not None and cap is not None and confidence > cap:
         confidence, basis = cap, f"{basis}; capped because of a warning about the data"
     return {"confidence": None if confidence is None else round(confidence, 4), "confidence_basis": basis}
@@ -208,7 +207,7 @@ def _when(session: Session, of: _Set, period: Period) -> dict[str, Any]:
     return {
         "period": period.label,
         "period_end": period.end.isoformat(),
-        "as_of": of.reading["as_of"].isoformat(),
+        "as_of": of.reading.as_of.isoformat(),
         "quality": of.quality,
         "warnings": of.warnings,
     }

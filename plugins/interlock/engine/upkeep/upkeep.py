@@ -40,7 +40,7 @@ from interlock.ledger.incidents.notice import (
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import find_in_force, load_version
 from interlock.ledger.store.ledger import Ledger, in_groups
-from interlock.ledger.store.record import Case, CaseChange, GateRequest
+from interlock.ledger.store.record import Case, CaseChange, GateRequest, Notice
 from interlock.ledger.store.transaction import Transaction
 
 A_WORKING_HOUR = BusinessTime(time=timedelta(hours=1))
@@ -49,7 +49,7 @@ GROUP = 200
 """Requests of one transaction."""
 LOOKED_AT = 100_000
 
-Send = Callable[[Mapping[str, Any], list[str]], None]
+Send = Callable[[Notice, list[str]], None]
 """Sends a notice to addresses; an exception says that it did not."""
 
 
@@ -94,7 +94,7 @@ def keep_up(
     if snapshots is not None and (deleted := snapshots.delete(expired_snapshots(ledger))):
         counts["snapshots_deleted"] = deleted
     if send is None:
-        waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
+        waits = sum(row.state == "waiting" for row in list_notices(ledger))
         if waits:
             log.warning("%d notices wait: there is no notifier. Set [interlock] notifiers", waits)
     else:
@@ -264,20 +264,20 @@ def _escalate_incidents(ledger: Ledger, company: Company, counts: dict[str, int]
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
         for row in unanswered(tx.connection, ledger.environment):
-            version = find_in_force(tx.connection, ledger.environment, row["workflow"], tx.at)
-            if version is None or company.calendar.add(row["opened_at"], A_WORKING_HOUR) > tx.at:
+            version = find_in_force(tx.connection, ledger.environment, row.workflow, tx.at)
+            if version is None or company.calendar.add(row.opened_at, A_WORKING_HOUR) > tx.at:
                 continue
             owner = version.bundle.settings.owner
             escalate_incident(tx, row)
             write_notice(
                 tx,
                 environment=ledger.environment,
-                workflow=row["workflow"],
+                workflow=row.workflow,
                 kind="incident",
                 recipients=[contact.email for contact in owner.escalation],
-                subject=f"{row['workflow']}: {row['kind']} at {row['subject']} is not acknowledged",
-                body=f"Since {row['opened_at']:%Y-%m-%d %H:%M} UTC nobody acknowledged it. {row['reason']}\n"
-                f"airflow interlock incidents acknowledge {row['id'][-8:]}",
+                subject=f"{row.workflow}: {row.kind} at {row.subject} is not acknowledged",
+                body=f"Since {row.opened_at:%Y-%m-%d %H:%M} UTC nobody acknowledged it. {row.reason}\n"
+                f"airflow interlock incidents acknowledge {row.id[-8:]}",
             )
             counts["incidents_escalated"] = counts.get("incidents_escalated", 0) + 1
 
@@ -292,7 +292,7 @@ def _answering(tx: Transaction, ledger: Ledger, workflow: str, owner: str) -> tu
 
 def _send_all(ledger: Ledger, company: Company, send: Send, counts: dict[str, int], log: logging.Logger) -> None:
     for row in claim_notices(ledger):
-        known = {name: company.access.contacts.get(name, name if "@" in name else "") for name in row["recipients"]}
+        known = {name: company.access.contacts.get(name, name if "@" in name else "") for name in row.recipients}
         addresses = [address for address in known.values() if address]
         error: str | None = None
         if not addresses:
@@ -307,4 +307,4 @@ def _send_all(ledger: Ledger, company: Company, send: Send, counts: dict[str, in
             counts.get("notices_failed" if error else "notices_sent", 0) + 1
         )
         if error:
-            log.warning("notice %r was not sent (try %d): %s", row["subject"], row["attempts"], error)
+            log.warning("notice %r was not sent (try %d): %s", row.subject, row.attempts, error)

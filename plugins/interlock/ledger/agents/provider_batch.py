@@ -19,10 +19,10 @@ from interlock.domain.cases.case import ACTIVE, CaseState
 from interlock.ledger.cases.case import going_on, move
 from interlock.ledger.cost.budget import give_back
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import as_dict, in_groups
+from interlock.ledger.store.ledger import in_groups
 from interlock.ledger.store.record import Case, ProviderBatch
 from interlock.ledger.store.schema import case, case_run, provider_batch, usage, workflow_run
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.transaction import Transaction
 
 OUT = ("intended", "submitted")
 """States of a batch that is not ended."""
@@ -121,14 +121,22 @@ def batches_out(
     return ProviderBatch.all_of(connection.execute(query.order_by(provider_batch.c.created_at)))
 
 
-def all_batches_out(connection: Connection, environment: str) -> list[Row]:
-    """Return all batches that are not ended, with the ``dag_id`` and the ``version_id`` of the run that sent each."""
+@dataclass(frozen=True, kw_only=True)
+class SentBatch(ProviderBatch):
+    """A batch with the Dag and the version of the run that sent it."""
+
+    dag_id: str
+    version_id: str
+
+
+def all_batches_out(connection: Connection, environment: str) -> list[SentBatch]:
+    """Return all batches that are not ended, the oldest first."""
     query = (
         select(provider_batch, workflow_run.c.dag_id, workflow_run.c.version_id)
         .join(workflow_run, workflow_run.c.id == provider_batch.c.run_id)
         .where(provider_batch.c.environment == environment, provider_batch.c.state.in_(OUT))
     )
-    return [as_dict(row) for row in connection.execute(query.order_by(provider_batch.c.created_at))]
+    return SentBatch.all_of(connection.execute(query.order_by(provider_batch.c.created_at)))
 
 
 def uncounted(connection: Connection, row: ProviderBatch) -> list[str]:

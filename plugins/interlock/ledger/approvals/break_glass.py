@@ -7,6 +7,10 @@ then the same person breaks no other glass. Who is barred from approving a case 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
 from sqlalchemy import Connection, select
 
 from interlock.domain.approvals.access import Access
@@ -15,10 +19,10 @@ from interlock.errors import InputError, NotAuthorised
 from interlock.ledger.approvals.gate import Answer, carry_out, demand_content, electorate_of, lock_request, votes_on
 from interlock.ledger.cost.usage_row import charge_vote
 from interlock.ledger.policy.company import company_of
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.record import GateRequest, Vote
 from interlock.ledger.store.schema import case, gate_request, vote
-from interlock.ledger.store.transaction import Row, Transaction, new_id
+from interlock.ledger.store.transaction import Transaction, new_id
 
 BREAK_GLASS = "break_glass"
 LATER_REVIEW = "later_review"
@@ -49,7 +53,7 @@ def break_glass(
     tx.take_turns(f"{BREAK_GLASS}:{given.person.id}")
     if pending := _unreviewed(tx.connection, row.environment, person=given.person.id):
         raise NotAuthorised(
-            f"{given.person.id!r} broke the glass for {pending[0]['business_key']!r}, and nobody has reviewed that "
+            f"{given.person.id!r} broke the glass for {pending[0].business_key!r}, and nobody has reviewed that "
             "yet; somebody who may vote there does: airflow interlock review confirm"
         )
     ballot = _ballot(tx, request, given, BREAK_GLASS)
@@ -91,19 +95,37 @@ def confirm(tx: Transaction, request_id: str, given: Answer, *, access: Access) 
     charge_vote(tx, request, company=company_of(tx, row.environment))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unreviewed:
+    """A case that was signed off by breaking the glass, and that nobody reviewed yet."""
+
+    request_id: str
+    person: str
+    reason: str | None
+    created_at: datetime
+    business_key: str
+    workflow: str
+    gate: str
+    seen_digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {**asdict(self), "created_at": self.created_at.isoformat()}
+
+
 def broken_request(connection: Connection, case_id: str) -> str | None:
     """Return the request that was approved last by breaking the glass for a case; None: nobody did."""
     broken = select(vote.c.request_id).where(vote.c.case_id == case_id, vote.c.way == BREAK_GLASS)
     return connection.execute(broken.order_by(vote.c.created_at.desc())).scalars().first()
 
 
-def unreviewed(ledger: Ledger) -> list[Row]:
+def unreviewed(ledger: Ledger) -> list[Unreviewed]:
     """Return the cases that were signed off by breaking the glass and that nobody reviewed, the oldest first."""
     with ledger.read() as connection:
         return _unreviewed(connection, ledger.environment)
 
 
-def _unreviewed(connection: Connection, environment: str, *, person: str | None = None) -> list[Row]:
+def _unreviewed(connection: Connection, environment: str, *, person: str | None = None) -> list[Unreviewed]:
     reviewed = select(vote.c.request_id).where(vote.c.way == LATER_REVIEW)
     query = (
         select(
@@ -122,7 +144,7 @@ def _unreviewed(connection: Connection, environment: str, *, person: str | None 
     )
     if person is not None:
         query = query.where(vote.c.person == person)
-    return [as_dict(row) for row in connection.execute(query.order_by(vote.c.created_at))]
+    return [Unreviewed(**row._mapping) for row in connection.execute(query.order_by(vote.c.created_at))]
 
 
 def _ballot(tx: Transaction, request: GateRequest, given: Answer, way: str) -> Vote:

@@ -20,7 +20,7 @@ from interlock.domain.cases.case import ACTIVE, DONE, CaseState, check_move
 from interlock.errors import UnknownName
 from interlock.ledger.facts.quality import DataWarning, warnings_of
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import case, case_run, case_secret, handoff, label, payload, workflow_run
 from interlock.ledger.store.transaction import Row, Transaction, new_id
@@ -424,8 +424,19 @@ def take_up_waited(tx: Transaction, run: WorkflowRun, *, tasks: Iterable[str]) -
     return len(found)
 
 
-def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list[Row]:
-    """Return, by ``workflow`` and ``dag_id``, how many ``cases`` waited for an instant that has come, and ``since``."""
+@dataclass(frozen=True)
+class Resumable:
+    """Cases of one Dag that can go on."""
+
+    workflow: str
+    dag_id: str
+    cases: int
+    since: datetime
+    """When the first of them could."""
+
+
+def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list[Resumable]:
+    """Return the cases that waited for an instant that has come, by Dag."""
     names = (case.c.workflow, workflow_run.c.dag_id)
     query = (
         select(*names, func.count().label("cases"), func.min(case.c.wait_until).label("since"))
@@ -433,7 +444,7 @@ def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list
         .where(case.c.environment == environment, case.c.wait_until.is_not(None), _waited(at))
         .group_by(*names)
     )
-    return [as_dict(row) for row in connection.execute(query)]
+    return [Resumable(*row) for row in connection.execute(query)]
 
 
 def _waited(at: datetime) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar
 
@@ -318,7 +319,8 @@ class Reading(Record):
     source: str
     as_of: datetime
     state: str
-    reasons: Mapping[str, int]
+    reasons: Mapping[str, Any]
+    """Sentences by severity; ``caps``: the lowest cap on confidence that a warning brings, where one does."""
     row_count: int
     quarantined: int
     columns: Any
@@ -326,6 +328,26 @@ class Reading(Record):
     snapshot: str | None = None
     quarantine: str | None = None
     created_at: datetime
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether nothing may rest on it."""
+        return self.state == "withheld"
+
+    @property
+    def critical(self) -> list[str]:
+        """Why it is withheld."""
+        return list(self.reasons["critical"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was warned of."""
+        return list(self.reasons["warning"])
+
+    @property
+    def cap(self) -> float | None:
+        """The highest confidence that rests on it; None: there is no cap."""
+        return self.reasons.get("caps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,3 +400,120 @@ class Deployment(Record):
     set_by: str
     reason: str
     since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Record):
+    """What people are notified of, and whether it was sent."""
+
+    id: str
+    environment: str
+    workflow: str
+    kind: str
+    recipients: Sequence[str]
+    subject: str
+    body: str
+    state: str
+    attempts: int
+    error: str | None = None
+    created_at: datetime
+    tried_at: datetime | None = None
+    revision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delegation(Record):
+    """Who votes for whom, and until when."""
+
+    id: str
+    environment: str
+    giver: str
+    taker: str
+    workflow: str | None = None
+    """None: in all of them."""
+    reason: str
+    since: datetime
+    until: datetime
+    ended_at: datetime | None = None
+    revision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Record):
+    """What the business got from a case."""
+
+    id: str
+    case_id: str
+    outcome: str
+    value: Decimal | None = None
+    happened_at: datetime
+    final_at: datetime | None = None
+    """From when on it cannot be undone; None: it is an outcome that undoes."""
+    recorded_by: str
+    source: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote(Record):
+    """What a run was estimated to take, and what it took."""
+
+    id: str
+    environment: str
+    workflow: str
+    source: str
+    cases: int
+    estimate: Mapping[str, Any]
+    run_id: str | None = None
+    actual: Mapping[str, Any] | None = None
+    """What it took, and whether that is ``inside`` the interval of each figure; None: no run is over yet."""
+    created_at: datetime
+    revision: int
+
+    def inside(self, figure: str) -> bool | None:
+        """Tell whether *figure* was in its interval; None: it had none, or no run is over yet."""
+        held: bool | None = self.actual["inside"][figure] if self.actual else None
+        return held
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionApproval(Record):
+    """What one person said to a version."""
+
+    id: str
+    version_id: str
+    person: str
+    person_name: str
+    roles: Sequence[str]
+    answer: str
+    stage_order: int
+    reason: str
+    digest: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionInForce(Record):
+    """That a version was put in force, from when and by whom."""
+
+    id: str
+    environment: str
+    workflow: str
+    version_id: str
+    since: datetime
+    set_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityReport(Record):
+    """What the checks of one suite found, without a value of the data."""
+
+    id: str
+    run_id: str
+    task: str
+    suite: str
+    row_count: int
+    passed: bool
+    results: Sequence[Mapping[str, Any]]
+    created_at: datetime
+    reading_id: str | None = None
