@@ -28,6 +28,7 @@ from interlock.engine.runs.session import Session, open_session
 from interlock.ledger.cases.case import load_files
 from interlock.ledger.facts.fact import facts_of
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case
 from sqlalchemy import select
 from workflows import WORKFLOW, put_in_force
@@ -177,7 +178,7 @@ class Shop:
         """Return the cases that there are."""
         with self.ledger.read() as connection:
             rows = connection.execute(select(case).order_by(case.c.business_key)).all()
-            files = load_files(connection, [dict(row._mapping) for row in rows], contracts=[])
+            files = load_files(connection, Case.all_of(rows), contracts=[])
         return [Finding.model_validate(dict(file.payload)) for file in files]
 
     def run(self, *, run: str = "r1", as_of: datetime | None = AS_OF) -> list[Finding]:

@@ -9,6 +9,7 @@ from interlock.errors import UnknownName
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases.case import NewCase, Taken, cases_at, find_case, list_cases, load_files, take_in
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case, label, payload
 from sqlalchemy import event
 from workflows import WORKFLOW, Clock, Workflow, rows, together
@@ -151,7 +152,7 @@ def test_a_page_of_cases_is_read_from_an_index_in_its_order(sqlite_ledger: Ledge
 
     with sqlite_ledger.read() as connection:
         cases_at(connection, run, "judge", limit=500)
-        load_files(connection, [{"id": "c", "payload_digest": "d", "context": {}}])
+        load_files(connection, [Case.from_values({"id": "c", "payload_digest": "d", "context": {}})])
 
     assert "SEARCH case USING INDEX ix_case_place (run_id=? AND task=? AND id>?)" in seen
     assert not [step for step in seen if "TEMP B-TREE" in step or "digest=?" in step]

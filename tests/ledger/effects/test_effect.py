@@ -13,6 +13,7 @@ from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.effects.authorisation import authorise, standing, withdraw
 from interlock.ledger.effects.effect import Claimed, claim, commit, give_back, is_under_way
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import authorisation, effect
 from workflows import Clock, Workflow, rows, together
 
@@ -176,7 +177,7 @@ def test_a_case_that_somebody_changed_since_is_neither_claimed_nor_refused(flow:
     with session.read() as connection:
         files = load_files(connection, cases_at(connection, session.run, "send", limit=10))
     with session.write() as tx:
-        move(tx, [(flow.cases()["R1"], {"owner": "lea"})], kind="case.owned")
+        move(tx, [(flow.case_records()["R1"], CaseChange(owner="lea"))], kind="case.owned")
 
     with session.write() as tx:
         claimed = claim(
