@@ -28,7 +28,7 @@ from interlock.engine.runs.session import Session, open_session
 from interlock.ledger.cases.case import load_files
 from interlock.ledger.facts.fact import facts_of
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.record import Case
+from interlock.ledger.store.record import Case, Reading
 from interlock.ledger.store.schema import case
 from sqlalchemy import select
 from workflows import WORKFLOW, put_in_force
@@ -153,7 +153,7 @@ class Shop:
             self.ledger, workflow=NAME, dag_id=NAME, run_id=run, task_id=task, wiring=self.wiring, include=self.include
         )
 
-    def read(self, *, run: str = "r1", as_of: datetime | None = AS_OF, **how: Any) -> dict[str, Any]:
+    def read(self, *, run: str = "r1", as_of: datetime | None = AS_OF, **how: Any) -> Reading:
         """Read the data, by *how* otherwise than usual."""
         session = self.session("data", run=run)
         usual: dict[str, Any] = {"connection": _no_connection, "snapshots": self.snapshots, "check": check_dataset}

@@ -256,7 +256,7 @@ def put_in_force(ledger: Ledger, include: Path, workflow: str) -> WorkflowVersio
     version, _ = publish(ledger, read_bundle(include, workflow), author=cleo, reason="a test asks for it")
     with ledger.read() as connection:
         now = deployment_of(connection, ledger.environment, workflow)
-    if now is None or now["state"] != "deployed":
+    if now is None or now.state != "deployed":
         set_deployment(ledger, workflow, "deployed", actor=cleo, reason="a test asks for it")
     return version
 

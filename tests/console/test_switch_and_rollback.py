@@ -44,7 +44,7 @@ def test_a_rollback_is_the_persons_who_asked_and_in_force_at_once(two_versions, 
     assert said.status_code == 200, said.text
     assert (said.json()["number"], said.json()["instead_of"], said.json()["set_by"]) == (1, 2, "person:otto")
     assert in_force(two_versions.ledger, NAME).number == 1
-    assert changes_in_force(two_versions.ledger, NAME)[0]["set_by"] == "person:otto"
+    assert changes_in_force(two_versions.ledger, NAME)[0].set_by == "person:otto"
     assert verify(two_versions.ledger).problems == []
 
 

@@ -205,14 +205,14 @@ def test_an_incident_is_acknowledged_and_closed_by_whoever_may(flow, client):
     assert "AgentUnavailable at judge <b>down</b>" in text_of(viewer)
     assert "nobody" in text_of(viewer)
     assert "data-post" not in viewer
-    address = f"/interlock/api/incidents/{row['id']}"
+    address = f"/interlock/api/incidents/{row.id}"
     assert re.findall(r'data-post="([^"]*)"', otto) == [f"{address}/acknowledge", f"{address}/close"]
     acting = client("otto")
-    assert acting.post(f"/api/incidents/{row['id']}/acknowledge", json={}).status_code == 200
+    assert acting.post(f"/api/incidents/{row.id}/acknowledge", json={}).status_code == 200
     after = page_of(client, person="otto")
     assert "otto since" in text_of(after)
     assert re.findall(r'data-post="([^"]*)"', after) == [f"{address}/close"]
-    assert acting.post(f"/api/incidents/{row['id']}/close", json={}).status_code == 200
+    assert acting.post(f"/api/incidents/{row.id}/close", json={}).status_code == 200
     assert "No incident of refunds is open" in text_of(page_of(client))
 
 

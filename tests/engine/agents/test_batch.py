@@ -17,11 +17,11 @@ from interlock.agents.batch_client import BatchClient
 from interlock.commands.summary_text import describe_summary
 from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.cost.price import to_nano
-from interlock.engine.cases.resumable import GoingOn, what_can_go_on
+from interlock.engine.cases.resumable import resume_run_id, what_can_go_on
 from interlock.engine.runs.kill_switch import throw
 from interlock.errors import AgentUnavailable, SwitchedOff
 from interlock.ledger.audit.verify import verify
-from interlock.ledger.cases.case import load_files, move
+from interlock.ledger.cases.case import Resumable, load_files, move
 from interlock.ledger.reports.summary import summarize
 from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import budget_account, handoff, provider_batch, reservation, usage
@@ -90,7 +90,7 @@ def batch(desk: Desk) -> dict[str, Any]:
     return desk.flow.table(provider_batch)[-1]
 
 
-def going_on(desk: Desk) -> list[GoingOn]:
+def going_on(desk: Desk) -> list[Resumable]:
     """Return what upkeep would start a run for."""
 
     def client(name: str, agent: ModelAgent) -> BatchClient | None:
@@ -492,7 +492,9 @@ def test_the_cases_of_a_batch_go_on_when_it_is_over_and_not_while_the_workflow_i
 
 
 def test_the_same_cases_get_one_run_a_day(clock):
-    one = GoingOn("refunds", "refunds", 2, clock())
+    one = Resumable("refunds", "refunds", 2, clock())
 
-    assert one.run_id(clock()) == one.run_id(clock() + timedelta(minutes=15)) != one.run_id(clock() + timedelta(days=1))
-    assert one.run_id(clock()) != GoingOn("refunds", "refunds", 1, clock() + timedelta(hours=1)).run_id(clock())
+    first = resume_run_id(one, clock())
+    assert first == resume_run_id(one, clock() + timedelta(minutes=15))
+    assert first != resume_run_id(one, clock() + timedelta(days=1))
+    assert first != resume_run_id(Resumable("refunds", "refunds", 1, clock() + timedelta(hours=1)), clock())

@@ -93,7 +93,7 @@ def test_no_order_of_events_authorises_with_too_few_votes(tmp_path: Path, sqlite
                     delegate(flow.ledger, Identity(person), taker=taker, until=until, reason="away")
                 case "end":
                     for row in list_delegations(flow.ledger)[:1]:
-                        end_delegation(flow.ledger, Identity(row["giver"]), row["id"])
+                        end_delegation(flow.ledger, Identity(row.giver), row.id)
         except InterlockError:
             pass
         for row in flow.table(gate_request):
@@ -108,7 +108,7 @@ def test_no_order_of_events_authorises_with_too_few_votes(tmp_path: Path, sqlite
 def check_by_hand(flow: Workflow, request: dict[str, Any], groups: dict[str, list[str]]) -> None:
     """Hold an approval against the rules, counted another way: rights, not people, are used up once each."""
     cast = [row for row in flow.table(vote) if row["request_id"] == request["id"] and row["answer"] == "approve"]
-    standing = {(row["taker"], row["giver"]) for row in list_delegations(flow.ledger)}
+    standing = {(row.taker, row.giver) for row in list_delegations(flow.ledger)}
     barred = set(request["barred"])
     for stage in stages_of(request):
         by_right: set[str] = set()
