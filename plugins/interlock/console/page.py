@@ -138,7 +138,7 @@ def task(
         place=place,
         run=run,
         figures=figures,
-        summary=summarize(ledger, run.id) if figures["cases"] <= SUMMARISED else None,
+        summary=summarize(ledger, run.id) if figures.cases <= SUMMARISED else None,
         rows=rows,
         total=total,
         wanted={"state": state, "route": route, "q": text},

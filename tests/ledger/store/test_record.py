@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import MISSING, FrozenInstanceError, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -13,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from interlock.ledger.runs.run import WorkflowRun
 from interlock.ledger.store import record, schema
-from interlock.ledger.store.column import Json, UtcDateTime
+from interlock.ledger.store.column import Json, Money, UtcDateTime
 from interlock.ledger.store.record import UNSET, Case, CaseChange, Record
 from sqlalchemy import Table
 
@@ -33,6 +34,13 @@ TABLES: dict[type[Record], Table] = {
     record.Incident: schema.incident,
     record.KillSwitch: schema.kill_switch,
     record.Deployment: schema.deployment,
+    record.Notice: schema.notice,
+    record.Delegation: schema.delegation,
+    record.Outcome: schema.outcome,
+    record.Quote: schema.quote,
+    record.VersionApproval: schema.approval,
+    record.VersionInForce: schema.version_in_force,
+    record.QualityReport: schema.quality_report,
 }
 CHECKED = (
     record.Case,
@@ -66,7 +74,7 @@ def test_a_record_has_its_tables_columns_and_no_other_field(kind: type[Record]):
         assert may_be_none == column.nullable, f"{field.name} is {hint}"
         assert field.default is (None if column.nullable else MISSING), f"{field.name} without a value"
         if not isinstance(column.type, Json):
-            wanted = datetime if isinstance(column.type, UtcDateTime) else column.type.python_type
+            wanted = {UtcDateTime: datetime, Money: Decimal}.get(type(column.type), column.type.python_type)
             assert hint == (wanted | None if may_be_none else wanted), f"{field.name} is {hint}"
 
 

@@ -142,33 +142,47 @@ class _Set:
 def _apply(session: Session, rule: InsightRule, sets: dict[str, _Set], facts: list[Fact]) -> Iterator[Finding]:
     """Yield a finding for each indicator, or each anomaly of one, that fulfils *rule*."""
     for name in rule.indicators:
-        of = next((one for one in sets.values() if name in one.kpis.indicators), None)
-        if of is None:
-            known = sorted(indicator for one in sets.values() for indicator in one.kpis.indicators)
-            raise ConfigurationError(
-                f"insight {rule.name!r} is about indicator {name!r}, and the KPIs that insights.yaml names have: "
-                f"{', '.join(known)}"
-            )
+        of = _set_of(rule, sets, name)
         history = of.histories.get(name)
         if history is None:  # its dataset is withheld, which the review says
             continue
         stated = [fact for fact in facts if fact.indicator == name and not any(part in fact.name for part in _INNER)]
-        if rule.once == "alarm":
-            began = sorted({fact.period_start for fact in stated if fact.name == f"{name}.expected"})
-            periods = [period for period in of.alarms[name] if period.start in began]
-        else:
-            periods = [of.period]
-        for period in periods:
-            reads = history.at(of.looked_back[name].index(period))
-            if rule.once == "period":
-                reads["anomaly"] = any(fact.name == f"{name}.expected" for fact in stated)
-            said = rule.fires.evaluate(reads)
-            if said.value is None:
-                session.count("rules_without_data")
-                session.log.warning("insight %r cannot be told for %r: %s", rule.name, name, said.error)
-            elif said.value:
+        for period in _periods(rule, of, name, stated):
+            if _fires(session, rule, of, name, period, history, stated):
                 about = [fact for fact in stated if rule.once == "period" or fact.period_start == period.start]
                 yield _finding(session, rule, of, name, period, history, about)
+
+
+def _set_of(rule: InsightRule, sets: dict[str, _Set], indicator: str) -> _Set:
+    for one in sets.values():
+        if indicator in one.kpis.indicators:
+            return one
+    known = sorted(name for one in sets.values() for name in one.kpis.indicators)
+    raise ConfigurationError(
+        f"insight {rule.name!r} is about indicator {indicator!r}, and the KPIs that insights.yaml names have: "
+        f"{', '.join(known)}"
+    )
+
+
+def _periods(rule: InsightRule, of: _Set, indicator: str, stated: list[Fact]) -> list[Period]:
+    """Return the periods that *rule* is applied to: the present one, or those in which a stated anomaly began."""
+    if rule.once != "alarm":
+        return [of.period]
+    began = {fact.period_start for fact in stated if fact.name == f"{indicator}.expected"}
+    return [period for period in of.alarms[indicator] if period.start in began]
+
+
+def _fires(
+    session: Session, rule: InsightRule, of: _Set, indicator: str, period: Period, history: History, stated: list[Fact]
+) -> bool:
+    reads = history.at(of.looked_back[indicator].index(period))
+    if rule.once == "period":
+        reads["anomaly"] = any(fact.name == f"{indicator}.expected" for fact in stated)
+    fired = rule.fires.evaluate(reads)
+    if fired.value is None:
+        session.count("rules_without_data")
+        session.log.warning("insight %r cannot be told for %r: %s", rule.name, indicator, fired.error)
+    return bool(fired.value)
 
 
 def _finding(

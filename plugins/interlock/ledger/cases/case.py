@@ -275,47 +275,55 @@ def load_files(
     connection: Connection, rows: Sequence[Case], *, contracts: Iterable[str] | None = None
 ) -> list[CaseFile]:
     """Return the case files of *rows*; *contracts* names the handoffs that are wanted (left out: all current ones)."""
-    ids = [row.id for row in rows]
     wanted = None if contracts is None else set(contracts)
-    secret_of: dict[str, bytes] = {}
-    bodies: dict[tuple[str, str], Any] = {}
-    handoffs: dict[str, tuple[str, str]] = {}
-    made_at: dict[str, datetime] = {}
-    for group in in_groups(ids, 400):
-        found = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
-        secret_of |= {row.case_id: row.secret for row in found}
-    current = [
-        handoff_id for row in rows for name, handoff_id in row.context.items() if wanted is None or name in wanted
-    ]
-    for hgroup in in_groups(current, 400):
-        for found_handoff in connection.execute(
-            select(handoff.c.id, handoff.c.case_id, handoff.c.payload_digest, handoff.c.created_at).where(
-                handoff.c.id.in_(hgroup)
-            )
-        ):
-            handoffs[found_handoff.id] = (found_handoff.case_id, found_handoff.payload_digest)
-            made_at[found_handoff.id] = found_handoff.created_at
-    needed = [(row.id, row.payload_digest) for row in rows] + list(handoffs.values())
-    for ngroup in in_groups(needed, 400):
-        is_needed = payload.c.digest.concat("").in_({name for _, name in ngroup})  # by no index: not each with each
-        for body in connection.execute(select(payload).where(payload.c.case_id.in_({i for i, _ in ngroup}), is_needed)):
-            bodies[(body.case_id, body.digest)] = body.body
-    warnings = warnings_of(connection, ids)
-    return [
-        CaseFile(
-            row,
-            secret_of.get(row.id, b""),
-            bodies.get((row.id, row.payload_digest), {}),
-            {
-                name: bodies[handoffs[handoff_id]]
-                for name, handoff_id in row.context.items()
-                if handoff_id in handoffs and handoffs[handoff_id] in bodies
-            },
-            {name: made_at[handoff_id] for name, handoff_id in row.context.items() if handoff_id in made_at},
-            warnings.get(row.id, ()),
-        )
-        for row in rows
-    ]
+    current = [one for row in rows for name, one in row.context.items() if wanted is None or name in wanted]
+    secrets_of_cases = _secrets(connection, [row.id for row in rows])
+    handoffs = _handoff_places(connection, current)
+    needed = [(row.id, row.payload_digest) for row in rows]
+    bodies = _bodies(connection, needed + [(case_id, name) for case_id, name, _ in handoffs.values()])
+    warnings = warnings_of(connection, [row.id for row in rows])
+    files = []
+    for row in rows:
+        context: dict[str, Mapping[str, Any]] = {}
+        made_at: dict[str, datetime] = {}
+        for name, handoff_id in row.context.items():
+            if (handed := handoffs.get(handoff_id)) is None:
+                continue
+            case_id, payload_digest, made_at[name] = handed
+            if (case_id, payload_digest) in bodies:
+                context[name] = bodies[case_id, payload_digest]
+        body = bodies.get((row.id, row.payload_digest), {})
+        secret = secrets_of_cases.get(row.id, b"")
+        files.append(CaseFile(row, secret, body, context, made_at, warnings.get(row.id, ())))
+    return files
+
+
+def _secrets(connection: Connection, case_ids: Sequence[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for group in in_groups(list(case_ids), 400):
+        rows = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
+        found |= {row.case_id: row.secret for row in rows}
+    return found
+
+
+def _handoff_places(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str, datetime]]:
+    """Return the case, the digest of the payload and the instant of handoffs, by their id."""
+    found: dict[str, tuple[str, str, datetime]] = {}
+    columns = (handoff.c.id, handoff.c.case_id, handoff.c.payload_digest, handoff.c.created_at)
+    for group in in_groups(list(ids), 400):
+        for row in connection.execute(select(*columns).where(handoff.c.id.in_(group))):
+            found[row.id] = (row.case_id, row.payload_digest, row.created_at)
+    return found
+
+
+def _bodies(connection: Connection, needed: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Return payloads by case id and digest."""
+    found: dict[tuple[str, str], Any] = {}
+    for group in in_groups(list(needed), 400):
+        is_needed = payload.c.digest.concat("").in_({name for _, name in group})  # by no index: not each with each
+        for row in connection.execute(select(payload).where(payload.c.case_id.in_({i for i, _ in group}), is_needed)):
+            found[(row.case_id, row.digest)] = row.body
+    return found
 
 
 def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: str | None = None) -> Case:

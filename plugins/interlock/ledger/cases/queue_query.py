@@ -17,8 +17,8 @@ from sqlalchemy import case as when
 
 from interlock.domain.approvals.request_state import GateState
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
-from interlock.ledger.store.record import Case, GateRequest
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import Case, GateRequest, Run
 from interlock.ledger.store.schema import (
     authorisation,
     case,
@@ -28,7 +28,6 @@ from interlock.ledger.store.schema import (
     workflow_run,
     workflow_version,
 )
-from interlock.ledger.store.transaction import Row
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,25 @@ def cases_of_run(
         return Case.all_of(rows), total
 
 
-def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class RunFigures(Run):
+    """A run, the number of its version, and where its cases are."""
+
+    version: int
+    by_state: Mapping[str, int]
+    by_route: Mapping[str, int]
+    automatic: int
+    """Cases that a decision of the policy authorised."""
+
+    @property
+    def cases(self) -> int:
+        """How many cases are or were in it."""
+        return sum(self.by_state.values())
+
+
+def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[RunFigures]:
     """
-    Return the newest runs with their figures: ``cases``, ``by_state``, ``by_route``, ``automatic``.
+    Return the newest runs with their figures.
 
     :param only: the ledger's id of the one run that is wanted.
     """
@@ -123,22 +138,25 @@ def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> 
     if only is not None:
         query = query.where(workflow_run.c.id == only)
     with ledger.read() as connection:
-        runs = [as_dict(row) for row in connection.execute(query)]
-        for run in runs:
-            run.pop("wiring")
-            run["by_state"] = _counted(connection, _members(run["id"], case.c.state))
-            run["by_route"] = _counted(connection, _members(run["id"], case.c.route))
-            run["cases"] = sum(run["by_state"].values())
-            run["automatic"] = connection.execute(
-                select(func.count(authorisation.c.case_id.distinct()))
-                .join(case_run, case_run.c.case_id == authorisation.c.case_id)
-                .where(
-                    case_run.c.run_id == run["id"],
-                    authorisation.c.withdrawn_at.is_(None),
-                    authorisation.c.basis.startswith("decision:"),
-                )
-            ).scalar_one()
-    return runs
+        return [_figures(connection, row) for row in connection.execute(query).all()]
+
+
+def _figures(connection: Connection, row: Any) -> RunFigures:
+    automatic = (
+        select(func.count(authorisation.c.case_id.distinct()))
+        .join(case_run, case_run.c.case_id == authorisation.c.case_id)
+        .where(
+            case_run.c.run_id == row.id,
+            authorisation.c.withdrawn_at.is_(None),
+            authorisation.c.basis.startswith("decision:"),
+        )
+    )
+    figures = {
+        "by_state": _counted(connection, _members(row.id, case.c.state)),
+        "by_route": _counted(connection, _members(row.id, case.c.route)),
+        "automatic": connection.execute(automatic).scalar_one(),
+    }
+    return RunFigures.from_values({**row._mapping, **figures})
 
 
 def case_counts(ledger: Ledger, dag_id: str, run_id: str) -> dict[str, int]:
