@@ -65,8 +65,8 @@ def hand_over(ledger: Ledger, name: str, *, person: Identity, to: str, text: str
     with on_case(ledger, name, person.id) as (tx, row):
         request = _asked(tx, ledger, row, person)
         _asked(tx, ledger, row, Identity(to), approves=True)
-        said = f"{person.id} hands over to {to}: {_checked(text)}"
-        return _say(tx, ledger, row, request, person, said, (to,), kind="gate.handed_over")
+        message = f"{person.id} hands over to {to}: {_checked(text)}"
+        return _say(tx, ledger, row, request, person, message, (to,), kind="gate.handed_over")
 
 
 def _asked(
@@ -86,10 +86,10 @@ def _asked(
 
 
 def _checked(text: str) -> str:
-    said = " ".join(text.split())
-    if not 0 < len(said) <= LONGEST:
-        raise InputError(f"say something, in {LONGEST} characters at most; this has {len(said)}")
-    return mask(said)
+    message = " ".join(text.split())
+    if not 0 < len(message) <= LONGEST:
+        raise InputError(f"say something, in {LONGEST} characters at most; this has {len(message)}")
+    return mask(message)
 
 
 def _say(
@@ -98,14 +98,14 @@ def _say(
     row: Case,
     request: GateRequest,
     person: Identity,
-    said: str,
+    message: str,
     to: tuple[str, ...],
     *,
     kind: str,
 ) -> dict[str, Any]:
     run = load_run(tx.connection, request.run_id)
-    decide(tx, run, row, request.task, person.id, said, route=str(row.route))
-    move(tx, [(row, CaseChange(reason=said))], kind=kind)
+    decide(tx, run, row, request.task, person.id, message, route=str(row.route))
+    move(tx, [(row, CaseChange(reason=message))], kind=kind)
     write_notice(
         tx,
         environment=ledger.environment,
@@ -116,4 +116,4 @@ def _say(
         body=f"{person.id} wrote about a case of {run.workflow} that waits at gate {request.gate}. "
         "Read it on Interlock's review page, or: airflow interlock review list",
     )
-    return {"case": row.business_key, "state": row.state, "told": list(to), "said": said}
+    return {"case": row.business_key, "state": row.state, "told": list(to), "said": message}

@@ -67,11 +67,11 @@ def take_in_rows(
 
 
 def _tell_left_out(
-    session: Session, row: SourceRow, contract: type[Contract], settings: Intake, told: set[str]
+    session: Session, row: SourceRow, contract: type[Contract], settings: Intake, reported: set[str]
 ) -> set[str]:
     """Say once of each column of the source that the contract does not name, and return the new ones."""
     known = set(contract.model_fields) | set(settings.label.columns if settings.label else ())
-    fresh = set(row.values or {}) - known - told
+    fresh = set(row.values or {}) - known - reported
     if fresh:
         listing = ", ".join(sorted(map(repr, fresh)))
         session.log.warning("columns that %s does not name are left out: %s", contract.contract_ref(), listing)

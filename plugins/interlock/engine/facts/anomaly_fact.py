@@ -117,7 +117,7 @@ def _facts(
     condition = f" AND ({indicator.where})" if indicator.where else ""
     past = f"_at >= {instant(first.start)} AND _at < {instant(period.end)}{condition}"
     inside = f"_at >= {instant(period.start)} AND _at < {instant(period.end)}{condition}"
-    said: list[tuple[str, Kind, str, str, float | Decimal | None]] = [
+    stated: list[tuple[str, Kind, str, str, float | Decimal | None]] = [
         ("observed", "value", inside, indicator.expression, None),
         ("expected", "expected", past, "expected", alarm.expected),
         ("low", "expected", past, "low", alarm.low),
@@ -125,7 +125,7 @@ def _facts(
     ]
     words = {"observed": "", "expected": ", expected", "low": ", lower end of the usual", "high": ", upper end of it"}
     found = []
-    for suffix, kind, where, expression, value in said:
+    for suffix, kind, where, expression, value in stated:
         measured = table.measure(indicator.expression, where)
         number = measured.value if value is None else _number(value)
         found.append(

@@ -68,11 +68,11 @@ def _new(session: Session, found: list[Finding]) -> Iterator[Finding]:
         rows = cases_by_key(connection, session.run.environment, session.run.workflow, [one.key for one in found])
         before = {file.case.business_key: file.payload for file in load_files(connection, rows, contracts=[])}
     for finding in found:
-        there = before.get(finding.key)
+        existing = before.get(finding.key)
         facts = sorted(fact.id for fact in finding.facts)
-        if there is None:
+        if existing is None:
             yield finding
-        elif finding.key.startswith(f"{finding.indicator}@") or facts == sorted(one["id"] for one in there["facts"]):
+        elif finding.key.startswith(f"{finding.indicator}@") or facts == sorted(one["id"] for one in existing["facts"]):
             session.count("seen_before")
         else:
             key = f"{finding.key}~{digest(facts)[:8]}"
@@ -302,5 +302,5 @@ def _review(
             for one in found
         ],
         **_when(session, first, first.period)
-        | {"quality": worst, "warnings": [told for one in chosen for told in one.warnings]},
+        | {"quality": worst, "warnings": [warning for one in chosen for warning in one.warnings]},
     )

@@ -60,10 +60,9 @@ def quote_run(
             found = []
         history = [run for scope in found if scope.phase == settings.phase for run in past_runs(connection, scope)]
     rate = company.prices.machine.per_hour
-    said = estimate(history, new, machine_per_hour=rate, rng=np.random.default_rng(seed))
-    estimates = {name: one.to_json() for name, one in said.items()}
-    told = {
-        **estimates,
+    estimates = estimate(history, new, machine_per_hour=rate, rng=np.random.default_rng(seed))
+    answer = {
+        **{name: one.to_json() for name, one in estimates.items()},
         "phase": settings.phase,
         "rows": counted.rows,
         "known": counted.known,
@@ -72,8 +71,8 @@ def quote_run(
         "from_runs": len(history),
         "from_cases": sum(run.cases for run in history),
     }
-    row = write_quote(ledger, workflow, source=source, cases=new, estimate=told)
-    return {"id": row.id, "workflow": workflow, "source": source, "cases": new, **told}
+    row = write_quote(ledger, workflow, source=source, cases=new, estimate=answer)
+    return {"id": row.id, "workflow": workflow, "source": source, "cases": new, **answer}
 
 
 def quote_history(ledger: Ledger, workflow: str) -> dict[str, Any]:
@@ -81,8 +80,12 @@ def quote_history(ledger: Ledger, workflow: str) -> dict[str, Any]:
     rows = list_quotes(ledger, workflow)
     held: dict[str, dict[str, int]] = {}
     for name in FIGURES:
-        said = [row.inside(name) for row in rows if row.actual]
-        held[name] = {"inside": said.count(True), "outside": said.count(False), "without_interval": said.count(None)}
+        inside = [row.inside(name) for row in rows if row.actual]
+        held[name] = {
+            "inside": inside.count(True),
+            "outside": inside.count(False),
+            "without_interval": inside.count(None),
+        }
     quotes = [{**row.values(), "created_at": row.created_at.isoformat()} for row in rows]
     return {"workflow": workflow, "environment": ledger.environment, "held": held, "quotes": quotes}
 

@@ -63,15 +63,15 @@ def _tell_workflow(ledger: Ledger, settings: Workflow, every: Every, period: Per
         for name, kpi in still.items():
             how, value, over = broken[name]
             definition = KPIS[name]
-            said, before = (tell_value(one, definition.unit) for one in (value, kpi.baseline))
+            now, before = (tell_value(one, definition.unit) for one in (value, kpi.baseline))
             write_notice(
                 tx,
                 environment=ledger.environment,
                 workflow=settings.workflow,
                 kind=KIND,
                 recipients=[settings.owner.email],
-                subject=f"{_subject(settings.workflow, name)}{said}, {how}",
-                body=f"{definition.meaning}: {said}, {how}, over {over} in the {every} so far ({settings.phase}); "
+                subject=f"{_subject(settings.workflow, name)}{now}, {how}",
+                body=f"{definition.meaning}: {now}, {how}, over {over} in the {every} so far ({settings.phase}); "
                 f"before, it was {before}. You are told once in a {every}.\n"
                 f"airflow interlock kpi {settings.workflow} --period {every}",
             )

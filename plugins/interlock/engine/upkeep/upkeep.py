@@ -125,18 +125,18 @@ def _take_steps(
     versions: Mapping[str, WorkflowVersion],
     counts: dict[str, int],
 ) -> None:
-    told: dict[tuple[str, ...], _Taken] = {}
+    notices: dict[tuple[str, ...], _Taken] = {}
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
         for request, row in lock_requests(tx, asked):
             if request.state != GateState.OPEN.value:
                 continue
             for step in _due(request, versions[request.version_id], company, ledger):
-                request = _take(tx, company, versions[request.version_id], row, request, step, told)
+                request = _take(tx, company, versions[request.version_id], row, request, step, notices)
                 counts[step] = counts.get(step, 0) + 1
                 if request.state != GateState.OPEN.value:
                     break
-        for taken in told.values():
+        for taken in notices.values():
             _write(tx, ledger, taken)
 
 
@@ -147,7 +147,7 @@ def _take(
     row: Case,
     request: GateRequest,
     step: str,
-    told: dict[tuple[str, ...], _Taken],
+    notices: dict[tuple[str, ...], _Taken],
 ) -> GateRequest:
     ladder, access, gate = _ladder(request, version), company.access, request.gate
     electorate = electorate_of(tx.connection, tx.at, request, access)
@@ -179,7 +179,7 @@ def _take(
         reason = f"gate {gate!r} expired: nobody decided since {request.opened_at:%Y-%m-%d %H:%M} UTC"
         move(tx, [(row, CaseChange(state=CaseState.DEAD, task=None, reason=reason))], kind="case.expired")
     key = (row.workflow, gate, step, *recipients)
-    taken = told.setdefault(key, _Taken(row.workflow, gate, step, recipients, why))
+    taken = notices.setdefault(key, _Taken(row.workflow, gate, step, recipients, why))
     taken.cases += 1
     return after
 

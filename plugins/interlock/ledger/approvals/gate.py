@@ -66,11 +66,11 @@ class OpenRequest(GateRequest):
 
 def open_requests(tx: Transaction, run: WorkflowRun, asks: Sequence[Ask]) -> None:
     """Open a request for each of *asks*; one that is open already for the same digest stays, another becomes void."""
-    there = {row.case_id: row for row in open_for_cases(tx.connection, [a.case.id for a in asks])}
+    existing = {row.case_id: row for row in open_for_cases(tx.connection, [a.case.id for a in asks])}
     void: list[GateRequest] = []
     fresh: list[GateRequest] = []
     for ask in asks:
-        old = there.get(ask.case.id)
+        old = existing.get(ask.case.id)
         if old is not None and old.seen_digest == ask.seen_digest and old.gate == ask.gate:
             if old.run_id != run.id:
                 tx.update(gate_request, [replace(old, run_id=run.id, task=ask.task)], kind="gate.carried_on")

@@ -53,11 +53,11 @@ class Maker:
 
 def handoffs_there(connection: Connection, maker: Maker, keys: Mapping[str, str]) -> dict[str, Handoff]:
     """Return, by case id, the handoffs that *maker* wrote before under *keys* (case id to key)."""
-    there: dict[str, Handoff] = {}
+    existing: dict[str, Handoff] = {}
     for group in in_groups(list(keys), 400):
         rows = connection.execute(select(handoff).where(handoff.c.case_id.in_(group), handoff.c.task == maker.task))
-        there |= {row.case_id: Handoff.of(row) for row in rows if keys[row.case_id] == row.key}
-    return there
+        existing |= {row.case_id: Handoff.of(row) for row in rows if keys[row.case_id] == row.key}
+    return existing
 
 
 def write_handoffs(tx: Transaction, run: WorkflowRun, maker: Maker, made: Sequence[Made]) -> dict[str, Handoff]:
@@ -90,10 +90,10 @@ def write_handoffs(tx: Transaction, run: WorkflowRun, maker: Maker, made: Sequen
 def unwritten(tx: Transaction, calls: Sequence[tuple[str, str, Usage]]) -> list[tuple[str, str, Usage]]:
     """Return those of *calls*, given as (case id, agent, usage), that were not told of before."""
     named = [used.id for _, _, used in calls if used.id is not None]
-    there: set[str] = set()
+    existing: set[str] = set()
     for group in in_groups(named, 400):
-        there |= set(tx.connection.execute(select(usage.c.id).where(usage.c.id.in_(group))).scalars())
-    return [call for call in calls if call[2].id not in there]
+        existing |= set(tx.connection.execute(select(usage.c.id).where(usage.c.id.in_(group))).scalars())
+    return [call for call in calls if call[2].id not in existing]
 
 
 def write_usage(tx: Transaction, run: WorkflowRun, task: str, calls: Sequence[tuple[str, str, Usage]]) -> None:
@@ -128,10 +128,10 @@ def record_agent(
 ) -> None:
     """Keep what an agent reported of itself (accuracy, calibration, coverage), once per digest."""
     with ledger.write(actor=Actor("agent", agent), chain=f"agent:{ledger.environment}:{run.workflow}") as tx:
-        there = tx.connection.execute(
+        existing = tx.connection.execute(
             select(agent_version.c.digest).where(agent_version.c.digest == agent_digest)
         ).first()
-        if there is None:
+        if existing is None:
             tx.insert(
                 agent_version,
                 [

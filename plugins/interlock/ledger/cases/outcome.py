@@ -57,7 +57,7 @@ class Recorded:
     """Those that cannot be taken, and why."""
 
 
-def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequence[NewOutcome]) -> Recorded:
+def record_outcomes(tx: Transaction, environment: str, workflow: str, reported: Sequence[NewOutcome]) -> Recorded:
     """
     Write the outcomes *told* that are new, as the actor of *tx*, and close executed cases that are completed.
 
@@ -65,7 +65,7 @@ def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequ
     """
     tx.take_turns(f"outcomes:{environment}:{workflow}")
     found = Recorded()
-    cases = _locked(tx, environment, workflow, {one.business_key for one in told})
+    cases = _locked(tx, environment, workflow, {one.business_key for one in reported})
     known = {
         (row.case_id, row.outcome, row.happened_at): row.value
         for group in in_groups([row.id for row in cases.values()], 400)
@@ -73,7 +73,7 @@ def record_outcomes(tx: Transaction, environment: str, workflow: str, told: Sequ
     }
     fresh: list[Outcome] = []
     completed: dict[str, tuple[Case, str]] = {}
-    for one in told:
+    for one in reported:
         row = cases.get(one.business_key)
         if row is None:
             found.rejected.append((one, f"{workflow} has no case {one.business_key!r}"))

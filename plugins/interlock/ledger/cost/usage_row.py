@@ -100,8 +100,8 @@ def charge_calls(tx: Transaction, place: Place, calls: Iterable[Call], *, compan
         row = _row(
             tx, place, CONNECTOR, cost=price.per_call if price else Decimal(0), seconds=call.seconds, company=company
         )
-        told = {"agent": call.connector, "model": call.what, "attempt": call.attempt, "outcome": call.outcome}
-        rows.append({**row, **told, "case_id": call.case_id, "connection": call.connection})
+        named = {"agent": call.connector, "model": call.what, "attempt": call.attempt, "outcome": call.outcome}
+        rows.append({**row, **named, "case_id": call.case_id, "connection": call.connection})
     _write(tx, rows)
 
 

@@ -78,8 +78,8 @@ def claim(
             claimed.unauthorised.append(file)
             continue
         key = key_of(file, payload_digest)
-        there = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()
-        if there is None:
+        existing = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()
+        if existing is None:
             row = Effect(
                 key=key,
                 case_id=file.id,
@@ -99,20 +99,20 @@ def claim(
             )
             fresh.append(row)
             claimed.claims.append(Claim(row, file, look_first=False))
-        elif there.state == "committed" or there.holder == attempt.token or there.lease_until <= tx.at:
-            is_unsent = there.state == "unsent"
+        elif existing.state == "committed" or existing.holder == attempt.token or existing.lease_until <= tx.at:
+            is_unsent = existing.state == "unsent"
             row = replace(
-                Effect.of(there),
+                Effect.of(existing),
                 holder=attempt.token,
                 lease_until=tx.at + lease,
-                attempts=there.attempts + 1,
+                attempts=existing.attempts + 1,
                 authorisation_id=grant.id,
-                state="intended" if is_unsent else there.state,
+                state="intended" if is_unsent else existing.state,
             )
             taken_over.append(row)
             claimed.claims.append(Claim(replace(row, revision=row.revision + 1), file, look_first=not is_unsent))
         else:
-            claimed.leased_until = max(filter(None, (claimed.leased_until, there.lease_until)))
+            claimed.leased_until = max(filter(None, (claimed.leased_until, existing.lease_until)))
     tx.insert(effect, fresh, kind="effect.intended", facts=_facts)
     tx.update(effect, taken_over, kind="effect.taken_over", facts=_facts)
     return claimed

@@ -64,9 +64,9 @@ def propose(
             .order_by(workflow_version.c.number.desc())
             .limit(1)
         ).first()
-        there = [_version(newest)] if newest is not None else []
+        existing = [_version(newest)] if newest is not None else []
         current = find_in_force(tx.connection, ledger.environment, bundle.workflow, None)
-        for version in [*there, *([current] if current else [])]:
+        for version in [*existing, *([current] if current else [])]:
             if version.bundle.digest == bundle.digest:
                 return version, False
         version = _insert(
@@ -305,12 +305,12 @@ def version_numbered(ledger: Ledger, workflow: str, number: int) -> WorkflowVers
 
     :raises UnknownName: there is none.
     """
-    there = workflow_version.c
-    here = (there.environment == ledger.environment, there.workflow == workflow)
+    columns = workflow_version.c
+    here = (columns.environment == ledger.environment, columns.workflow == workflow)
     with ledger.read() as connection:
-        row = connection.execute(select(workflow_version).where(*here, there.number == number)).first()
+        row = connection.execute(select(workflow_version).where(*here, columns.number == number)).first()
         if row is None:
-            known = connection.execute(select(there.number).where(*here)).scalars()
+            known = connection.execute(select(columns.number).where(*here)).scalars()
             raise UnknownName(f"version of {workflow!r}", str(number), map(str, known))
         return _version(row)
 
@@ -371,8 +371,8 @@ def demand_published(ledger: Ledger, workflow: str) -> None:
 
 
 def _published(connection: Connection, environment: str) -> list[str]:
-    there = workflow_version.c
-    query = select(there.workflow).where(there.environment == environment, there.workflow != COMPANY)
+    columns = workflow_version.c
+    query = select(columns.workflow).where(columns.environment == environment, columns.workflow != COMPANY)
     return list(connection.execute(query.distinct()).scalars())
 
 

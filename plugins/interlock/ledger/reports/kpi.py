@@ -96,16 +96,16 @@ def _how_many(connection: Connection, rows: Select[Any], column: ColumnElement[A
 
 def _answers(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
     """Hold what was decided on against the answer that the source knew."""
-    said = json_text(payload.c.body, label.c.field)
+    answered = json_text(payload.c.body, label.c.field)
     rows = (
         _straight(scope)
         .join(label, label.c.case_id == effect.c.case_id)
         .join(decision, decision.c.id == func.substr(authorisation.c.basis, len("decision:") + 1))
         .join(handoff, handoff.c.id == decision.c.handoff_id)
         .join(payload, and_(payload.c.case_id == handoff.c.case_id, payload.c.digest == handoff.c.payload_digest))
-        .where(said.is_not(None))
+        .where(answered.is_not(None))
     )
-    other = func.count(either((said != label.c.value, effect.c.case_id)).distinct())
+    other = func.count(either((answered != label.c.value, effect.c.case_id)).distinct())
     labelled, wrong = connection.execute(rows.with_only_columns(func.count(effect.c.case_id.distinct()), other)).one()
     return {"labelled": labelled, "wrong": wrong}
 
