@@ -97,23 +97,23 @@ class CaseChange:
 
     business_key: str | Unset = UNSET
     state: str | Unset = UNSET
-    route: str | None | Unset = UNSET
-    task: str | None | Unset = UNSET
-    run_id: str | None | Unset = UNSET
+    route: str | Unset | None = UNSET
+    task: str | Unset | None = UNSET
+    run_id: str | Unset | None = UNSET
     attempt: int | Unset = UNSET
     contract: str | Unset = UNSET
     payload_digest: str | Unset = UNSET
     context: Mapping[str, str] | Unset = UNSET
-    handoff_id: str | None | Unset = UNSET
-    draft_id: str | None | Unset = UNSET
-    decision_id: str | None | Unset = UNSET
-    review_asked_by: str | None | Unset = UNSET
-    reason: str | None | Unset = UNSET
-    owner: str | None | Unset = UNSET
-    due_at: datetime | None | Unset = UNSET
-    late_told_at: datetime | None | Unset = UNSET
-    wait_for: str | None | Unset = UNSET
-    wait_until: datetime | None | Unset = UNSET
+    handoff_id: str | Unset | None = UNSET
+    draft_id: str | Unset | None = UNSET
+    decision_id: str | Unset | None = UNSET
+    review_asked_by: str | Unset | None = UNSET
+    reason: str | Unset | None = UNSET
+    owner: str | Unset | None = UNSET
+    due_at: datetime | Unset | None = UNSET
+    late_told_at: datetime | Unset | None = UNSET
+    wait_for: str | Unset | None = UNSET
+    wait_until: datetime | Unset | None = UNSET
 
     def values(self) -> dict[str, Any]:
         """Return the columns that change."""
