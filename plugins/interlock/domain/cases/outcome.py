@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from interlock.domain.base.duration import Duration
 from interlock.errors import UnknownName
 
-Standing = Literal["provisional", "final", "undone", "undoes", "too late"]
+OutcomeStatus = Literal["provisional", "final", "undone", "undoes", "too late"]
 """The first three of an outcome that completes, the others of one that undoes."""
 LONGEST_NAME = 60
 
@@ -73,7 +73,7 @@ class NewOutcome:
     """Where it comes from: ``payments.csv, row 12``."""
 
 
-def standing(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> Standing:
+def outcome_status(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> OutcomeStatus:
     """
     Return how an outcome stands at the instant *now*.
 

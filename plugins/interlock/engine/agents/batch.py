@@ -41,7 +41,7 @@ from interlock.ledger.store.transaction import new_id
 if TYPE_CHECKING:
     from interlock.agents.batch_call import Sent, Written
     from interlock.agents.batch_client import BatchClient, Reply
-    from interlock.agents.batch_client import Standing as AtProvider
+    from interlock.agents.batch_client import BatchStatus as AtProvider
     from interlock.agents.model import TextModelAgent
 
 LATE = timedelta(hours=1)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, exists, select
 
 from interlock.domain.cases.case import CaseState
-from interlock.domain.cases.outcome import NewOutcome, standing
+from interlock.domain.cases.outcome import NewOutcome, outcome_status
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
 from interlock.ledger.store.record import Case, CaseChange
@@ -120,7 +120,7 @@ def list_outcomes(ledger: Ledger, *, workflow: str | None = None, limit: int = 1
             for other in connection.execute(select(outcome).where(outcome.c.case_id.in_(group))):
                 of_case.setdefault(other.case_id, []).append(as_dict(other))
     now = ledger.clock()
-    return [{**row, "standing": standing(row, of_case[row["case_id"]], now)} for row in rows]
+    return [{**row, "standing": outcome_status(row, of_case[row["case_id"]], now)} for row in rows]
 
 
 def stands(completed: FromClause = outcome) -> ColumnElement[bool]:
