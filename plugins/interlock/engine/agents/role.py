@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
+from interlock.domain.base.backoff import backoff_seconds
 from interlock.domain.base.contract import check_payload
 from interlock.domain.base.plural import counted
 from interlock.engine.agents.batch import Batches, Returned
@@ -331,8 +332,13 @@ class _Worker:
                 repeats = error.retryable and attempt <= recovery.retries and not isinstance(error, CircuitOpen)
                 if repeats:
                     again[said.case_id] = case
-                    wait = recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
-                    pause = max(pause, wait, getattr(error, "retry_after_seconds", None) or 0.0)
+                    wait = backoff_seconds(
+                        attempt,
+                        first=recovery.backoff_seconds,
+                        uniform=random.uniform,
+                        retry_after=getattr(error, "retry_after_seconds", None),
+                    )
+                    pause = max(pause, wait)
                     yield None
                     continue
                 case.error = error
