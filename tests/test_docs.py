@@ -37,7 +37,7 @@ from interlock.domain.facts.indicator import Indicator, Kpis
 from interlock.domain.facts.insight import InsightRule, Insights, ReviewOf
 from interlock.domain.policy import policy, version
 from interlock.domain.policy.company import COMPANY, Company
-from interlock.domain.policy.workflow import Intake, Label, Person, Workflow
+from interlock.domain.policy.workflow import Intake, Label, ResponsiblePerson, Workflow
 from interlock.domain.reports.kpi import Kpi
 from interlock.provider_info import get_provider_info
 from interlock.settings_import import read_settings
@@ -60,7 +60,7 @@ AGENTS = (
 )
 CONNECTORS = (connector.OutboxConnector, connector.HttpConnector, connector.MailConnector)
 SOURCES = (source.FileSource, source.SqlSource, source.HttpSource, source.RowsSource)
-WORKFLOW = (Workflow, Person, Intake, Label, Kpi)
+WORKFLOW = (Workflow, ResponsiblePerson, Intake, Label, Kpi)
 POLICY = (
     policy.Policy,
     policy.Rule,

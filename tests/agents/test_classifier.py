@@ -18,7 +18,7 @@ from interlock.agents.classifier import TextClassifierAgent, read_examples
 from interlock.domain.agents.agent import ClassifierAgent
 from interlock.domain.agents.agent_protocol import Answer, Failure, Work
 from interlock.domain.base.contract import Contract
-from interlock.domain.routing.calibration import curve_from_json, threshold_for
+from interlock.domain.routing.calibration import CurvePoint, threshold_for
 from interlock.errors import ConfigurationError, InputError, UnknownName
 
 TOPICS = {
@@ -121,7 +121,7 @@ def test_the_report_is_json_and_its_coverage_is_the_curves(trained):
 
     told = json.loads(json.dumps(report, allow_nan=False))
 
-    curve = curve_from_json(told["curve"])
+    curve = [CurvePoint(**point) for point in told["curve"]]
     assert told["artefact"] == agent.digest
     assert set(told["coverage"]) == {"0.01", "0.02", "0.03", "0.05"}
     for error, coverage in told["coverage"].items():

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interlock.analysis.indicator_fact import Stating
-from interlock.analysis.measure import Table, empty_table, open_table
+from interlock.analysis.measure import SnapshotTable, empty_table, open_table
 from interlock.analysis.staging import staging
 from interlock.domain.data.dataset import Dataset
 from interlock.domain.data.source import SourceRow
@@ -45,7 +45,7 @@ BAD = {"title": "Bad", "value": "sum(bad)", "per": "count(*)", "unit": "%", "exp
 
 
 @contextmanager
-def table_of(rows: Rows) -> Iterator[Table]:
+def table_of(rows: Rows) -> Iterator[SnapshotTable]:
     with tempfile.TemporaryDirectory() as folder, staging(DATASET) as opened:
         opened.add(
             SourceRow(

@@ -16,7 +16,7 @@ from interlock.errors import UnknownName
 from interlock.quality import table as table_module
 from interlock.quality.check import check_frame
 from interlock.quality.pushdown import OfRows, translate
-from interlock.quality.table import Table, check_table, upper_bound
+from interlock.quality.table import CheckedTable, check_table, upper_bound
 
 DATASET = Dataset(
     source="a.csv",
@@ -35,8 +35,8 @@ def filled(one: Staging, rows: list[dict[str, Any]]) -> Staging:
     return one
 
 
-def as_table(one: Staging) -> Table:
-    return Table(one.dataset.columns, one.count(), one.rows_of, lambda n: one.frame(n).drop(columns="_number"))
+def as_table(one: Staging) -> CheckedTable:
+    return CheckedTable(one.dataset.columns, one.count(), one.rows_of, lambda n: one.frame(n).drop(columns="_number"))
 
 
 def a_suite(*expectations: dict[str, Any]) -> Any:

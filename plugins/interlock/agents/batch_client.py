@@ -35,7 +35,7 @@ PATIENCE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
-class Standing:
+class BatchStatus:
     """How a batch stands at the provider."""
 
     id: str
@@ -88,7 +88,7 @@ class BatchClient:
 
         return self._ask(up, creates=True)
 
-    def create(self, name: str, file: str, endpoint: str, window: timedelta) -> Standing:
+    def create(self, name: str, file: str, endpoint: str, window: timedelta) -> BatchStatus:
         """
         Let the requests of a file run.
 
@@ -96,7 +96,7 @@ class BatchClient:
         :raises AgentUnavailable: no answer: whether it runs is not known. Look for it by its name.
         """
 
-        async def run(client: AsyncOpenAI) -> Standing:
+        async def run(client: AsyncOpenAI) -> BatchStatus:
             batch = await client.batches.create(
                 input_file_id=file,
                 endpoint=endpoint,  # type: ignore[arg-type]  # of the model's own request
@@ -104,42 +104,42 @@ class BatchClient:
                 metadata={NAME: name},
                 extra_headers={"Idempotency-Key": name},
             )
-            return _standing(batch)
+            return _status(batch)
 
         return self._ask(run, creates=True)
 
-    def find(self, name: str, since: datetime) -> Standing | None:
+    def find(self, name: str, since: datetime) -> BatchStatus | None:
         """Return the batch that was created under *name* since an instant; None when there is none."""
         oldest = (since - CLOCKS).timestamp()
 
-        async def look(client: AsyncOpenAI) -> Standing | None:
+        async def look(client: AsyncOpenAI) -> BatchStatus | None:
             async for batch in client.batches.list(limit=100):  # the newest come first
                 if (batch.metadata or {}).get(NAME) == name:
-                    return _standing(batch)
+                    return _status(batch)
                 if batch.created_at < oldest:
                     return None
             return None
 
         return self._ask(look)
 
-    def look(self, batch_id: str) -> Standing | None:
+    def look(self, batch_id: str) -> BatchStatus | None:
         """Return how a batch stands; None when the provider does not know it any more."""
 
-        async def look(client: AsyncOpenAI) -> Standing | None:
+        async def look(client: AsyncOpenAI) -> BatchStatus | None:
             from openai import NotFoundError
 
             try:
-                return _standing(await client.batches.retrieve(batch_id))
+                return _status(await client.batches.retrieve(batch_id))
             except NotFoundError:
                 return None
 
         return self._ask(look)
 
-    def replies(self, standing: Standing) -> dict[str, Reply]:
+    def replies(self, status: BatchStatus) -> dict[str, Reply]:
         """Return what a batch that is over holds, by case; of a case that is told of twice the first counts."""
 
         async def read(client: AsyncOpenAI) -> list[str]:
-            return [(await client.files.content(file)).text for file in standing.files]
+            return [(await client.files.content(file)).text for file in status.files]
 
         found: dict[str, Reply] = {}
         for text in self._ask(read):
@@ -160,13 +160,13 @@ class BatchClient:
 
         self._ask(end)
 
-    def forget(self, standing: Standing) -> None:
+    def forget(self, status: BatchStatus) -> None:
         """Delete what the provider keeps of a batch's texts, as far as it lets us."""
 
         async def delete(client: AsyncOpenAI) -> None:
             from openai import OpenAIError
 
-            for file in filter(None, (*standing.files, standing.input_file)):
+            for file in filter(None, (*status.files, status.input_file)):
                 with suppress(OpenAIError):
                     await client.files.delete(file)
 
@@ -194,9 +194,9 @@ def has_batches(model: Model) -> bool:
     return isinstance(model, (OpenAIChatModel, OpenAIResponsesModel))
 
 
-def _standing(batch: Batch) -> Standing:
+def _status(batch: Batch) -> BatchStatus:
     errors = (batch.errors and batch.errors.data) or []
-    return Standing(
+    return BatchStatus(
         id=batch.id,
         status=batch.status,
         files=tuple(file for file in (batch.output_file_id, batch.error_file_id) if file),

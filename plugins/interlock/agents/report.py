@@ -90,7 +90,7 @@ def _usage(begun: float, outcome: str) -> Usage:
     return Usage(model="report", seconds=time.perf_counter() - begun, outcome=outcome, cost=Decimal(0))
 
 
-class Shown:
+class ShownFact:
     """A fact, as a template sees it; that it was looked at is noted."""
 
     def __init__(self, fact: Fact, asked: list[str]) -> None:
@@ -242,12 +242,12 @@ class _Writing:
         asked: list[str] = []
         missing: list[tuple[str, Mapping[str, str]]] = []
 
-        def _fact(name: str, **segment: str) -> Shown:
+        def _fact(name: str, **segment: str) -> ShownFact:
             found = self._find(name, segment)
             if found is None or found.value is None:
                 missing.append((name, segment))
                 raise LookupError(name)
-            shown = Shown(found, asked)
+            shown = ShownFact(found, asked)
             shown._seen()
             return shown
 
@@ -256,9 +256,9 @@ class _Writing:
             "fact": _fact,
             "say": lambda name, **segment: str(_fact(name, **segment)),
             "who": lambda name, **segment: _fact(name, **segment).segment,
-            "facts": lambda beginning: [Shown(fact, asked) for fact in _telling(self._parts(beginning))],
+            "facts": lambda beginning: [ShownFact(fact, asked) for fact in _telling(self._parts(beginning))],
             "has": lambda name, **segment: getattr(self._find(name, segment), "value", None) is not None,
-            **{name: Shown(one, asked) for name, one in more.items()},
+            **{name: ShownFact(one, asked) for name, one in more.items()},
         }
         rendering = self.templates.get(template) or Rendering(template, what)
         try:
@@ -327,34 +327,36 @@ class _Writing:
         return made
 
     def _recommendations(self, sentences: Sequence[Sentence]) -> list[Recommendation]:
-        case = self.case
-        given = [dict(one) for one in case.get("insights") or ()]
-        if case.get("kind") == "insight" and case.get("recommendation"):
+        made = (self._recommendation(insight) for insight in self._insights(sentences) if insight.get("recommendation"))
+        return [one for one in made if one is not None]
+
+    def _insights(self, sentences: Sequence[Sentence]) -> list[Mapping[str, Any]]:
+        """Return the insights of the case, and the case itself when it is one."""
+        insights = [dict(one) for one in self.case.get("insights") or ()]
+        if self.case.get("kind") == "insight" and self.case.get("recommendation"):
             cited = list(dict.fromkeys(fact_id for sentence in sentences for fact_id in sentence.facts))
-            given.append({**case, "facts": cited or [fact.id for fact in self.facts if fact.value is not None]})
+            known = [fact.id for fact in self.facts if fact.value is not None]
+            insights.append({**self.case, "facts": cited or known})
+        return insights
+
+    def _recommendation(self, insight: Mapping[str, Any]) -> Recommendation | None:
+        """Return what *insight* recommends; None, and listed as withheld, when none of its facts has a value."""
         known = {fact.id: fact for fact in self.facts}
-        made = []
-        for one in given:
-            if not one.get("recommendation"):
-                continue
-            ids = [i for i in map(str, one.get("facts") or ()) if i in known and known[i].value is not None]
-            if not ids:
-                self._withhold(str(one.get("title")), "what it rests on is withheld", [])
-                continue
-            named = [i for i in map(str, one.get("cites") or ()) if i in known]
-            ids = _stated(f"{one.get('title')} {one['recommendation']}", [known[i] for i in ids], named) or ids
-            made.append(
-                Recommendation(
-                    title=str(one.get("title")),
-                    text=str(one["recommendation"]),
-                    owner=str(one.get("owner") or ""),
-                    facts=ids,
-                    assumptions=list(one.get("assumptions") or ()),
-                    confidence=one.get("confidence"),
-                    basis=str(one.get("confidence_basis") or ""),
-                )
-            )
-        return made
+        ids = [i for i in map(str, insight.get("facts") or ()) if i in known and known[i].value is not None]
+        if not ids:
+            self._withhold(str(insight.get("title")), "what it rests on is withheld", [])
+            return None
+        named = [i for i in map(str, insight.get("cites") or ()) if i in known]
+        text = f"{insight.get('title')} {insight['recommendation']}"
+        return Recommendation(
+            title=str(insight.get("title")),
+            text=str(insight["recommendation"]),
+            owner=str(insight.get("owner") or ""),
+            facts=_stated(text, [known[i] for i in ids], named) or ids,
+            assumptions=list(insight.get("assumptions") or ()),
+            confidence=insight.get("confidence"),
+            basis=str(insight.get("confidence_basis") or ""),
+        )
 
 
 def _stated(text: str, facts: Sequence[Fact], named: Sequence[str]) -> list[str]:

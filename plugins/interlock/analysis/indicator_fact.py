@@ -7,13 +7,12 @@ facts that they follow from. Nothing is stated that cannot be done again from th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from interlock.analysis.measure import Measured, Table, of_segment, within
+from interlock.analysis.measure import Aggregate, SnapshotTable, of_segment, within
 from interlock.domain.base.period import Period, Periods
 from interlock.domain.facts.fact import Fact, Kind, of_period
 from interlock.domain.facts.formula import compute
@@ -33,7 +32,7 @@ class Stating:
     """States the facts of one set of KPIs for one period."""
 
     kpis: Kpis
-    table: Table
+    table: SnapshotTable
     periods: Periods
     period: Period
     as_of: datetime
@@ -44,241 +43,235 @@ class Stating:
     def state_all(self) -> list[Fact]:
         """State every indicator; return the facts."""
         for name, indicator in self.kpis.indicators.items():
-            self._state(name, indicator)
+            _OfIndicator(self, name, indicator).state()
         return self.facts
 
     def withhold_all(self, why: str) -> list[Fact]:
         """State of every indicator that its value is withheld, because of *why*; return the facts."""
         for name, indicator in self.kpis.indicators.items():
-            self._add(name, indicator, name, "value", indicator.title, None, expression="", withheld=why)
+            _OfIndicator(self, name, indicator).withhold(why)
         return self.facts
 
-    def _state(self, name: str, indicator: Indicator) -> None:
-        value = self.over_rows(name, indicator, name, "value", indicator.title, self.period)
-        before = self.periods.before(self.period)
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """What a fact is about, and how its value is shown."""
+
+    name: str
+    kind: Kind
+    label: str
+    segment: Mapping[str, str] = field(default_factory=dict)
+    unit: str | None = None
+    """None: the indicator's."""
+    decimals: int | None = None
+    """None: the indicator's."""
+
+
+@dataclass(frozen=True)
+class _OfIndicator:
+    """States the facts of one indicator."""
+
+    stating: Stating
+    name: str
+    indicator: Indicator
+
+    def state(self) -> None:
+        """State its value, what that is compared with, the changes, and what explains them."""
+        indicator, periods = self.indicator, self.stating.periods
+        value = self._over_rows(self._value, self.stating.period)
+        before = periods.before(self.stating.period)
         for comparison in indicator.compare:
             if comparison == "target":
-                target = self._add(
-                    name,
-                    indicator,
-                    f"{name}.target",
-                    "target",
-                    f"{indicator.title}, target",
-                    indicator.target,
-                    expression=f"target of {name} in kpis/{self.kpis.kpis}.yaml",
-                )
-                self._change(name, indicator, "gap", f"{indicator.title} against target", value, target)
+                self._change("gap", f"{indicator.title} against target", value, self._target())
                 continue
             word = self._word(comparison)
-            other = before if comparison == "previous" else self.periods.year_before(self.period)
+            other = before if comparison == "previous" else periods.year_before(self.stating.period)
             kind: Kind = "previous" if comparison == "previous" else "last_year"
-            base = self.over_rows(name, indicator, f"{name}.{kind}", kind, f"{indicator.title}, {word}", other)
+            subject = _Subject(name=f"{self.name}.{kind}", kind=kind, label=f"{indicator.title}, {word}")
             suffix = "change" if comparison == "previous" else "change_on_year"
-            self._change(name, indicator, suffix, f"{indicator.title}, change on the {word}", value, base)
+            self._change(suffix, f"{indicator.title}, change on the {word}", value, self._over_rows(subject, other))
         for column in indicator.explain:
-            self._explain(name, indicator, column, value, before if "previous" in indicator.compare else None)
+            self._explain(column, value, before if "previous" in indicator.compare else None)
+
+    def withhold(self, why: str) -> None:
+        """State that its value is withheld, because of *why*."""
+        self._add(self._value, None, expression="", withheld=why)
+
+    @property
+    def _value(self) -> _Subject:
+        return _Subject(name=self.name, kind="value", label=self.indicator.title)
+
+    def _target(self) -> Fact:
+        subject = _Subject(name=f"{self.name}.target", kind="target", label=f"{self.indicator.title}, target")
+        place = f"target of {self.name} in kpis/{self.stating.kpis.kpis}.yaml"
+        return self._add(subject, self.indicator.target, expression=place)
 
     def _word(self, comparison: str) -> str:
-        period = PERIOD_WORDS.get(self.kpis.period, "period")
+        period = PERIOD_WORDS.get(self.stating.kpis.period, "period")
         return f"{period} before" if comparison == "previous" else f"same {period} of the year before"
 
-    def over_rows(
-        self,
-        indicator_name: str,
-        indicator: Indicator,
-        name: str,
-        kind: Kind,
-        label: str,
-        period: Period,
-        *,
-        expression: str | None = None,
-        segment: dict[str, str] | None = None,
-        unit: str | None = None,
-    ) -> Fact:
-        """State an aggregate over the rows of *period*."""
-        parts = [within(period), *([f"({indicator.where})"] if indicator.where else [])]
-        parts += [of_segment(column, value) for column, value in (segment or {}).items()]
-        where = " AND ".join(parts)
-        measured = self.table.measure(expression or indicator.expression, where)
-        return self._add(
-            indicator_name,
-            indicator,
-            name,
-            kind,
-            label,
-            measured.value,
-            measured=measured,
-            where=where,
-            period=period,
-            expression=expression or indicator.expression,
-            segment=segment or {},
-            unit=unit,
-            withheld=measured.why_none and f"{label}: {measured.why_none} in {period.label}",
+    def _change(self, suffix: str, label: str, value: Fact, base: Fact) -> None:
+        is_percent = self.indicator.unit == "%"
+        self._follow(
+            _Subject(
+                name=f"{self.name}.{suffix}",
+                kind="change",
+                label=label,
+                unit="percentage points" if is_percent else None,
+            ),
+            "a - b",
+            [value, base],
         )
-
-    def follow(
-        self,
-        indicator_name: str,
-        indicator: Indicator,
-        name: str,
-        kind: Kind,
-        label: str,
-        formula: str,
-        inputs: Sequence[Fact],
-        **more: Any,
-    ) -> Fact:
-        """State what follows from other facts."""
-        value = compute(formula, [fact.value for fact in inputs])
-        why = next((fact.withheld for fact in inputs if fact.withheld), f"{label}: it is divided by zero")
-        return self._add(
-            indicator_name,
-            indicator,
-            name,
-            kind,
-            label,
-            value,
-            expression=formula,
-            inputs=tuple(fact.id for fact in inputs),
-            withheld=why if value is None else "",
-            **more,
-        )
-
-    def _change(self, name: str, indicator: Indicator, suffix: str, label: str, value: Fact, base: Fact) -> None:
-        points = "percentage points" if indicator.unit == "%" else None
-        self.follow(name, indicator, f"{name}.{suffix}", "change", label, "a - b", [value, base], unit=points)
-        if indicator.unit != "%":
-            self.follow(
-                name,
-                indicator,
-                f"{name}.{suffix}_percent",
-                "change_percent",
-                f"{label}, in percent",
+        if not is_percent:
+            self._follow(
+                _Subject(
+                    name=f"{self.name}.{suffix}_percent",
+                    kind="change_percent",
+                    label=f"{label}, in percent",
+                    unit="%",
+                    decimals=1,
+                ),
                 "100 * (a - b) / b",
                 [value, base],
-                unit="%",
-                decimals=1,
             )
 
-    def _explain(self, name: str, indicator: Indicator, column: str, value: Fact, before: Period | None) -> None:
+    def _explain(self, column: str, value: Fact, before: Period | None) -> None:
         """Take the total apart by the values of *column*: the largest, and those that explain the change most."""
+        indicator, table = self.indicator, self.stating.table
         parts = [indicator.value, *([indicator.per] if indicator.per else [])]
         condition = f" AND ({indicator.where})" if indicator.where else ""
-        now = self.table.by_segment(parts, column, within(self.period) + condition)
-        then = self.table.by_segment(parts, column, within(before) + condition) if before else {}
+        now = table.by_segment(parts, column, within(self.stating.period) + condition)
+        then = table.by_segment(parts, column, within(before) + condition) if before else {}
         if indicator.per is None:
             largest = sorted(now, key=lambda segment: (-(now[segment][0] or 0), segment))[: indicator.top]
             for rank, segment in enumerate(largest, 1):
-                part = self._segment_value(name, indicator, column, segment, self.period)
-                self.follow(
-                    name,
-                    indicator,
-                    f"{name}.share.{column}.{rank}",
-                    "share",
-                    f"{indicator.title}, share of {segment}",
-                    "100 * a / b",
-                    [part, value],
-                    segment={column: segment},
-                    unit="%",
-                    decimals=1,
-                )
+                self._share(column, segment, rank, value)
         if before is None or value.value is None:
             return
         effects = {s: _effect(now.get(s), then.get(s), _total(now), _total(then)) for s in {*now, *then}}
         ranked = sorted((s for s in effects if effects[s]), key=lambda s: (-abs(effects[s]), s))[: indicator.top]
         for rank, segment in enumerate(ranked, 1):
-            self._contribution(name, indicator, column, segment, rank, before)
+            self._contribution(column, segment, rank, before)
 
-    def _contribution(
-        self, name: str, indicator: Indicator, column: str, segment: str, rank: int, before: Period
-    ) -> None:
-        label = f"{indicator.title}, part of {segment} in the change"
-        where = {"segment": {column: segment}}
-        fact_name = f"{name}.by.{column}.{rank}"
+    def _share(self, column: str, segment: str, rank: int, value: Fact) -> None:
+        subject = _Subject(
+            name=f"{self.name}.share.{column}.{rank}",
+            kind="share",
+            label=f"{self.indicator.title}, share of {segment}",
+            segment={column: segment},
+            unit="%",
+            decimals=1,
+        )
+        self._follow(subject, "100 * a / b", [self._segment_value(column, segment, self.stating.period), value])
+
+    def _contribution(self, column: str, segment: str, rank: int, before: Period) -> None:
+        indicator, period = self.indicator, self.stating.period
+        subject = _Subject(
+            name=f"{self.name}.by.{column}.{rank}",
+            kind="contribution",
+            label=f"{indicator.title}, part of {segment} in the change",
+            segment={column: segment},
+            unit="percentage points" if indicator.per is not None and indicator.unit == "%" else None,
+        )
         if indicator.per is None:
-            now = self._segment_value(name, indicator, column, segment, self.period)
-            then = self._segment_value(name, indicator, column, segment, before)
-            self.follow(name, indicator, fact_name, "contribution", label, "a - b", [now, then], **where)
+            values = [self._segment_value(column, segment, each) for each in (period, before)]
+            self._follow(subject, "a - b", values)
             return
         inputs = [
-            self._part(name, indicator, part, period, {column: segment} if is_segment else {})
-            for period in (self.period, before)
+            self._part(part, each, {column: segment} if is_segment else {})
+            for each in (period, before)
             for part in ("numerator", "denominator")
             for is_segment in (True, False)
         ]
         was, is_now = bool(inputs[6].value), bool(inputs[2].value)
         formula = RATIO_EFFECT if was and is_now else RATIO_EFFECT_OF_NEW if is_now else RATIO_EFFECT_OF_GONE
-        self.follow(
-            name,
-            indicator,
-            fact_name,
-            "contribution",
-            label,
-            formula.format(scale=indicator.scale),
-            inputs,
-            unit="percentage points" if indicator.unit == "%" else None,
-            **where,
-        )
+        self._follow(subject, formula.format(scale=indicator.scale), inputs)
 
-    def _part(self, name: str, indicator: Indicator, part: str, period: Period, segment: dict[str, str]) -> Fact:
+    def _part(self, part: str, period: Period, segment: dict[str, str]) -> Fact:
         """State the numerator or the denominator of a ratio."""
-        when = "now" if period == self.period else "before"
-        return self.over_rows(
-            name,
-            indicator,
-            ".".join([name, part, when, *segment]),
-            "value",
-            f"{indicator.title}, {part}" + "".join(f" of {value}" for value in segment.values()),
-            period,
-            expression=f"coalesce({indicator.value if part == 'numerator' else indicator.per}, 0)",
+        indicator = self.indicator
+        subject = _Subject(
+            name=".".join([self.name, part, self._when(period), *segment]),
+            kind="value",
+            label=f"{indicator.title}, {part}" + "".join(f" of {value}" for value in segment.values()),
             segment=segment,
             unit="",
         )
+        aggregate = indicator.value if part == "numerator" else indicator.per
+        return self._over_rows(subject, period, expression=f"coalesce({aggregate}, 0)")
 
-    def _segment_value(self, name: str, indicator: Indicator, column: str, segment: str, period: Period) -> Fact:
-        when = "now" if period == self.period else "before"
-        return self.over_rows(
-            name,
-            indicator,
-            f"{name}.of.{column}.{when}",
-            "value",
-            f"{indicator.title} of {segment}",
-            period,
-            expression=f"coalesce({indicator.value}, 0)",
+    def _segment_value(self, column: str, segment: str, period: Period) -> Fact:
+        subject = _Subject(
+            name=f"{self.name}.of.{column}.{self._when(period)}",
+            kind="value",
+            label=f"{self.indicator.title} of {segment}",
             segment={column: segment},
+        )
+        return self._over_rows(subject, period, expression=f"coalesce({self.indicator.value}, 0)")
+
+    def _when(self, period: Period) -> str:
+        return "now" if period == self.stating.period else "before"
+
+    def _over_rows(self, subject: _Subject, period: Period, *, expression: str | None = None) -> Fact:
+        """State an aggregate over the rows of *period*; default: the indicator's."""
+        expression = expression or self.indicator.expression
+        parts = [within(period), *([f"({self.indicator.where})"] if self.indicator.where else [])]
+        parts += [of_segment(column, value) for column, value in subject.segment.items()]
+        where = " AND ".join(parts)
+        measured = self.stating.table.measure(expression, where)
+        return self._add(
+            subject,
+            measured.value,
+            expression=expression,
+            period=period,
+            where=where,
+            measured=measured,
+            withheld=measured.why_none and f"{subject.label}: {measured.why_none} in {period.label}",
+        )
+
+    def _follow(self, subject: _Subject, formula: str, inputs: Sequence[Fact]) -> Fact:
+        """State what follows from other facts."""
+        value = compute(formula, [fact.value for fact in inputs])
+        why = next((fact.withheld for fact in inputs if fact.withheld), f"{subject.label}: it is divided by zero")
+        return self._add(
+            subject,
+            value,
+            expression=formula,
+            inputs=tuple(fact.id for fact in inputs),
+            withheld=why if value is None else "",
         )
 
     def _add(
         self,
-        indicator_name: str,
-        indicator: Indicator,
-        name: str,
-        kind: Kind,
-        label: str,
+        subject: _Subject,
         value: Decimal | None,
         *,
         expression: str,
-        measured: Measured | None = None,
-        where: str = "",
         period: Period | None = None,
-        segment: dict[str, str] | None = None,
+        where: str = "",
+        measured: Aggregate | None = None,
         inputs: tuple[str, ...] = (),
-        unit: str | None = None,
-        decimals: int | None = None,
         withheld: str = "",
     ) -> Fact:
+        """
+        State a fact, unless the same was stated before.
+
+        :param period: default: the one that is stated.
+        """
+        stating, indicator = self.stating, self.indicator
         fact = Fact(
-            name=name,
-            indicator=indicator_name,
-            kind=kind,
-            label=label,
+            name=subject.name,
+            indicator=self.name,
+            kind=subject.kind,
+            label=subject.label,
             value=value,
-            unit=indicator.unit if unit is None else unit,
-            decimals=indicator.decimals if decimals is None else decimals,
-            segment=segment or {},
-            **of_period(period or self.period),
-            as_of=self.as_of,
-            dataset=self.kpis.dataset,
-            reading=self.reading,
+            unit=indicator.unit if subject.unit is None else subject.unit,
+            decimals=indicator.decimals if subject.decimals is None else subject.decimals,
+            segment=dict(subject.segment),
+            **of_period(period or stating.period),
+            as_of=stating.as_of,
+            dataset=stating.kpis.dataset,
+            reading=stating.reading,
             where=where,
             expression=expression,
             rows=measured.rows if measured else 0,
@@ -286,13 +279,13 @@ class Stating:
             inputs=inputs,
             transformations=(f"rows where {indicator.where}",) if indicator.where else (),
             assumptions=indicator.assumptions,
-            warnings=self.warnings,
+            warnings=stating.warnings,
             withheld=withheld,
         ).identified()
-        same = next((one for one in self.facts if one.id == fact.id), None)
+        same = next((one for one in stating.facts if one.id == fact.id), None)
         if same is not None:
             return same
-        self.facts.append(fact)
+        stating.facts.append(fact)
         return fact
 
 

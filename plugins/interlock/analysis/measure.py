@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Aggregate:
     """An aggregate and the rows that it was taken over."""
 
     value: Decimal | None
@@ -41,13 +41,13 @@ class Measured:
         return "it is divided by zero, or has no value" if self.rows else "there are no rows"
 
 
-class Table:
+class SnapshotTable:
     """The rows of a snapshot."""
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database
 
-    def measure(self, expression: str, where: str) -> Measured:
+    def measure(self, expression: str, where: str) -> Aggregate:
         """
         Return an aggregate over the rows that *where* picks.
 
@@ -57,7 +57,7 @@ class Table:
             f"SELECT ({expression}), count(*), bit_xor(md5_number(_digest)) FROM rows WHERE {where}", expression
         )
         value, count, digest = rows[0]
-        return Measured(value=to_decimal(value, expression), rows=count, digest=f"{digest or 0:032x}")
+        return Aggregate(value=to_decimal(value, expression), rows=count, digest=f"{digest or 0:032x}")
 
     def by_period(self, expression: str, periods: Sequence[Period], where: str | None = None) -> list[Decimal | None]:
         """Return the aggregate of each of *periods*, which follow each other."""
@@ -103,20 +103,20 @@ class Table:
 
 
 @contextmanager
-def open_table(snapshot: Path) -> Iterator[Table]:
+def open_table(snapshot: Path) -> Iterator[SnapshotTable]:
     """Open the rows of the Parquet file *snapshot*."""
     with TemporaryDirectory(prefix="interlock-table-") as folder:
         database = open_duckdb(Path(folder) / "table.db", Path(folder))
         try:
             database.execute("CREATE TABLE rows AS SELECT * FROM read_parquet(?)", [str(snapshot)])
             _shut_off(database)
-            yield Table(database)
+            yield SnapshotTable(database)
         finally:
             database.close()
 
 
 @contextmanager
-def empty_table(columns: Mapping[str, str]) -> Iterator[Table]:
+def empty_table(columns: Mapping[str, str]) -> Iterator[SnapshotTable]:
     """Open a table of *columns* without a row, to see whether expressions can be computed."""
     with TemporaryDirectory(prefix="interlock-table-") as folder:
         database = open_duckdb(":memory:", Path(folder))
@@ -126,7 +126,7 @@ def empty_table(columns: Mapping[str, str]) -> Iterator[Table]:
                 f"CREATE TABLE rows ({declared}, _number BIGINT, _at TIMESTAMPTZ, _known TIMESTAMPTZ, _digest VARCHAR)"
             )
             _shut_off(database)
-            yield Table(database)
+            yield SnapshotTable(database)
         finally:
             database.close()
 

@@ -19,8 +19,8 @@ import httpx
 
 from interlock.connectors.http_connection import open_client
 from interlock.connectors.message import short_message
+from interlock.domain.base.backoff import retry_after_seconds
 from interlock.domain.base.canonical import canonical_json
-from interlock.domain.base.retry_after import retry_after_seconds
 from interlock.domain.effects.connector import ConnectionFields, EffectRequest, HttpConnector, Receipt
 from interlock.errors import ConfigurationError, ConnectorUnavailable, EffectRefused, InterlockError
 

@@ -42,7 +42,8 @@ class _AgentCarriedOperator(AgentRoleOperator):
         """Let the agent carry the role out."""
         from interlock.agents.load import load_agent
         from interlock.engine.agents.permission import declared_agent
-        from interlock.engine.agents.role import Role, run_role
+        from interlock.engine.agents.role import run_role
+        from interlock.engine.agents.work_item import Role
         from interlock.hooks.model import resolve_model
         from interlock.hooks.setting import cache_path, name_finder
 

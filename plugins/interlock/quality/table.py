@@ -25,7 +25,7 @@ SURENESS = 0.95
 
 
 @dataclass(frozen=True)
-class Table:
+class CheckedTable:
     """A table in a database."""
 
     columns: Mapping[str, str]
@@ -46,7 +46,7 @@ class TableResult:
     """Query that gives ``_number`` and the expectation failed; empty: none."""
 
 
-def check_table(suite: Suite, table: Table) -> TableResult:
+def check_table(suite: Suite, table: CheckedTable) -> TableResult:
     """
     Return what *suite* finds on a large *table*.
 
@@ -83,7 +83,7 @@ def _condition(rule: OfRows) -> str:
     return f"({rule.fails})" + (f" AND {name(rule.column)} IS NOT NULL" if rule.column is not None else "")
 
 
-def _of_rows(item: Expectation, rule: OfRows, table: Table) -> ExpectationResult:
+def _of_rows(item: Expectation, rule: OfRows, table: CheckedTable) -> ExpectationResult:
     filled = f"count({name(rule.column)})" if rule.column is not None else "count(*)"
     whole, looked_at, failing = table.ask(f"SELECT count(*), {filled}, count(*) FILTER ({_condition(rule)}) FROM rows")[
         0
@@ -98,7 +98,7 @@ def _of_rows(item: Expectation, rule: OfRows, table: Table) -> ExpectationResult
     return _result(item, success, observed, say(success, failing, observed), is_isolated=failing > 0)
 
 
-def _of_table(item: Expectation, rule: OfTable, table: Table) -> ExpectationResult:
+def _of_table(item: Expectation, rule: OfTable, table: CheckedTable) -> ExpectationResult:
     value = table.ask(f"SELECT {rule.value} FROM rows")[0][0]
     success = rule.holds(value)
     observed = {"observed_value": value} if rule.is_told and value is not None else {}

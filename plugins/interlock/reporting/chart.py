@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -94,75 +94,86 @@ def _line(chart: Chart, facts: Sequence[Fact], finding: Mapping[str, Any]) -> Dr
         {"when": day if is_time else label, "label": label, "value": value, "unusual": label in alarms}
         for (label, value), day in zip(series, days, strict=True)
     ]
-    x: dict[str, Any] = {
-        "field": "when",
-        "type": "temporal" if is_time else "ordinal",
-        "title": None,
-        "axis": {
-            "grid": False,
-            "labelFlush": True,
-            "tickCount": _TICKS,
-            **({"format": _times(days)} if is_time else {}),
+    current = _current(points, facts)
+    x, y = _time_axis(days, is_time=is_time), _value_axis(max(abs(value) for _, value in known))
+    layers = [
+        *_expected(facts, current, x, y),
+        {
+            "data": {"values": points},
+            "mark": {"type": "line", "strokeWidth": 2, "color": _role("line"), "interpolate": "linear"},
+            "encoding": {"x": x, "y": y},
         },
-    }
-    if not is_time:
-        x["sort"] = None
-    unit = facts[0].unit if facts else ""
-    biggest = max(abs(value) for _, value in known)
-    y = {
+        *_marks(points, current, x, y),
+    ]
+    return Drawing(title=chart.title, words=_line_words(known, alarms, facts), spec=_spec(layers, LINE_HEIGHT))
+
+
+def _time_axis(days: Sequence[str | None], *, is_time: bool) -> dict[str, Any]:
+    axis: dict[str, Any] = {"grid": False, "labelFlush": True, "tickCount": _TICKS}
+    if is_time:
+        return {"field": "when", "type": "temporal", "title": None, "axis": {**axis, "format": _times(days)}}
+    return {"field": "when", "type": "ordinal", "title": None, "axis": axis, "sort": None}
+
+
+def _value_axis(biggest: float) -> dict[str, Any]:
+    return {
         "field": "value",
         "type": "quantitative",
         "title": None,
         "scale": {"zero": False, "nice": True},
         "axis": {"tickCount": 4, "format": "~s" if biggest >= 10_000 else ",f"},
     }
-    layers: list[dict[str, Any]] = []
-    last = facts[0] if facts else None
+
+
+def _current(points: Sequence[Mapping[str, Any]], facts: Sequence[Fact]) -> str | None:
+    """Return where on the time axis the period of the chart's first fact is; None when it is not drawn."""
+    period = facts[0].period if facts else None
+    return next((point["when"] for point in points if point["label"] == period), None)
+
+
+def _expected(
+    facts: Sequence[Fact], current: str | None, x: Mapping[str, Any], y: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the layers of what was expected: the band of the current period, and the target."""
     by_kind = {fact.name.rpartition(".")[2]: fact for fact in facts}
-    here = next((point["when"] for point in points if last is not None and point["label"] == last.period), None)
-    if here is not None and "low" in by_kind and "high" in by_kind:
-        band = {"when": here, "low": _number(by_kind["low"]), "high": _number(by_kind["high"])}
-        layers.append(
-            {
-                "data": {"values": [band]},
-                "mark": {"type": "rule", "strokeWidth": 14, "color": _role("band"), "strokeCap": "butt"},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-            }
-        )
-    if "target" in by_kind:
-        layers.append(
-            {
-                "data": {"values": [{"value": _number(by_kind["target"])}]},
-                "mark": {"type": "rule", "strokeDash": [5, 4], "color": _role("target"), "strokeWidth": 1.5},
-                "encoding": {"y": y},
-            }
-        )
-    layers.append(
-        {
-            "data": {"values": points},
-            "mark": {"type": "line", "strokeWidth": 2, "color": _role("line"), "interpolate": "linear"},
-            "encoding": {"x": x, "y": y},
+    if current is not None and "low" in by_kind and "high" in by_kind:
+        band = {"when": current, "low": _number(by_kind["low"]), "high": _number(by_kind["high"])}
+        yield {
+            "data": {"values": [band]},
+            "mark": {"type": "rule", "strokeWidth": 14, "color": _role("band"), "strokeCap": "butt"},
+            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
         }
-    )
-    marks = [point for point in points if point["value"] is not None and (point["unusual"] or point["when"] == here)]
-    if marks:
+    if "target" in by_kind:
+        yield {
+            "data": {"values": [{"value": _number(by_kind["target"])}]},
+            "mark": {"type": "rule", "strokeDash": [5, 4], "color": _role("target"), "strokeWidth": 1.5},
+            "encoding": {"y": y},
+        }
+
+
+def _marks(
+    points: Sequence[Mapping[str, Any]], current: str | None, x: Mapping[str, Any], y: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the layer with the dots on the line: unusual periods and the current one."""
+    marked = [p for p in points if p["value"] is not None and (p["unusual"] or p["when"] == current)]
+    if marked:
         color = {"condition": {"test": "datum.unusual", "value": _role("mark")}, "value": _role("line")}
-        layers.append(
-            {
-                "data": {"values": marks},
-                "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1, "stroke": _role("page")},
-                "encoding": {"x": x, "y": y, "fill": color},
-            }
-        )
+        yield {
+            "data": {"values": marked},
+            "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1, "stroke": _role("page")},
+            "encoding": {"x": x, "y": y, "fill": color},
+        }
+
+
+def _line_words(known: Sequence[tuple[str, float]], alarms: Collection[str], facts: Sequence[Fact]) -> str:
+    unit, decimals = (facts[0].unit, facts[0].decimals) if facts else ("", 2)
     low, high = min(value for _, value in known), max(value for _, value in known)
-    decimals = last.decimals if last is not None else 2
     words = (
         f"A line over {len(known)} periods, {known[0][0]} to {known[-1][0]}, between {_shown(low, unit, decimals)} and "
         f"{_shown(high, unit, decimals)}."
     )
-    if alarms & {label for label, _ in known}:
-        words += f" Unusual: {', '.join(label for label, _ in known if label in alarms)}."
-    return Drawing(title=chart.title, words=words, spec=_spec(layers, LINE_HEIGHT))
+    unusual = [label for label, _ in known if label in alarms]
+    return f"{words} Unusual: {', '.join(unusual)}." if unusual else words
 
 
 def _bars(chart: Chart, facts: Sequence[Fact]) -> Drawing | None:

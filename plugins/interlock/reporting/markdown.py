@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from interlock.domain.facts.fact import Fact
+from interlock.domain.reviews.review import Recommendation, Section
 from interlock.reporting.view import View
 
 
@@ -33,34 +34,43 @@ class _Writer:
     def blocks(self) -> list[str]:
         view, review = self.view, self.view.review
         blocks = [f"{self.top} {_escaped(review.title)}", f"*{_escaped(review.period)}, as of {_escaped(view.as_of)}*"]
-        if view.tiles:
-            blocks.append("| Figure | Value | Change |\n| --- | ---: | ---: |\n" + "\n".join(
-                f"| {_escaped(t.fact.label)} | {self._link(t.fact.shown, t.fact)} | "
-                f"{self._link(t.change.shown, t.change) if t.change else ''} |"
-                for t in view.tiles
-            ))  # fmt: skip
+        blocks += self._figures()
         for section in view.sections:
-            blocks.append(f"{self.below} {_escaped(section.heading)}")
-            if section.sentences:
-                blocks.append(" ".join(self._said(s.text, s.facts) for s in section.sentences))
-            blocks += [f"*{_escaped(d.title)}.* {_escaped(d.words)}" for d in view.drawings(section.charts)]
+            blocks += self._section(section)
         if view.recommendations:
             blocks.append(f"{self.below} Recommended")
-            for one in view.recommendations:
-                sure = "not known" if one.confidence is None else f"{one.confidence:.0%}"
-                lines = [f"**{self._said(one.title, one.facts)}.** {self._said(one.text, one.facts)}", ""]
-                lines += [f"- Decides: {_escaped(one.owner)}"] if one.owner else []
-                lines.append(f"- Confidence: {sure}" + (f", {_escaped(one.basis)}" if one.basis else ""))
-                facts = [view.facts[fact_id] for fact_id in one.facts if fact_id in view.facts]
-                lines.append("- Rests on: " + "; ".join(self._link(f"{f.label}: {f.shown}", f) for f in facts))
-                lines += [f"- Assumes: {_escaped('; '.join(one.assumptions))}"] if one.assumptions else []
-                blocks.append("\n".join(lines))
+            blocks += map(self._recommendation, view.recommendations)
         if view.withheld:
             blocks.append(f"{self.below} Withheld")
             blocks.append("\n".join(f"- **{_escaped(one.what)}**: {_escaped(one.reason)}" for one in view.withheld))
         if review.notes:
             blocks.append(f"{self.below} On the data\n\n" + "\n".join(f"- {_escaped(note)}" for note in review.notes))
         return blocks
+
+    def _figures(self) -> list[str]:
+        rows = [
+            f"| {_escaped(t.fact.label)} | {self._link(t.fact.shown, t.fact)} | "
+            f"{self._link(t.change.shown, t.change) if t.change else ''} |"
+            for t in self.view.tiles
+        ]
+        return ["\n".join(["| Figure | Value | Change |", "| --- | ---: | ---: |", *rows])] if rows else []
+
+    def _section(self, section: Section) -> Iterator[str]:
+        yield f"{self.below} {_escaped(section.heading)}"
+        if section.sentences:
+            yield " ".join(self._linked(s.text, s.facts) for s in section.sentences)
+        for drawing in self.view.drawings(section.charts):
+            yield f"*{_escaped(drawing.title)}.* {_escaped(drawing.words)}"
+
+    def _recommendation(self, one: Recommendation) -> str:
+        confidence = "not known" if one.confidence is None else f"{one.confidence:.0%}"
+        lines = [f"**{self._linked(one.title, one.facts)}.** {self._linked(one.text, one.facts)}", ""]
+        lines += [f"- Decides: {_escaped(one.owner)}"] if one.owner else []
+        lines.append(f"- Confidence: {confidence}" + (f", {_escaped(one.basis)}" if one.basis else ""))
+        facts = [self.view.facts[fact_id] for fact_id in one.facts if fact_id in self.view.facts]
+        lines.append("- Rests on: " + "; ".join(self._link(f"{f.label}: {f.shown}", f) for f in facts))
+        lines += [f"- Assumes: {_escaped('; '.join(one.assumptions))}"] if one.assumptions else []
+        return "\n".join(lines)
 
     def sources(self, *, with_list: bool) -> list[str]:
         if not self.numbers:
@@ -69,7 +79,7 @@ class _Writer:
         listed = [f"{self.below} Sources", "\n".join(map(self._source, facts))] if facts else []
         return [*listed, "\n".join(f"[{self._name(i)}]: {self._address(i)}" for i in self.numbers)]
 
-    def _said(self, text: str, ids: Iterable[str]) -> str:
+    def _linked(self, text: str, ids: Iterable[str]) -> str:
         return "".join(
             _escaped(piece.text) if piece.fact is None else self._link(piece.text, piece.fact)
             for piece in self.view.pieces(text, ids)

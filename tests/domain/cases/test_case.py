@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from interlock.domain.cases.case import ACTIVE, RESTING, UNSENT, CaseState, check_move
+from interlock.domain.cases.case import UNSENT, CaseState, check_move
 from interlock.errors import ConfigurationError
 
 ARROWS = {
@@ -31,9 +31,7 @@ def test_the_table_of_this_test_covers_all_states():
     assert set(ARROWS) == set(CaseState)
 
 
-def test_a_case_rests_or_is_some_tasks_turn_and_never_both():
-    assert set(CaseState) == RESTING | ACTIVE
-    assert not RESTING & ACTIVE
+def test_nothing_that_was_sent_or_is_closed_can_be_pulled_back():
     assert not UNSENT & {CaseState.EXECUTED, CaseState.CLOSED, CaseState.REJECTED}
 
 

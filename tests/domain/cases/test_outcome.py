@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from interlock.domain.cases.outcome import Outcomes, read_instant, read_value, standing
+from interlock.domain.cases.outcome import Outcomes, outcome_status, read_instant, read_value
 from interlock.errors import UnknownName
 from pydantic import ValidationError
 
@@ -28,7 +28,7 @@ def row(name: str, days_ago: float) -> Told:
 
 def stands(name: str, days_ago: float, *others: tuple[str, float]) -> str:
     mine = row(name, days_ago)
-    return standing(mine, [mine, *(row(*other) for other in others)], NOW)
+    return outcome_status(mine, [mine, *(row(*other) for other in others)], NOW)
 
 
 def test_an_outcome_is_provisional_until_its_dispute_window_has_passed():

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from interlock.domain.base.calendar import parse_calendar
-from interlock.domain.policy.service_level import Duties
+from interlock.domain.policy.service_level import CaseDuties
 from interlock.domain.policy.version import Bundle
 from workflows import POLICY, WORKFLOW
 
@@ -20,9 +20,9 @@ MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 OFFICE = parse_calendar({"hours": dict.fromkeys(("monday", "tuesday", "wednesday"), "09:00-17:00")})
 
 
-def duties(rules: str = RULES) -> Duties:
+def duties(rules: str = RULES) -> CaseDuties:
     files = {"workflow.yaml": WORKFLOW + rules, "policy.yaml": POLICY}
-    return Duties(Bundle("refunds", files, {}, {"Refund": {"schema": SCHEMA}}), OFFICE)
+    return CaseDuties(Bundle("refunds", files, {}, {"Refund": {"schema": SCHEMA}}), OFFICE)
 
 
 def test_the_first_rule_that_matches_says_whose_a_case_is():

@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interlock.domain.routing.calibration import (
-    NEVER,
     CurvePoint,
     coverage_at,
-    curve_from_json,
     expected_calibration_error,
-    fit_temperature,
     fit_weights,
     risk_coverage,
     softmax,
     threshold_for,
 )
+from interlock.domain.routing.routing import NEVER
 from interlock.errors import InputError
 
 # Few different confidences, so that ties are common.
@@ -64,7 +62,7 @@ def test_the_curve_spreads_its_points_evenly_over_the_cases():
 def test_a_curve_survives_the_way_through_json_exactly():
     curve = risk_coverage([0.1, 1 / 3, 0.7, 0.7], [False, True, True, False])
 
-    assert curve_from_json(json.loads(json.dumps([p.as_json() for p in curve]))) == curve
+    assert [CurvePoint(**p) for p in json.loads(json.dumps([p.as_json() for p in curve]))] == curve
 
 
 @given(judged, st.floats(0, 1))
@@ -160,6 +158,12 @@ def sampled(temperature: float, cases: int = 4000, classes: int = 5, seed: int =
     chance = softmax(scores / temperature)
     truth = (chance.cumsum(axis=1) > random.random((cases, 1))).argmax(axis=1)
     return scores, truth
+
+
+def fit_temperature(scores, truth) -> float:
+    """The temperature of the one score that :func:`fit_weights` weighs; infinite where it counts for nothing."""
+    (weight,) = fit_weights([scores], truth)
+    return 1 / weight if weight else math.inf
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])

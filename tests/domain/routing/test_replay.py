@@ -16,7 +16,7 @@ from interlock.domain.routing.replay import (
     UNASKED,
     Again,
     Comparison,
-    Recorded,
+    RecordedDecision,
     carried_out,
     compare,
     decide_again,
@@ -78,8 +78,8 @@ def policy(*rules: tuple[str, str], gates: dict[str, Any] | None = None, default
     return parse_policy({"policy": "p", "contract": "Ticket", "rules": written, "default": default, "gates": people})
 
 
-def made(case: str = "1", route: str = "review", **more: Any) -> Recorded:
-    return Recorded(
+def made(case: str = "1", route: str = "review", **more: Any) -> RecordedDecision:
+    return RecordedDecision(
         case_id=case,
         business_key=f"T-{case}",
         by=more.pop("by", "rules"),
@@ -94,7 +94,7 @@ def said(route: str, **more: Any) -> Again:
     return Again(rule=more.pop("rule", "a rule"), route=route, **more)
 
 
-def compared(*pairs: tuple[Recorded, Again]) -> Comparison:
+def compared(*pairs: tuple[RecordedDecision, Again]) -> Comparison:
     return compare(pairs, policy())
 
 

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from interlock.domain.base.contract import Contract
 from interlock.domain.base.expression import variable_types
 from interlock.domain.policy.policy import parse_policy
-from interlock.domain.routing.routing import Router, uncertain_if_unknown
-from interlock.domain.routing.threshold import NEVER
+from interlock.domain.routing.routing import NEVER, Router, uncertain_if_unknown
 from interlock.errors import PolicyError
 
 

@@ -140,20 +140,6 @@ NOT_OF_AN_ANSWER = frozenset(
 """Fields of a declaration that change no answer: an agent's digest leaves them out."""
 
 
-def ladder_of(agents: dict[str, AgentDeclaration], name: str) -> list[str]:
-    """Return *name* and all agents that may be asked in its place, each once."""
-    found: list[str] = []
-    ahead: list[str | None] = [name]
-    while ahead:
-        following = ahead.pop(0)
-        if following is None or following in found:
-            continue
-        declared = pick_agent(agents, following)
-        found.append(following)
-        ahead += [declared.fallback, declared.cheaper]
-    return found
-
-
 def pick_agent(agents: dict[str, AgentDeclaration], name: str) -> AgentDeclaration:
     """
     Return the agent *name*.

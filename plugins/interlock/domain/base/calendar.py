@@ -160,10 +160,6 @@ class Calendar(BaseModel):
         """Tell whether *person* is on leave."""
         return any(leave.start <= self.day_of(at) <= leave.end for leave in self.away.get(person, ()))
 
-    def is_open(self, at: datetime) -> bool:
-        """Tell whether people work at an instant."""
-        return any(start <= at < end for start, end in self._spans(self.day_of(at)))
-
     def next_open(self, at: datetime) -> datetime:
         """Return *at*, or the next instant at which people work."""
         return next(max(start, at) for start, end in self._from(at) if end > at)

@@ -65,23 +65,11 @@ _NEXT: dict[CaseState, frozenset[CaseState]] = {
     CaseState.CLOSED: frozenset(),
 }
 
-RESTING = frozenset(
-    {
-        CaseState.WAITING,
-        CaseState.EXECUTED,
-        CaseState.REJECTED,
-        CaseState.QUARANTINED,
-        CaseState.DEAD,
-        CaseState.CLOSED,
-    }
-)
-"""Where a case may be when its run ends. In any other state it was forgotten, and the run fails."""
-
 DONE = frozenset({CaseState.EXECUTED, CaseState.REJECTED, CaseState.CLOSED})
 """Where a case cannot be late any more."""
 
 ACTIVE = frozenset({CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED})
-"""Where it is some task's turn."""
+"""Where it is some task's turn. A run whose case is in one of these states when it ends has lost it, and fails."""
 
 UNSENT = frozenset({CaseState.OPEN, CaseState.ROUTED, CaseState.WAITING, CaseState.AUTHORISED})
 """Where people can still pull a case back to themselves."""

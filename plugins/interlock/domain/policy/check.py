@@ -180,6 +180,17 @@ def check_policy(
     :param agents: agents that ``agents.yaml`` declares.
     :param wiring: the Dag; left out, routes are not held against tasks.
     """
+    problems = _unevaluable(policy, types)
+    problems += _unreachable(policy)
+    problems += _ungated(policy)
+    problems += _unanswered(policy, groups)
+    if wiring is not None:
+        problems += _against_wiring(policy, wiring, agents)
+    return problems
+
+
+def _unevaluable(policy: Policy, types: Mapping[str, Any]) -> list[str]:
+    """Return the problems of the policy's expressions, and of checks of numbers where there are none to check."""
     conditions = [(f"rule {r.name!r}", r.when) for r in policy.rules]
     conditions += [(f"check {c.name!r}", c.that) for c in policy.checks if c.that is not None]
     problems = _uncompiled(conditions, types)
@@ -199,23 +210,33 @@ def check_policy(
     ):
         if text is not None:
             problems += _uncompiled([(f"exposure.{name}", text)], types, gives=gives)
-    problems += _unreachable(policy)
+    return problems
+
+
+def _ungated(policy: Policy) -> list[str]:
+    """Return the routes that lead to people, and no gate asks any."""
+    problems = []
+    routes = policy.routes()
     if "retry" in {rule.route for rule in policy.rules} | {policy.default}:
         problems.append("route 'retry' is led to by a rule; repeats belong into the runbook, inside the task")
     gated = {route for gate in policy.gates.values() for route in gate.routes}
-    for route in sorted(policy.routes() - gated - set(BUILT_IN_ROUTES)):
+    for route in sorted(routes - gated - set(BUILT_IN_ROUTES)):
         problems.append(f"route {route!r} is led to, but no gate lists it, and only 'auto' goes on without people")
-    if "review" in policy.routes() and "review" not in gated:
+    if "review" in routes and "review" not in gated:
         problems.append("route 'review' is led to, but no gate lists it: nobody would be asked")
+    return problems
+
+
+def _unanswered(policy: Policy, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the gates that ask groups which cannot answer."""
+    problems = []
     for name, gate in policy.gates.items():
         for stage in gate.asked():
             problems += [f"gate {name!r}: {problem}" for problem in stage_problems(stage, groups)]
         for group in gate.ladder.groups():
             if not groups.get(group):
-                there = "has nobody in it" if group in groups else f"is no group (known: {', '.join(sorted(groups))})"
-                problems.append(f"gate {name!r}: its ladder names {group!r}, which {there}")
-    if wiring is not None:
-        problems += _against_wiring(policy, wiring, agents)
+                why = "has nobody in it" if group in groups else f"is no group (known: {', '.join(sorted(groups))})"
+                problems.append(f"gate {name!r}: its ladder names {group!r}, which {why}")
     return problems
 
 

@@ -8,7 +8,7 @@ force.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -88,47 +88,76 @@ def report_secrets(
     :param agents: of the workflows that run here, as :func:`agents_with_connections` says.
     :param held: what Airflow says of each; one that is left out does not exist.
     """
-    rows = []
-    for conn_id in named_connections(access, connectors, agents):
-        rule = access.connections.get(conn_id)
-        environments = rule.environments if rule else ()
-        working = sorted(agent for agent, used in agents.items() if used == conn_id)
-        users = [f"agent {agent}" for agent in working]
-        users += [f"connector {name}" for name, declared in connectors.items() if declared.conn_id == conn_id]
-        uses = [use for use in access.uses if conn_id in use.connections]
-        if any(_is_for_sources(use) for use in uses):
-            users.append(SOURCES)
-
-        findings = [told for use in uses for told in _over_privileged(use, working)]
-        if environment in environments and not users:
-            findings.append(f"unused: allowed in {environment}, and nothing here uses it")
-
-        known = held.get(conn_id, HeldConnection(exists=False))
-        rotated_on = _read_date(known.rotated_on, now)
-        if known.rotated_on is not None and rotated_on is None:
-            findings.append("rotated_on in its extra is no day of the past: write it as 2026-03-01")
-        due_since = _due_since(rotated_on, rule.rotate_every if rule else None, now)
-        if known.error is not None:
-            age = f"could not be looked up: {known.error}"
-        elif not known.exists:
-            age = "not in Airflow"
-        elif rotated_on is None:
-            age = "age unknown"
-        else:
-            age = f"due since {due_since}" if due_since else f"{max((now.date() - rotated_on).days, 0)} days old"
-        rows.append(
-            SecretRow(
-                conn_id=conn_id,
-                users=tuple(users),
-                environments=environments,
-                exists=None if known.error is not None else known.exists,
-                rotated_on=rotated_on,
-                due_since=due_since,
-                age=age,
-                findings=tuple(dict.fromkeys(findings)),
-            )
+    return [
+        _secret_row(
+            conn_id,
+            access,
+            _users(conn_id, access, connectors, agents),
+            sorted(agent for agent, used in agents.items() if used == conn_id),
+            held.get(conn_id, HeldConnection(exists=False)),
+            environment=environment,
+            now=now,
         )
-    return rows
+        for conn_id in named_connections(access, connectors, agents)
+    ]
+
+
+def _users(
+    conn_id: str, access: Access, connectors: Mapping[str, ConnectorDeclaration], agents: Mapping[str, str]
+) -> list[str]:
+    users = [f"agent {agent}" for agent in sorted(agents) if agents[agent] == conn_id]
+    users += [f"connector {name}" for name, declared in connectors.items() if declared.conn_id == conn_id]
+    if any(_is_for_sources(use) for use in access.uses if conn_id in use.connections):
+        users.append(SOURCES)
+    return users
+
+
+def _secret_row(
+    conn_id: str,
+    access: Access,
+    users: Sequence[str],
+    working: Sequence[str],
+    held: HeldConnection,
+    *,
+    environment: str,
+    now: datetime,
+) -> SecretRow:
+    """
+    Return the row of one connection.
+
+    :param working: the agents that work with it.
+    """
+    rule = access.connections.get(conn_id)
+    environments = rule.environments if rule else ()
+    findings = [
+        finding for use in access.uses if conn_id in use.connections for finding in _over_privileged(use, working)
+    ]
+    if environment in environments and not users:
+        findings.append(f"unused: allowed in {environment}, and nothing here uses it")
+    rotated_on = _read_date(held.rotated_on, now)
+    if held.rotated_on is not None and rotated_on is None:
+        findings.append("rotated_on in its extra is no day of the past: write it as 2026-03-01")
+    due_since = _due_since(rotated_on, rule.rotate_every if rule else None, now)
+    return SecretRow(
+        conn_id=conn_id,
+        users=tuple(users),
+        environments=environments,
+        exists=None if held.error is not None else held.exists,
+        rotated_on=rotated_on,
+        due_since=due_since,
+        age=_age(held, rotated_on, due_since, now),
+        findings=tuple(dict.fromkeys(findings)),
+    )
+
+
+def _age(held: HeldConnection, rotated_on: date | None, due_since: date | None, now: datetime) -> str:
+    if held.error is not None:
+        return f"could not be looked up: {held.error}"
+    if not held.exists:
+        return "not in Airflow"
+    if rotated_on is None:
+        return "age unknown"
+    return f"due since {due_since}" if due_since else f"{max((now.date() - rotated_on).days, 0)} days old"
 
 
 def _is_for_sources(use: Use) -> bool:

@@ -18,7 +18,7 @@ from interlock.domain.policy.check import case_types
 from interlock.domain.policy.version import Bundle
 
 
-class Duties:
+class CaseDuties:
     """The rules of one version, compiled."""
 
     def __init__(self, bundle: Bundle, calendar: Calendar) -> None:

@@ -22,7 +22,7 @@ class Contact(_Frozen):
     email: str
 
 
-class Person(Contact):
+class ResponsiblePerson(Contact):
     """Who answers for a workflow."""
 
     escalation: tuple[Contact, ...] = ()
@@ -84,9 +84,9 @@ class Workflow(_Frozen):
 
     workflow: str
     title: str
-    owner: Person
-    maintainer: Person
-    approver: Person
+    owner: ResponsiblePerson
+    maintainer: ResponsiblePerson
+    approver: ResponsiblePerson
     phase: str = Field(default="pilot", pattern="^(pilot|production)$")
     intake: Intake
     contracts: tuple[str, ...]

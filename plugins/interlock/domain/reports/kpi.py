@@ -111,7 +111,7 @@ class Kpi(BaseModel):
 
 
 @dataclass(frozen=True)
-class Measured:
+class KpiValue:
     """The value of a figure, and of how many it was taken."""
 
     value: Decimal | None
@@ -128,46 +128,46 @@ class KpiDefinition:
     unit: Unit
     better: Literal["more", "less"]
     meaning: str
-    measure: Callable[[Counts], Measured]
+    measure: Callable[[Counts], KpiValue]
 
 
-def _share(part: int, whole: int) -> Measured:
-    return Measured(Decimal(part) / Decimal(whole) if whole else None, whole)
+def _share(part: int, whole: int) -> KpiValue:
+    return KpiValue(Decimal(part) / Decimal(whole) if whole else None, whole)
 
 
-def _hours(seconds: float | None, over: int) -> Measured:
-    return Measured(None if seconds is None or not over else Decimal(str(seconds)) / _HOUR, over)
+def _hours(seconds: float | None, over: int) -> KpiValue:
+    return KpiValue(None if seconds is None or not over else Decimal(str(seconds)) / _HOUR, over)
 
 
-def _cost_over(counts: Counts, number: int) -> Measured:
+def _cost_over(counts: Counts, number: int) -> KpiValue:
     what = "call without a price is" if counts.unpriced == 1 else "calls without a price are"
     note = f"{counts.unpriced} {what} not in it" if counts.unpriced else ""
-    return Measured(counts.cost / number if number else None, number, note)
+    return KpiValue(counts.cost / number if number else None, number, note)
 
 
-def _cost_per_outcome(counts: Counts) -> Measured:
+def _cost_per_outcome(counts: Counts) -> KpiValue:
     measured = _cost_over(counts, counts.completed)
     if not counts.provisional:
         return measured
     note = f"{counts.provisional} of the outcomes can still be undone"
-    return Measured(measured.value, measured.over, f"{measured.note}; {note}" if measured.note else note)
+    return KpiValue(measured.value, measured.over, f"{measured.note}; {note}" if measured.note else note)
 
 
-def _throughput(counts: Counts) -> Measured:
+def _throughput(counts: Counts) -> KpiValue:
     if counts.taken_in + counts.sent == 0 or not counts.days:
-        return Measured(None, counts.sent)
+        return KpiValue(None, counts.sent)
     if counts.days < _DAYS_TO_JUDGE:
-        return Measured(None, counts.sent, "six hours must have passed")
-    return Measured(Decimal(counts.sent) / counts.days, counts.sent)
+        return KpiValue(None, counts.sent, "six hours must have passed")
+    return KpiValue(Decimal(counts.sent) / counts.days, counts.sent)
 
 
-def _violations(counts: Counts) -> Measured:
+def _violations(counts: Counts) -> KpiValue:
     tried = counts.sent + counts.violations
-    return Measured(Decimal(counts.violations) if tried else None, tried)
+    return KpiValue(Decimal(counts.violations) if tried else None, tried)
 
 
 def _kpi(
-    name: str, unit: Unit, better: Literal["more", "less"], measure: Callable[[Counts], Measured], meaning: str
+    name: str, unit: Unit, better: Literal["more", "less"], measure: Callable[[Counts], KpiValue], meaning: str
 ) -> KpiDefinition:
     return KpiDefinition(name=name, unit=unit, better=better, meaning=meaning, measure=measure)
 

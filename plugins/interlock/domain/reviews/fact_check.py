@@ -134,31 +134,38 @@ def _told(facts: Sequence[Fact]) -> str:
 
 
 def _is_value(number: Number, fact: Fact) -> bool:
+    """Tell whether *number* states the value of *fact*, whatever its direction."""
     value = fact.value
     assert value is not None
+    if not _fits_unit(number, fact) or (number.is_ordinal and value != value.to_integral_value()):
+        return False
+    sizes = [value] if number.is_signed or value >= 0 else [value, -value]
+    return any(_means(number, stated, step, size, fact) for stated, step in number.readings for size in sizes)
+
+
+def _fits_unit(number: Number, fact: Fact) -> bool:
+    """Tell whether a number of this kind can be of the unit of *fact*."""
     if number.is_percent and fact.unit not in (_POINTS if number.is_points else ("%", "")):
         return False
     if number.currency and fact.unit not in CURRENCIES.get(number.currency, (number.currency,)):
         return False
-    if not (number.is_percent or number.is_times or number.is_fraction or number.is_ordinal) and fact.unit in _PERCENT:
+    if number.is_ordinal and fact.unit:
         return False
-    if number.is_ordinal and (fact.unit or value != value.to_integral_value()):
-        return False
-    sizes = [value] if number.is_signed or value >= 0 else [value, -value]
-    for said, step in number.readings:
-        for size in sizes:
-            if number.is_times and _is_times(said, size, fact):
-                return True
-            if number.is_fraction:
-                scale = 100 if fact.unit in _PERCENT else 1
-                if _rounded(said * scale, fact.decimals) == _rounded(size, fact.decimals):
-                    return True
-                continue
-            if number.is_percent and not fact.unit:
-                size = size * 100
-            if _is_rounded(number, said, step, size):
-                return True
-    return False
+    return number.is_percent or number.is_times or number.is_fraction or fact.unit not in _PERCENT
+
+
+def _means(number: Number, stated: Decimal, step: Decimal, size: Decimal, fact: Fact) -> bool:
+    """
+    Tell whether one reading of *number* is *size*, the value of *fact* with or without its sign.
+
+    :param step: the last place that is written.
+    """
+    if number.is_times and _is_times(stated, size, fact):
+        return True
+    if number.is_fraction:
+        scale = 100 if fact.unit in _PERCENT else 1
+        return _rounded(stated * scale, fact.decimals) == _rounded(size, fact.decimals)
+    return _is_rounded(number, stated, step, size * 100 if number.is_percent and not fact.unit else size)
 
 
 def _is_times(times: Decimal, value: Decimal, fact: Fact) -> bool:

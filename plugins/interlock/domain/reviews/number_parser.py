@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
 Hedge = Literal["", "about", "over", "under"]
+Token = tuple[str, int, int]
+"""A word in lower case, and where it begins and ends in its text."""
 
 TAKEN = "\x01"
 """Stands for a character that was read already."""
@@ -119,6 +121,10 @@ _FRACTION_WORDS = re.compile(
     re.IGNORECASE,
 )
 _AND_BEFORE = re.compile(r"\b([A-Za-z]+)\s+and\s+\Z", re.IGNORECASE)
+_AND_A_HALF = re.compile(r"\s+and\s+a\s+half\b(?:\s+(thousand|million|billion))?", re.IGNORECASE)
+_PERCENT_AFTER = re.compile(r"\s?(?:%|per\s?cent\b|percentage\spoints?\b)", re.IGNORECASE)
+_TIMES_AFTER = re.compile(r"[\s-](?:times|fold)\b", re.IGNORECASE)
+_MONEY_AFTER = re.compile(rf"\s(?P<unit>(?-i:{_CODES})|dollars?|euros?|pounds?|yen)\b", re.IGNORECASE)
 _OF_SCALE = re.compile(r"\s+an?\s+(hundred|thousand|million|billion|dozen)\b", re.IGNORECASE)
 _NO_NUMBER = re.compile(
     r"\b(?:no|every|any|some|each|this|that|which|the|another|only)[\s-]one\b|\bone\s(?:another|by\sone)\b|\bper\ssecond\b",
@@ -166,50 +172,62 @@ def numbers_in(text: str) -> list[Number]:
 
 def _of_digits(match: re.Match[str]) -> Number:
     part = match.groupdict()
+    written = _written(part)
+    if written is None:
+        return _unreadable(match[0], match.start())
+    value, place = written
     sign = -1 if (part["sign"] or part["inner"] or "+") in "-−–" else 1
-    place = Decimal(1)
-    if part["over"]:
-        under = Decimal(part["under"])
-        if not under:
-            return _unreadable(match[0], match.start())
-        value = Decimal(part["over"]) / under
-    elif part["comma"]:
-        whole, _, decimals = part["comma"].replace(".", "").partition(",")
-        value, place = Decimal(f"{whole}.{decimals or '0'}"), Decimal(1).scaleb(-len(decimals))
-    else:
-        text = re.sub(r"[,'’_\u00a0\u2009\u202f]", "", part["plain"])
-        value, place = Decimal(text), Decimal(1).scaleb(-len(text.partition(".")[2]))
-        if part["power"]:
-            value, place = value.scaleb(int(part["power"])), place.scaleb(int(part["power"]))
-    if part["vulgar"]:
-        value, place = value + Decimal(str(unicodedata.numeric(part["vulgar"]))), Decimal("0.01")
-    factors = [Decimal(1)]
-    if part["glued"]:
-        factors.append(Decimal(1).scaleb(_SCALES[part["glued"].lower()]))
-        if part["glued"].lower() not in ("m", "b", "t"):
-            del factors[0]
-    elif part["scale"]:
-        word = part["scale"].lower()
-        factors = [Decimal(12) if word == "dozen" else Decimal(1).scaleb(_SCALES[word])]
-    said = (part["percent"] or "").lower()
-    if said in ("bps", "basis point", "basis points"):
-        factors = [Decimal("0.01")]
-    elif said == "‰":
-        factors = [Decimal("0.1")]
+    unit = (part["percent"] or "").lower()
     return Number(
         text=match[0].strip(),
         start=match.start(),
         end=match.end(),
-        readings=tuple((sign * value * factor, place * factor) for factor in factors),
+        readings=tuple((sign * value * factor, place * factor) for factor in _factors(part, unit)),
         is_signed=bool(part["sign"] or part["inner"]),
-        is_percent=bool(said),
-        is_points=bool(said) and said not in ("%", "‰", "pct") and said[-4:] != "cent",
+        is_percent=bool(unit),
+        is_points=bool(unit) and unit not in ("%", "‰", "pct") and unit[-4:] != "cent",
         is_fraction=bool(part["over"] or part["vulgar"]),
         is_times=bool(part["times"]),
         currency=_currency(part["code"] or part["mark"] or part["after"] or ""),
         is_year=bool(re.fullmatch(r"(?:19|20)\d\d", match[0].strip())),
         is_ordinal=bool(part["ordinal"]),
     )
+
+
+def _written(part: Mapping[str, str | None]) -> tuple[Decimal, Decimal] | None:
+    """Return the digits as a value without sign or scale, and its last place; None: a fraction of zero parts."""
+    if part["over"]:
+        under = Decimal(part["under"] or 0)
+        if not under:
+            return None
+        value, place = Decimal(part["over"]) / under, Decimal(1)
+    elif part["comma"]:
+        whole, _, decimals = part["comma"].replace(".", "").partition(",")
+        value, place = Decimal(f"{whole}.{decimals or '0'}"), Decimal(1).scaleb(-len(decimals))
+    else:
+        text = re.sub(r"[,'’_\u00a0\u2009\u202f]", "", part["plain"] or "")
+        value, place = Decimal(text), Decimal(1).scaleb(-len(text.partition(".")[2]))
+        if part["power"]:
+            value, place = value.scaleb(int(part["power"])), place.scaleb(int(part["power"]))
+    if part["vulgar"]:
+        value, place = value + Decimal(str(unicodedata.numeric(part["vulgar"]))), Decimal("0.01")
+    return value, place
+
+
+def _factors(part: Mapping[str, str | None], unit: str) -> list[Decimal]:
+    """Return what the digits may be multiplied by: two factors for ``5m``, which is five metres or five million."""
+    if unit in ("bps", "basis point", "basis points"):
+        return [Decimal("0.01")]
+    if unit == "‰":
+        return [Decimal("0.1")]
+    if part["glued"]:
+        letter = part["glued"].lower()
+        scaled = Decimal(1).scaleb(_SCALES[letter])
+        return [Decimal(1), scaled] if letter in ("m", "b", "t") else [scaled]
+    if part["scale"]:
+        word = part["scale"].lower()
+        return [Decimal(12) if word == "dozen" else Decimal(1).scaleb(_SCALES[word])]
+    return [Decimal(1)]
 
 
 def _currency(said: str) -> str:
@@ -268,9 +286,35 @@ def _in_words(text: str) -> Iterator[Number]:
         index += 1
 
 
-def _run(text: str, tokens: list[tuple[str, int, int]], index: int, *, is_article: bool) -> tuple[int, Number]:
-    """Read ``two hundred and five thousand``: the sum of groups, each multiplied by the scales that follow it."""
-    start, end = tokens[index][1], tokens[index][2]
+def _run(text: str, tokens: list[Token], index: int, *, is_article: bool) -> tuple[int, Number]:
+    """Read a number in words from ``tokens[index]`` on, with the unit after it; return the index of what follows."""
+    start = tokens[index][1]
+    index, end, value, step = _sum(text, tokens, index, is_article=is_article)
+    if half := _AND_A_HALF.match(text, end):
+        factor = _WORD_SCALES[half[1].lower()] if half[1] else Decimal(1)
+        value, step, end = (value + Decimal("0.5")) * factor, factor / 2, half.end()
+        while index < len(tokens) and tokens[index][1] < end:
+            index += 1
+    percent, money = _PERCENT_AFTER.match(text, end), _MONEY_AFTER.match(text, end)
+    return index, Number(
+        text=text[start:end],
+        start=start,
+        end=end,
+        readings=((value, step),),
+        is_percent=percent is not None,
+        is_points=percent is not None and "point" in percent[0].lower(),
+        is_times=_TIMES_AFTER.match(text, end) is not None,
+        currency=_currency(money["unit"]) if money else "",
+    )
+
+
+def _sum(text: str, tokens: list[Token], index: int, *, is_article: bool) -> tuple[int, int, Decimal, Decimal]:
+    """
+    Read ``two hundred and five thousand``: the sum of groups, each multiplied by the scales that follow it.
+
+    :return: the index of the next token, where the number ends in *text*, its value, and its last place.
+    """
+    end = tokens[index][2]
     total, group, step = Decimal(0), Decimal(1) if is_article else Decimal(0), Decimal(1)
     before = "a" if is_article else ""
     index += 1 if is_article else 0
@@ -293,26 +337,7 @@ def _run(text: str, tokens: list[tuple[str, int, int]], index: int, *, is_articl
         else:
             break
         before, end, index = word, ends, index + 1
-    value = total + group
-    tail = re.match(r"\s+and\s+a\s+half\b(?:\s+(thousand|million|billion))?", text[end:], re.IGNORECASE)
-    if tail:
-        factor = _WORD_SCALES[tail[1].lower()] if tail[1] else Decimal(1)
-        value, step, end = (value + Decimal("0.5")) * factor, factor / 2, end + tail.end()
-        while index < len(tokens) and tokens[index][1] < end:
-            index += 1
-    percent = re.match(r"\s?(?:%|per\s?cent\b|percentage\spoints?\b)", text[end:], re.IGNORECASE)
-    times = re.match(r"[\s-](?:times|fold)\b", text[end:], re.IGNORECASE)
-    money = re.match(rf"\s(?P<unit>(?-i:{_CODES})|dollars?|euros?|pounds?|yen)\b", text[end:], re.IGNORECASE)
-    return index, Number(
-        text=text[start:end],
-        start=start,
-        end=end,
-        readings=((value, step),),
-        is_percent=percent is not None,
-        is_points=percent is not None and "point" in percent[0].lower(),
-        is_times=times is not None,
-        currency=_currency(money["unit"]) if money else "",
-    )
+    return index, end, total + group, step
 
 
 def _joined(text: str, end: int, begins: int) -> bool:

@@ -154,43 +154,60 @@ class _Checking:
     facts: Mapping[str, Fact]
 
     def problems(self) -> Iterator[Problem]:
-        review, finding = self.review, self.finding
-        for place, ids in review._citing():
+        for place, ids in self.review._citing():
             yield from self._unknown(place, ids)
         for name in ("period", "as_of"):
-            if getattr(review, name) != finding.get(name):
-                yield Problem(name, f"is not that of the case, {finding.get(name)!r}")
-        about = [fact for fact in self.facts.values() if fact.period == review.period] or list(self.facts.values())
-        given = [str(finding.get("title") or ""), review.period]
-        yield from self._said("the title", review.title, (), [*given, *_headings(about)])
-        for section in review.sections:
-            yield from self._said("a heading", section.heading, (), [*given, *_headings(about)])
-            for index, sentence in enumerate(section.sentences, 1):
-                yield from self._said(f"{section.heading!r}, sentence {index}", sentence.text, sentence.facts, [])
-            for chart in section.charts:
-                own = [*chart.facts, *(f.id for f in about if chart.indicator and f.indicator == chart.indicator)]
-                yield from self._said(f"chart {chart.title!r}", chart.title, own, given)
-        for one in review.recommendations:
-            yield from self._recommended(one)
-        reasons = [fact.withheld for fact in self.facts.values()]
-        for missing in review.withheld:
-            yield from self._said("what is withheld", missing.what, missing.facts, [*_labels(self.facts.values())])
-            yield from self._said("why it is withheld", missing.reason, missing.facts, [*reasons, *given])
-        warnings = [*(finding.get("warnings") or ()), *(w for fact in self.facts.values() for w in fact.warnings)]
-        for note in review.notes:
-            yield from self._said("a note", note, review.cited(), warnings)
+            if getattr(self.review, name) != self.finding.get(name):
+                yield Problem(name, f"is not that of the case, {self.finding.get(name)!r}")
+        yield from self._uncarried("the title", self.review.title, (), self._headings())
+        for section in self.review.sections:
+            yield from self._of_section(section)
+        for recommendation in self.review.recommendations:
+            yield from self._of_recommendation(recommendation)
+        yield from self._of_withheld()
+        warnings = [*(self.finding.get("warnings") or ()), *(w for fact in self.facts.values() for w in fact.warnings)]
+        for note in self.review.notes:
+            yield from self._uncarried("a note", note, self.review.cited(), warnings)
 
-    def _recommended(self, one: Recommendation) -> Iterator[Problem]:
+    def _of_period(self) -> list[Fact]:
+        """Return the facts of the review's period; all, when none is of it."""
+        facts = list(self.facts.values())
+        return [fact for fact in facts if fact.period == self.review.period] or facts
+
+    def _given(self) -> list[str]:
+        return [str(self.finding.get("title") or ""), self.review.period]
+
+    def _headings(self) -> list[str]:
+        """Names that a heading may hold: it cites nothing, so it may state no number either."""
+        names = {name for f in self._of_period() for name in (f.label, f.period, *f.segment.values())}
+        return [*self._given(), *names]
+
+    def _of_section(self, section: Section) -> Iterator[Problem]:
+        yield from self._uncarried("a heading", section.heading, (), self._headings())
+        for index, sentence in enumerate(section.sentences, 1):
+            yield from self._uncarried(f"{section.heading!r}, sentence {index}", sentence.text, sentence.facts, [])
+        for chart in section.charts:
+            shown = [f.id for f in self._of_period() if chart.indicator and f.indicator == chart.indicator]
+            yield from self._uncarried(f"chart {chart.title!r}", chart.title, [*chart.facts, *shown], self._given())
+
+    def _of_withheld(self) -> Iterator[Problem]:
+        labels = [name for fact in self.facts.values() for name in (fact.label, fact.period)]
+        reasons = [*(fact.withheld for fact in self.facts.values()), *self._given()]
+        for one in self.review.withheld:
+            yield from self._uncarried("what is withheld", one.what, one.facts, labels)
+            yield from self._uncarried("why it is withheld", one.reason, one.facts, reasons)
+
+    def _of_recommendation(self, one: Recommendation) -> Iterator[Problem]:
         place = f"recommendation {one.title!r}"
         insights = [i for i in self.finding.get("insights") or () if isinstance(i, Mapping)]
         sources: list[Mapping[str, Any]] = [self.finding, *insights]
         for text in (one.title, one.text):
-            yield from self._said(place, text, one.facts, [])
+            yield from self._uncarried(place, text, one.facts, [])
         cited = [self.facts[fact_id] for fact_id in one.facts if fact_id in self.facts]
         assumptions = {a for source in sources for a in source.get("assumptions") or ()}
         assumptions |= {a for fact in cited for a in fact.assumptions}
         for text in one.assumptions:
-            yield from self._said(f"{place}, an assumption", text, one.facts, list(assumptions))
+            yield from self._uncarried(f"{place}, an assumption", text, one.facts, list(assumptions))
         bases = {(s.get("confidence"), s.get("confidence_basis") or "") for s in sources}
         bases |= {(fact.confidence, fact.confidence_basis) for fact in cited} | {(None, "")}
         if (one.confidence, one.basis) not in bases:
@@ -205,16 +222,7 @@ class _Checking:
             elif self.facts[fact_id].value is None:
                 yield Problem(place, f"names fact {fact_id!r}, which is withheld: {self.facts[fact_id].withheld}")
 
-    def _said(self, place: str, text: str, ids: Iterable[str], given: Sequence[str]) -> Iterator[Problem]:
+    def _uncarried(self, place: str, text: str, ids: Iterable[str], given: Sequence[str]) -> Iterator[Problem]:
         cited = [self.facts[fact_id] for fact_id in ids if fact_id in self.facts]
         for found in uncarried(text, cited, given=given):
             yield Problem(place, str(found))
-
-
-def _labels(facts: Iterable[Fact]) -> set[str]:
-    return {fact.label for fact in facts} | {fact.period for fact in facts}
-
-
-def _headings(facts: Iterable[Fact]) -> set[str]:
-    """Names that a heading may hold: it cites nothing, so it may state no number either."""
-    return {name for fact in facts for name in (fact.label, fact.period, *fact.segment.values())}

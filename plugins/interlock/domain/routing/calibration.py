@@ -8,14 +8,13 @@ without proof; a certificate is the one with proof. A threshold always means "au
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlock.domain.routing.threshold import NEVER
+from interlock.domain.routing.routing import NEVER
 from interlock.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -34,11 +33,6 @@ class CurvePoint:
     def as_json(self) -> dict[str, float]:
         """Return the point as a report stores it."""
         return asdict(self)
-
-
-def curve_from_json(points: Iterable[Mapping[str, Any]]) -> list[CurvePoint]:
-    """Return the curve of an agent's report, which is a list of ``{"threshold", "coverage", "error"}``."""
-    return [CurvePoint(float(p["threshold"]), float(p["coverage"]), float(p["error"])) for p in points]
 
 
 def expected_calibration_error(confidence: npt.ArrayLike, correct: npt.ArrayLike, bins: int = 15) -> float:
@@ -111,18 +105,6 @@ def softmax(scores: npt.ArrayLike) -> Floats:
     e: Floats = np.exp(z - z.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     return e
-
-
-def fit_temperature(scores: npt.ArrayLike, truth: npt.ArrayLike) -> float:
-    """
-    Return the temperature T for which ``softmax(scores / T)`` fits *truth* best (Guo et al. 2017).
-
-    :param scores: out-of-fold scores, cases by classes.
-    :param truth: the right class of each case, as a column number.
-    :raises InputError: no case, or shapes that do not fit together.
-    """
-    weight = fit_weights([scores], truth)[0]
-    return float("inf") if weight == 0 else 1.0 / weight
 
 
 def fit_weights(scores: Sequence[npt.ArrayLike], truth: npt.ArrayLike, *, prior: float = 0.01) -> list[float]:

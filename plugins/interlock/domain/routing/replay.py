@@ -28,7 +28,7 @@ DecidedBy = Literal["rules", "checks", "people"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class RecordedDecision:
     """A decision as it was made."""
 
     case_id: str
@@ -192,7 +192,9 @@ class Comparison:
         }
 
 
-def compare(pairs: Iterable[tuple[Recorded, Again]], policy: Policy, *, minutes_per_review: float = 3.0) -> Comparison:
+def compare(
+    pairs: Iterable[tuple[RecordedDecision, Again]], policy: Policy, *, minutes_per_review: float = 3.0
+) -> Comparison:
     """
     Return what *policy* changes.
 
@@ -200,7 +202,7 @@ def compare(pairs: Iterable[tuple[Recorded, Again]], policy: Policy, *, minutes_
         (:data:`UNASKED` for those of people and checks).
     """
     found = Comparison(load=Load(minutes_per_review=minutes_per_review))
-    ways: dict[str, list[tuple[Recorded, Again]]] = {}
+    ways: dict[str, list[tuple[RecordedDecision, Again]]] = {}
     for recorded, again in pairs:
         ways.setdefault(recorded.case_id, []).append((recorded, again))
         found.decisions += 1
@@ -212,9 +214,9 @@ def compare(pairs: Iterable[tuple[Recorded, Again]], policy: Policy, *, minutes_
     return found
 
 
-def _follow(way: list[tuple[Recorded, Again]], gated: set[str], found: Comparison) -> None:
+def _follow(way: list[tuple[RecordedDecision, Again]], gated: set[str], found: Comparison) -> None:
     """Go a case's way up to the first decision that flips, and count where it ends before and after."""
-    flip: tuple[Recorded, Again] | None = None
+    flip: tuple[RecordedDecision, Again] | None = None
     is_known = True
     for recorded, again in way:
         if recorded.by != "rules":
@@ -242,7 +244,7 @@ def _follow(way: list[tuple[Recorded, Again]], gated: set[str], found: Compariso
     _count_end(way, flip, gated, found)
 
 
-def _count_flip(recorded: Recorded, again: Again, found: Comparison) -> None:
+def _count_flip(recorded: RecordedDecision, again: Again, found: Comparison) -> None:
     found.routes[(recorded.route, again.route)] += 1
     if len(found.flips) < NAMED_CASES:
         found.flips.append(
@@ -259,7 +261,10 @@ def _count_flip(recorded: Recorded, again: Again, found: Comparison) -> None:
 
 
 def _count_end(
-    way: list[tuple[Recorded, Again]], flip: tuple[Recorded, Again] | None, gated: set[str], found: Comparison
+    way: list[tuple[RecordedDecision, Again]],
+    flip: tuple[RecordedDecision, Again] | None,
+    gated: set[str],
+    found: Comparison,
 ) -> None:
     last, route = way[-1][0], way[-1][0].route
     if flip is not None:

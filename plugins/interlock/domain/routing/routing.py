@@ -15,8 +15,9 @@ from interlock.domain.base.expression import Expression
 from interlock.domain.policy.policy import Check, Policy, Rule
 from interlock.domain.policy.version import Bundle
 from interlock.domain.reviews.review import review_problems
-from interlock.domain.routing.threshold import NEVER
 
+NEVER = 1.01
+"""A threshold that no confidence reaches: nothing is automatic."""
 TOLD = 5
 """Problems of a draft's numbers that are told at most."""
 DEFAULT_RULE = "no rule fits, the policy's default"

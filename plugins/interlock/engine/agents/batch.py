@@ -21,7 +21,8 @@ from interlock.domain.base.contract import Contract
 from interlock.domain.base.plural import counted
 from interlock.domain.cases.case import CaseState
 from interlock.engine.agents.fallback_chain import Carrier
-from interlock.engine.agents.result_writer import Settled, Settlement
+from interlock.engine.agents.result_writer import ResultWriter
+from interlock.engine.agents.work_item import WorkItem
 from interlock.errors import AgentUnavailable, BatchRefused, InterlockError
 from interlock.ledger.agents.provider_batch import (
     WITH_PROVIDER,
@@ -40,7 +41,7 @@ from interlock.ledger.store.transaction import new_id
 if TYPE_CHECKING:
     from interlock.agents.batch_call import Sent, Written
     from interlock.agents.batch_client import BatchClient, Reply
-    from interlock.agents.batch_client import Standing as AtProvider
+    from interlock.agents.batch_client import BatchStatus as AtProvider
     from interlock.agents.model import TextModelAgent
 
 LATE = timedelta(hours=1)
@@ -78,8 +79,8 @@ class Returned:
 class Batches:
     """The batches of one task: those that it sends, and those that are out."""
 
-    def __init__(self, carrier: Carrier, contract: type[Contract], settlement: Settlement) -> None:
-        self.carrier, self.contract, self.settlement = carrier, contract, settlement
+    def __init__(self, carrier: Carrier, contract: type[Contract], writer: ResultWriter) -> None:
+        self.carrier, self.contract, self.writer = carrier, contract, writer
         self.session = carrier.session
         self._out: set[str] = set()
         self._refused = False
@@ -97,7 +98,7 @@ class Batches:
     def _agent(self) -> TextModelAgent:
         return cast("TextModelAgent", self.carrier.agent)
 
-    def send(self, pending: dict[str, Settled], works: Mapping[str, Work]) -> dict[str, Settled]:
+    def send(self, pending: dict[str, WorkItem], works: Mapping[str, Work]) -> dict[str, WorkItem]:
         """Send what can wait, and return what is to be asked about directly."""
         declared = self.carrier.declaration
         if not isinstance(declared, ModelAgent) or declared.urgency == "now" or self._refused or self.client is None:
@@ -121,7 +122,7 @@ class Batches:
         return {case_id: case for case_id, case in pending.items() if case_id not in gone}
 
     def _send_group(
-        self, declared: ModelAgent, waits: Mapping[str, Settled], written: Mapping[str, Written]
+        self, declared: ModelAgent, waits: Mapping[str, WorkItem], written: Mapping[str, Written]
     ) -> set[str]:
         """Send one batch; return the cases that wait for it."""
         row, cases = self._intend(declared, waits, written)
@@ -159,14 +160,14 @@ class Batches:
         session.log.info("%s with the provider in batch %s", counted(len(cases), "case", "are"), created.id)
         return self._count_out(cases)
 
-    def _count_out(self, cases: Mapping[str, Settled]) -> set[str]:
+    def _count_out(self, cases: Mapping[str, WorkItem]) -> set[str]:
         self.session.count("waiting", len(cases))
         self.session.count("with_provider", len(cases))
         return set(cases)
 
     def _intend(
-        self, declared: ModelAgent, waits: Mapping[str, Settled], written: Mapping[str, Written]
-    ) -> tuple[ProviderBatch | None, dict[str, Settled]]:
+        self, declared: ModelAgent, waits: Mapping[str, WorkItem], written: Mapping[str, Written]
+    ) -> tuple[ProviderBatch | None, dict[str, WorkItem]]:
         """Set the money aside, let the cases wait and write that they will be sent."""
         session, carrier, batch_id = self.session, self.carrier, new_id()
         with session.write() as tx:
@@ -204,7 +205,7 @@ class Batches:
                 wait_until=expires_at + LATE,
                 reason="is with the provider, in a batch",
             )
-            moved = move(tx, [(locked[case_id], change) for case_id in held], kind=f"{self.settlement.role.name}.sent")
+            moved = move(tx, [(locked[case_id], change) for case_id in held], kind=f"{self.writer.role.name}.sent")
         cases = {after.id: waits[after.id] for after in moved}
         for after in moved:
             cases[after.id].file = replace(cases[after.id].file, case=after)
@@ -214,7 +215,7 @@ class Batches:
         with self.session.write(settles=True) as tx:
             return change_batch(tx, row, "submitted", provider_id=at_provider.id)
 
-    def _give_back(self, row: ProviderBatch, cases: Mapping[str, Settled], reason: str) -> None:
+    def _give_back(self, row: ProviderBatch, cases: Mapping[str, WorkItem], reason: str) -> None:
         """Take cases back that were not sent."""
         with self.session.write(settles=True) as tx:
             locked = lock_cases(tx, [case.file.case for case in cases.values()])
@@ -222,7 +223,7 @@ class Batches:
                 cases[after.id].file = replace(cases[after.id].file, case=after)
             end_batch(tx, row, "failed", reason)
 
-    def _wait_for_room(self, row: ProviderBatch, cases: Mapping[str, Settled], error: BatchRefused) -> set[str]:
+    def _wait_for_room(self, row: ProviderBatch, cases: Mapping[str, WorkItem], error: BatchRefused) -> set[str]:
         with self.session.write(settles=True) as tx:
             until = tx.at + max(FULL, timedelta(seconds=error.retry_after_seconds or 0))
             locked = lock_cases(tx, [case.file.case for case in cases.values()])
@@ -312,7 +313,7 @@ class Batches:
         with session.write() as tx:
             standing = take_up_batch(tx, session.run, session.task.task_id, row)
         with session.read() as connection:
-            reads = [contract.__name__ for contract in self.settlement.role.reads]
+            reads = [contract.__name__ for contract in self.writer.role.reads]
             files = load_files(connection, standing.here, contracts=reads)
         session.log.info(
             "batch %s is %s: %d answers for %d cases",
@@ -355,7 +356,7 @@ class Batches:
             status=returned.status,
         )
         with session.write(settles=True) as tx:
-            self.settlement.write_calls(tx, [(case_id, self.carrier.name, usage) for case_id, usage in used.items()])
+            self.writer.write_calls(tx, [(case_id, self.carrier.name, usage) for case_id, usage in used.items()])
             if not standing.others:
                 end_batch(tx, row, "collected" if returned.at_provider is not None else "lost")
         if self.client is not None and returned.at_provider is not None and not standing.others:

@@ -24,8 +24,9 @@ from interlock.domain.cases.case import CaseState
 from interlock.domain.cases.wiring import Wiring
 from interlock.domain.policy.policy import Gate
 from interlock.domain.policy.version import Bundle, WorkflowVersion
+from interlock.engine.cases.station import Station
 from interlock.engine.routing.rule_input import variables
-from interlock.engine.runs.session import GROUP, Session
+from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.ledger.approvals.gate import (
     NOTHING,
@@ -39,7 +40,7 @@ from interlock.ledger.approvals.gate import (
     votes_on,
     write_listing,
 )
-from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases
+from interlock.ledger.cases.case import CaseFile, cases_at, load_files
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import WorkflowRun, triggered_by
@@ -197,20 +198,12 @@ def exposure_of(file: CaseFile, bundle: Bundle) -> dict[str, Any]:
 def open_gate(session: Session) -> Turn:
     """Ask about every case that waits here; what is asked already and unchanged stays asked. Safe to repeat."""
     gate = gate_of(session.version, session.task.gate)
-    after = ""
-    while True:
+    station = Station(session, states=[CaseState.WAITING])
+    for group in station.groups():
         with session.read() as connection:
-            rows = cases_at(
-                connection, session.run, session.task.task_id, limit=GROUP, after=after, states=[CaseState.WAITING]
-            )
-            files = load_files(connection, rows)
-            asks = [ask_for(connection, f, run=session.run, task_id=session.task.task_id)[0] for f in files]
-        if not rows:
-            break
-        after = rows[-1].id
+            asks = {f.id: ask_for(connection, f, run=session.run, task_id=session.task.task_id)[0] for f in group.files}
         with session.write() as tx:
-            unchanged = {row.id for row in lock_cases(tx, rows)}  # a person may have closed one since
-            open_requests(tx, session.run, [ask for ask in asks if ask.case.id in unchanged])
+            open_requests(tx, session.run, [asks[file.id] for file in station.lock(tx, group.files)])
     with session.write() as tx:
         if listing_of(tx.connection, session.run, session.task.task_id) is None:
             waiting = open_at(tx.connection, session.run, session.task.task_id)[:LISTED]

@@ -15,7 +15,7 @@ from typing import Any
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.contract import Contract, check_payload
 from interlock.domain.data.source import SourceRow
-from interlock.domain.policy.service_level import Duties
+from interlock.domain.policy.service_level import CaseDuties
 from interlock.domain.policy.workflow import Intake
 from interlock.engine.policy.bundle import check_contract
 from interlock.engine.runs.session import Session
@@ -48,7 +48,7 @@ def take_in_rows(
     with session.write() as tx:
         session.count("taken_up", take_up_waited(tx, session.run, tasks=session.run.wiring.tasks))
         claim_quote(tx, session.run, located(source, session.include.parent))
-    duties = Duties(session.version.bundle, session.company.calendar)
+    duties = CaseDuties(session.version.bundle, session.company.calendar)
     group: list[NewCase] = []
     now = session.ledger.clock()
     left_out: set[str] = set()
@@ -87,7 +87,7 @@ def _write(session: Session, group: list[NewCase], task: str) -> None:
     session.log.info("taken in %s", ", ".join(f"{count} {what}" for what, count in session.counts.items()))
 
 
-def _with_duties(duties: Duties, new: NewCase, contract: type[Contract], now: datetime) -> NewCase:
+def _with_duties(duties: CaseDuties, new: NewCase, contract: type[Contract], now: datetime) -> NewCase:
     known: dict[str, Any] = {f"case.{name}": value for name, value in new.payload.items()}
     filled = [name for name, value in new.payload.items() if value not in (None, "", [], {})]
     known |= {"known": sorted(filled), "missing": sorted(set(contract.model_fields) - set(filled))}

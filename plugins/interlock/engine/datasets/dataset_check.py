@@ -50,10 +50,10 @@ def check_staged(
 
 def _check_suite(suite: Suite, staged: Staging) -> QualityResult:
     from interlock.quality.check import check_frame
-    from interlock.quality.table import FRAME_ROWS, Table, check_table
+    from interlock.quality.table import FRAME_ROWS, CheckedTable, check_table
 
     if staged.count() > FRAME_ROWS:
-        table = Table(staged.dataset.columns, staged.count(), staged.rows_of, _values(staged))
+        table = CheckedTable(staged.dataset.columns, staged.count(), staged.rows_of, _values(staged))
         found = check_table(suite, table)
         if found.aside:
             staged.put_aside(found.aside)

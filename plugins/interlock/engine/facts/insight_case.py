@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interlock.agents.rendering import Rendering
-from interlock.analysis.measure import Table
+from interlock.analysis.measure import SnapshotTable
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.period import Period
 from interlock.domain.data.source import SourceRow
@@ -22,7 +22,7 @@ from interlock.domain.facts.fact import Fact
 from interlock.domain.facts.finding import Finding, Insight
 from interlock.domain.facts.indicator import Kpis
 from interlock.domain.facts.insight import History, InsightRule, Insights, Record, parse_insights, record_of
-from interlock.domain.policy.service_level import Duties
+from interlock.domain.policy.service_level import CaseDuties
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.facts.anomaly_fact import look_back, watch
 from interlock.engine.facts.kpi_fact import load_kpis, periods_of, present_period, read_by_run, table_of
@@ -104,7 +104,7 @@ class _Set:
                 made._look_back(session, table, indicator)
         return made
 
-    def _look_back(self, session: Session, table: Table, name: str) -> None:
+    def _look_back(self, session: Session, table: SnapshotTable, name: str) -> None:
         indicator = self.kpis.indicators[name]
         periods = look_back(self.kpis, periods_of(session, self.kpis), self.period)
         expected: list[float | None] = []
@@ -277,7 +277,7 @@ def _review(
     first = chosen[0]
     order = ("withheld", "warned", "fit")
     worst = min((one.quality for one in chosen), key=order.index)
-    duties = Duties(session.version.bundle, session.company.calendar)
+    duties = CaseDuties(session.version.bundle, session.company.calendar)
     indicators = {indicator for one in chosen for indicator in one.kpis.indicators}
     return Finding(
         key=f"{first.period.key}/review",

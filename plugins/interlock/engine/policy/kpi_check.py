@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from interlock.analysis.measure import Table, empty_table
+from interlock.analysis.measure import SnapshotTable, empty_table
 from interlock.domain.cases.wiring import Wiring
 from interlock.domain.facts.indicator import Indicator, Kpis, parse_kpis
 from interlock.domain.facts.insight import Insights, parse_insights
@@ -54,7 +54,7 @@ def _of_kpis(bundle: Bundle, kpis: Kpis, path: str) -> Iterator[str]:
             yield from _of_indicator(table, indicator, dataset.columns, f"{path}: indicator {name!r}")
 
 
-def _of_indicator(table: Table, indicator: Indicator, columns: Mapping[str, str], where: str) -> Iterator[str]:
+def _of_indicator(table: SnapshotTable, indicator: Indicator, columns: Mapping[str, str], where: str) -> Iterator[str]:
     for column in indicator.explain:
         if column not in columns:
             yield f"{where}: {UnknownName('column', column, columns, where='its dataset')}"

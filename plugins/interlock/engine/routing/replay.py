@@ -20,7 +20,7 @@ from interlock.domain.routing.replay import (
     Again,
     Comparison,
     DecidedBy,
-    Recorded,
+    RecordedDecision,
     carried_out,
     compare,
     decide_again,
@@ -84,7 +84,7 @@ class _Replay:
             for i, bundle in self.versions.items()
         }
 
-    def pairs(self) -> Iterator[tuple[Recorded, Again]]:
+    def pairs(self) -> Iterator[tuple[RecordedDecision, Again]]:
         """Yield each decision with what the proposal says of it; what was not recorded is looked for, all at once."""
         said = [self._again(one, self._known(one)) if self._by(one) == "rules" else UNASKED for one in self.past]
         open_ones = [i for i, again in enumerate(said) if again.unknown and self.past[i].inputs is not None]
@@ -106,8 +106,8 @@ class _Replay:
             return "people" if one.rule.startswith("asked for by ") else "checks"
         return "rules"
 
-    def _recorded(self, one: PastDecision) -> Recorded:
-        return Recorded(
+    def _recorded(self, one: PastDecision) -> RecordedDecision:
+        return RecordedDecision(
             case_id=one.case_id,
             business_key=one.business_key,
             by=self._by(one),

@@ -8,7 +8,7 @@ from typing import Any
 from interlock.domain.base.contract import variable_prefix
 from interlock.domain.policy.policy import Policy, TrainingThreshold
 from interlock.domain.policy.version import Bundle
-from interlock.domain.routing.threshold import NEVER
+from interlock.domain.routing.routing import NEVER
 from interlock.ledger.cases.case import CaseFile
 
 

@@ -17,13 +17,14 @@ from typing import IO, Any
 
 import httpx
 
-from interlock.domain.base.retry_after import retry_after_seconds
+from interlock.domain.base.backoff import backoff_seconds, retry_after_seconds
 from interlock.domain.data.source import SUFFIXES, Format, HttpSource, SourceRow, describe
 from interlock.engine.sources.source_connection import extra_of, look_up, unavailable
 from interlock.engine.sources.source_format import items_of, read_document, read_stream, row_of
 from interlock.errors import SourceError
 
 ATTEMPTS = 4
+FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 """A service that asks for more is left to Airflow's own retry: a worker slot is not for sleeping."""
 
@@ -176,7 +177,7 @@ def _fetch(
     for attempt in range(1, ATTEMPTS + 1):
         body.seek(0)
         body.truncate()
-        wait = 0.5 * 2 ** (attempt - 1)
+        wait = backoff_seconds(attempt, first=FIRST_WAIT_SECONDS)
         try:
             response = _get(client, url, body, place)
         except httpx.RequestError as error:
