@@ -77,7 +77,7 @@ def test_a_file_with_another_content_is_refused_and_left_alone(tmp_path, content
     (tmp_path / "a1.json").write_bytes(raw)
 
     for attempt in (an_outbox(tmp_path).send, an_outbox(tmp_path).look):
-        with pytest.raises(EffectRefused, match=r"'a1.json' with another content"):
+        with pytest.raises(EffectRefused, match=r"'a1.json' with other content"):
             attempt(an_effect())
 
     assert (tmp_path / "a1.json").read_bytes() == raw

@@ -152,7 +152,7 @@ def test_a_sample_says_how_many_rows_may_fail_and_puts_nothing_aside(monkeypatch
     assert fine.message == "of a sample of 100 of 400 rows, 0 fail: at most 2.9513% of all, at 95%"
     assert fine.observed["sampled"] == 100
     assert half.stops_run, "not all of the failing rows are known"
-    assert half.message.endswith("a sample puts nothing aside)")
+    assert half.message.endswith("a sample quarantines nothing)")
     assert not in_sql.stops_run
     assert (put, reasons) == (3, [(["e2"],)])
     assert again == found, "the same sample is drawn each time"

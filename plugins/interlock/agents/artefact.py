@@ -1,9 +1,9 @@
 """
-Trained artefacts on disk: one file for each digest, written whole or not at all, trained once by whoever comes first.
+Trained artefacts on disk: one file for each digest, written whole or not at all, trained by the first that needs it.
 
 A file carries the SHA-256 of its content and is checked before it is unpickled, so a half-written or damaged file is
-trained anew instead of crashing a task. That is integrity, not authenticity: who can write to the cache can run code in
-the workers, so the cache belongs to the workers' user alone.
+trained again instead of crashing a task. That is integrity, not authenticity: anyone who can write to the cache can
+run code in the workers, so the cache belongs to the workers' user alone.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def read_artefact(path: Path, kind: type[T]) -> T | None:
     start = len(HEADER) + 65
     content = memoryview(raw)[start:]
     if not raw.startswith(HEADER) or raw[len(HEADER) : start - 1] != hashlib.sha256(content).hexdigest().encode():
-        log.warning("artefact %s is damaged and is made anew", path)
+        log.warning("artefact %s is damaged and is made again", path)
         return None
     try:
         found = joblib.load(io.BytesIO(content))
     except Exception as error:  # whole, but of other library versions: any error can come out of unpickling
-        log.warning("artefact %s cannot be loaded and is made anew: %s: %s", path, type(error).__name__, error)
+        log.warning("artefact %s cannot be loaded and is made again: %s: %s", path, type(error).__name__, error)
         return None
     return found if isinstance(found, kind) else None
 

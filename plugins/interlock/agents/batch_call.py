@@ -104,12 +104,12 @@ def read_answers(
     status: str,
 ) -> Iterator[Answer | Failure | None]:
     """Yield what a batch that ended as *status* says of each piece of *work*."""
-    there = [one for one in work if replies.get(one.case_id, Reply()).status]
+    answered = [one for one in work if replies.get(one.case_id, Reply()).status]
     for one in work:
         reply = replies.get(one.case_id, Reply())
         if not reply.status:
             yield _missing(one.case_id, reply, sent[one.case_id], status)
-    if not there:
+    if not answered:
         return
     asking, model = _replaying(agent, contract, replies)
 
@@ -118,15 +118,15 @@ def read_answers(
         question = asking.question(one)
         if isinstance(question, Failure):
             # Its answer cannot be written out again, and is paid for all the same.
-            said = await asking.call(_no_question(agent, one.case_id), sent[one.case_id].hold)
-            return replace(question, usage=_named(said.usage, sent[one.case_id]))
-        said = await asking.call(question, sent[one.case_id].hold)
-        used = _named(said.usage, sent[one.case_id])
-        if isinstance(said, Failure):
-            return replace(said, usage=used)
-        return replace(said, usage=used, provenance={**said.provenance, "batch": batch})
+            answer = await asking.call(_no_question(agent, one.case_id), sent[one.case_id].hold)
+            return replace(question, usage=_named(answer.usage, sent[one.case_id]))
+        answer = await asking.call(question, sent[one.case_id].hold)
+        used = _named(answer.usage, sent[one.case_id])
+        if isinstance(answer, Failure):
+            return replace(answer, usage=used)
+        return replace(answer, usage=used, provenance={**answer.provenance, "batch": batch})
 
-    yield from in_flight(there, read, limit=AT_ONCE, around=model)
+    yield from in_flight(answered, read, limit=AT_ONCE, around=model)
 
 
 def count_answers(
@@ -141,24 +141,24 @@ def count_answers(
     """Return what requests took whose answers nobody can use any more, by case."""
     work = [Work(case_id=case_id, case={}) for case_id in case_ids]
     found: dict[str, Usage] = {}
-    there = []
+    answered = []
     for one in work:
         reply = replies.get(one.case_id, Reply())
         if reply.status:
-            there.append(one)
+            answered.append(one)
         else:
             [found[one.case_id]] = _missing(one.case_id, reply, sent[one.case_id], status).usage
-    if not there:
+    if not answered:
         return found
     asking, model = _replaying(agent, contract, replies)
 
     async def count(one: Work) -> tuple[str, Usage]:
         _case.set(one.case_id)
-        said = await asking.call(_no_question(agent, one.case_id), sent[one.case_id].hold)
-        [used] = _named(said.usage, sent[one.case_id])
+        answer = await asking.call(_no_question(agent, one.case_id), sent[one.case_id].hold)
+        [used] = _named(answer.usage, sent[one.case_id])
         return one.case_id, replace(used, outcome="unused")
 
-    for counted in in_flight(there, count, limit=AT_ONCE, around=model):
+    for counted in in_flight(answered, count, limit=AT_ONCE, around=model):
         if counted is not None:
             found[counted[0]] = counted[1]
     return found

@@ -36,7 +36,7 @@ PATIENCE = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class BatchStatus:
-    """How a batch stands at the provider."""
+    """The status of a batch at the provider."""
 
     id: str
     status: str
@@ -123,7 +123,7 @@ class BatchClient:
         return self._ask(look)
 
     def look(self, batch_id: str) -> BatchStatus | None:
-        """Return how a batch stands; None when the provider does not know it any more."""
+        """Return the status of a batch; None when the provider does not know it any more."""
 
         async def look(client: AsyncOpenAI) -> BatchStatus | None:
             from openai import NotFoundError
@@ -136,7 +136,7 @@ class BatchClient:
         return self._ask(look)
 
     def replies(self, status: BatchStatus) -> dict[str, Reply]:
-        """Return what a batch that is over holds, by case; of a case that is told of twice the first counts."""
+        """Return what a batch that is over holds, by case; of a case with two answers the first counts."""
 
         async def read(client: AsyncOpenAI) -> list[str]:
             return [(await client.files.content(file)).text for file in status.files]
@@ -188,7 +188,7 @@ class BatchClient:
 
 
 def has_batches(model: Model) -> bool:
-    """Tell whether *model* speaks one of OpenAI's interfaces, which are those that batches are sent for."""
+    """Return whether *model* speaks one of OpenAI's interfaces, which are those that batches are sent for."""
     from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 
     return isinstance(model, (OpenAIChatModel, OpenAIResponsesModel))
@@ -208,11 +208,11 @@ def _status(batch: Batch) -> BatchStatus:
 def _reply(line: str) -> tuple[str | None, Reply]:
     """Read a line of an output or error file; one that cannot be read is as good as missing."""
     try:
-        told = json.loads(line)
-        response, error = told.get("response") or {}, told.get("error") or {}
+        entry = json.loads(line)
+        response, error = entry.get("response") or {}, entry.get("error") or {}
         if response.get("status_code"):
-            return str(told["custom_id"]), Reply(int(response["status_code"]), response.get("body"))
-        return str(told["custom_id"]), Reply(problem=str(error.get("code") or "unknown")[:60])
+            return str(entry["custom_id"]), Reply(int(response["status_code"]), response.get("body"))
+        return str(entry["custom_id"]), Reply(problem=str(error.get("code") or "unknown")[:60])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None, Reply()
 
@@ -233,7 +233,7 @@ def _meaning(error: Exception, called: Asked, *, creates: bool) -> InterlockErro
     meaning = translate_model_error(ModelHTTPError(status, called.model, error.body), called)
     if isinstance(meaning, (AgentUnavailable, ConfigurationError)):
         return meaning
-    return AgentUnavailable(f"{called} did not say how a batch stands: HTTP {status}")
+    return AgentUnavailable(f"{called} did not report the status of a batch: HTTP {status}")
 
 
 def _hours(window: timedelta) -> str:

@@ -3,7 +3,7 @@ The agent of kind ``classifier``: labels the text of a case and says how sure it
 
 Trained on the workflow's labelled examples when it is first prepared, and kept under its digest, so the other tasks of
 the run only load it. Confidence is the calibrated chance of the top label. A text unlike all examples still gets the
-nearest label: the classifier does not know what it was never shown, which low confidence tells only in part.
+nearest label: the classifier does not know what it was never shown, which low confidence shows only in part.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ class TextClassifierAgent:
 
     def _without_text(self, one: Work, value: Any) -> Failure:
         field = self.declaration.text_field
-        there = "is empty" if field in one.case and not value else f"is a {type(value).__name__}, not a text"
+        problem = "is empty" if field in one.case and not value else f"is a {type(value).__name__}, not a text"
         if field not in one.case:
-            there = f"is missing; the case has {', '.join(map(repr, sorted(one.case))) or 'no fields'}"
-        error = InputError(f"agent {self.name!r} classifies field {field!r}, which {there}. Check it at intake.")
+            problem = f"is missing; the case has {', '.join(map(repr, sorted(one.case))) or 'no fields'}"
+        error = InputError(f"agent {self.name!r} classifies field {field!r}, which {problem}. Check it at intake.")
         usage = Usage(
             model=f"scikit-learn {self.declaration.features}", seconds=0.0, outcome="InputError", cost=Decimal(0)
         )
@@ -146,12 +146,12 @@ class TextClassifierAgent:
     def _train(self) -> TextClassifier:
         from interlock.agents.text_classifier import train
 
-        said = self.declaration
-        texts, labels = read_examples(self._files.data(said.examples), said.text_column, said.label_column)
+        declared = self.declaration
+        texts, labels = read_examples(self._files.data(declared.examples), declared.text_column, declared.label_column)
         try:
-            return train(texts, labels, features=said.features, folds=said.folds, seed=said.seed)
+            return train(texts, labels, features=declared.features, folds=declared.folds, seed=declared.seed)
         except ConfigurationError as error:
-            raise ConfigurationError(f"agent {self.name!r} cannot learn from {said.examples!r}: {error}") from None
+            raise ConfigurationError(f"agent {self.name!r} cannot learn from {declared.examples!r}: {error}") from None
 
 
 def read_examples(path: Path, text_column: str, label_column: str) -> tuple[list[str], list[str]]:

@@ -1,5 +1,5 @@
 """
-What is usually said and drawn of an indicator when an outline does not say otherwise.
+The default sentences and charts of an indicator, used when an outline defines none.
 
 The sentences hold for singular and plural labels, and for values that did not move. Each stands alone, so that one
 whose fact is withheld takes no other with it.
@@ -20,7 +20,7 @@ DRAWN_FROM = 3
 """Periods from which a line is drawn."""
 
 Missing = tuple[str, str, list[str]]
-"""What is not said, why, and the facts that it names."""
+"""What is withheld, why, and the facts that it names."""
 
 
 def value_of(indicator: str, facts: Sequence[Fact]) -> Fact | None:
@@ -40,11 +40,11 @@ def segment_of(fact: Fact) -> str:
 def usual_sentences(
     indicator: str, facts: Sequence[Fact], case: Mapping[str, Any]
 ) -> tuple[list[Sentence], list[Missing]]:
-    """Return what is said of *indicator*, and what is withheld; its value is there."""
+    """Return the sentences about *indicator*, and what is withheld; it must have a value."""
     own = {fact.name.removeprefix(f"{indicator}."): fact for fact in facts if fact.indicator == indicator}
     value = value_of(indicator, facts)
     assert value is not None
-    said = [_sentence(f"{value.label} stood at {value.shown} {_when(value.period)}.", value)]
+    sentences = [_sentence(f"{value.label} stood at {value.shown} {_when(value.period)}.", value)]
     missing: list[Missing] = []
     for base, change in (("previous", "change"), ("last_year", "change_on_year")):
         if change not in own:
@@ -52,13 +52,13 @@ def usual_sentences(
         if own[change].value is None:
             missing.append((own[change].label, own[change].withheld or "it has no value", []))
         elif base in own:
-            said.append(_changed(own[change], own.get(f"{change}_percent"), own[base], value))
+            sentences.append(_changed(own[change], own.get(f"{change}_percent"), own[base], value))
     if "gap" in own and own["gap"].value is not None and "target" in own:
-        said.append(_against_target(own["gap"], own["target"]))
-    said += _unusual(indicator, value, facts, case)
-    said += _parts(indicator, facts, "contribution", "the largest parts of the change are those of", signed=True)
-    said += _parts(indicator, facts, "share", "the largest shares are those of", signed=False)
-    return said, missing
+        sentences.append(_against_target(own["gap"], own["target"]))
+    sentences += _unusual(indicator, value, facts, case)
+    sentences += _parts(indicator, facts, "contribution", "the largest parts of the change are those of", signed=True)
+    sentences += _parts(indicator, facts, "share", "the largest shares are those of", signed=False)
+    return sentences, missing
 
 
 def usual_charts(
@@ -97,7 +97,7 @@ def _changed(change: Fact, percent: Fact | None, base: Fact, value: Fact) -> Sen
     if not _is_shown(change):
         return _sentence(f"That is as much as {when}.", change, base)
     if percent is None or percent.value is None or (percent.value > 0) != ((change.value or 0) > 0):
-        percent = None  # of a base below zero: a rise would be told as a fall
+        percent = None  # of a base below zero: a rise would be shown as a fall
     size = change.shown.removeprefix("-")
     share = f" ({percent.shown.removeprefix('-')})" if percent is not None else ""
     more = "more" if (change.value or 0) > 0 else "less"
@@ -114,10 +114,10 @@ def _against_target(gap: Fact, target: Fact) -> Sentence:
 def _unusual(indicator: str, value: Fact, facts: Sequence[Fact], case: Mapping[str, Any]) -> Iterator[Sentence]:
     if value.period not in ((case.get("alarms") or {}).get(indicator) or ()):
         return
-    there = {
+    expectation = {
         f.name.removeprefix(f"{indicator}."): f for f in facts if f.indicator == indicator and _is_expected(f, value)
     }
-    expected, low, high = (there.get(name) for name in ("expected", "low", "high"))
+    expected, low, high = (expectation.get(name) for name in ("expected", "low", "high"))
     text = "That is unusual"
     if expected is not None:
         text += f": {expected.shown} was expected"
@@ -138,8 +138,8 @@ def _parts(indicator: str, facts: Sequence[Fact], kind: str, words: str, *, sign
         shown = [
             f"{segment_of(part)} ({'+' if signed and (part.value or 0) > 0 else ''}{part.shown})" for part in listed
         ]
-        told = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-        yield _sentence(f"By {column.replace('_', ' ')}, {words} {told}.", *listed)
+        listing = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+        yield _sentence(f"By {column.replace('_', ' ')}, {words} {listing}.", *listed)
 
 
 def _ranked(indicator: str, facts: Sequence[Fact], kind: str) -> Iterator[tuple[str, list[Fact]]]:
@@ -152,5 +152,5 @@ def _ranked(indicator: str, facts: Sequence[Fact], kind: str) -> Iterator[tuple[
 
 
 def _is_shown(fact: Fact) -> bool:
-    """Tell whether a value is more than what rounds to nothing."""
+    """Return whether a value is more than what rounds to nothing."""
     return re.search("[1-9]", fact.shown.partition(" ")[0]) is not None

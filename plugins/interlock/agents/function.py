@@ -68,19 +68,21 @@ class PythonFunctionAgent:
         case = copy.deepcopy(dict(one.case))
         handoffs = copy.deepcopy({name: dict(payload) for name, payload in one.handoffs.items()})
         try:
-            said = self._function(case, handoffs)
+            returned = self._function(case, handoffs)
         except InterlockError:  # it says itself what it is, and whether another attempt helps
             raise
         except Exception as error:
             raise AgentError(
                 f"function {self.declaration.function!r} of agent {self.name!r} raised {type(error).__name__}: {error}"
             ) from error
-        if isinstance(said, Answer):
-            return said
-        if isinstance(said, Mapping):
-            return Answer(case_id=one.case_id, payload=dict(said), provenance={"function": self.declaration.function})
+        if isinstance(returned, Answer):
+            return returned
+        if isinstance(returned, Mapping):
+            return Answer(
+                case_id=one.case_id, payload=dict(returned), provenance={"function": self.declaration.function}
+            )
         raise AgentError(
-            f"function {self.declaration.function!r} of agent {self.name!r} returned a {type(said).__name__}. "
+            f"function {self.declaration.function!r} of agent {self.name!r} returned a {type(returned).__name__}. "
             "Return a dict of the contract's fields, or an Answer."
         )
 

@@ -2,7 +2,7 @@
 Call something asynchronous for many items, a fixed number at once, from ordinary code.
 
 The event loop runs in a thread of its own: in the caller's thread it would stand still whenever the caller works on a
-result, and calls would time out with their answers already received. What the caller has not taken up yet is bounded
+result, and calls would time out with their answers already received. What the caller has not read yet is bounded
 too, so that a slow ledger slows the calls down instead of leaving paid answers in memory.
 """
 

@@ -44,9 +44,9 @@ def load_agent(
     :param name: its name in ``agents.yaml``, for messages.
     :param files: the workflow's files as the pinned version has them.
     :param cache: directory of trained artefacts.
-    :param resolve_model: gives the model for a connection id and a model name (None: the connection's own). Left out,
-        agents of kind ``model`` are refused.
-    :param redaction: what the policy says of prompts; left out, what has a form is masked.
+    :param resolve_model: gives the model for a connection id and a model name (None: the connection's own).
+        Default: agents of kind ``model`` are refused.
+    :param redaction: what the policy says of prompts; default: what has a form is masked.
     :param find_names: finds names in a text; None where nobody can.
     :param prices: the company's own.
     :raises ConfigurationError: the declaration names what is not there or cannot work.

@@ -1,8 +1,8 @@
 """
 An agent that asks a language model, with structured output under the role's contract.
 
-One case is one request. Nothing here tries again: a retry, a wait or a dearer model is the engine's decision, by the
-policy's runbook, and a client that retried in silence would spend money that no budget has seen.
+One case is one request. Nothing here tries again: a retry, a wait or a more expensive model is the engine's decision,
+by the policy's runbook, and a client that retried in silence would spend money that no budget has seen.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class TextModelAgent:
         because the digest must know whose answers they are.
     :param redaction: what is masked in a prompt before it leaves.
     :param find_names: finds names in a text; asked where the policy requires it.
-    :param prices: the company's own; what they leave out is priced by the public list.
+    :param prices: the company's own; the public list prices what they omit.
     :raises UnknownName: there is no such prompt or instructions file.
     :raises ConfigurationError: the prompt is not a Jinja template, or names must be masked and nobody can find them.
     """
@@ -125,7 +125,7 @@ class TextModelAgent:
 
     def prepare(self) -> Mapping[str, Any]:
         """
-        Find the model, so that a missing connection shows before any case is taken up; return its name.
+        Find the model, so that a missing connection shows before any case is worked on; return its name.
 
         :raises ConfigurationError: the connection or the model cannot be used.
         """
@@ -166,7 +166,7 @@ class Asking:
     """
     What is the same for all the cases that are asked about together.
 
-    :param turnstile: what lets the calls through; left out, the agent's.
+    :param turnstile: what lets the calls through; default: the agent's.
     :param in_batch: the calls are made in a batch of the provider, at its price for that.
     """
 
@@ -209,11 +209,11 @@ class Asking:
             return Failure(case_id=work.case_id, error=error)
         ended: InterlockError | None = AgentUnavailable(f"{self._called} was not waited for")
         try:
-            said = await self.call(question, hold)
-            ended = said.error if isinstance(said, Failure) else None
+            answer = await self.call(question, hold)
+            ended = answer.error if isinstance(answer, Failure) else None
         finally:
             self._turnstile.leave(planned, ended)
-        return said
+        return answer
 
     def question(self, work: Work) -> Question | Failure:
         """Return what the model would be asked about a case, or why it cannot be."""
@@ -335,7 +335,7 @@ class Asking:
         error: InterlockError | None = None,
     ) -> Usage:
         """
-        What the call took. One whose answer is not known may have been billed, and counts as the most it can cost.
+        What the call took. One whose answer is not known may have been billed, and counts as the maximum it can cost.
         """
         taken = response.usage if response else None
         tokens = {
@@ -426,14 +426,14 @@ def _payload(response: ModelResponse, tool: str) -> dict[str, Any] | None:
     calls = [part.args for part in response.parts if isinstance(part, ToolCallPart) and part.tool_name == tool]
     if len(calls) > 1:
         return None
-    said: Any = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
-    if isinstance(said, str):
-        fenced = _FENCE.fullmatch(said)
+    content: Any = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
+    if isinstance(content, str):
+        fenced = _FENCE.fullmatch(content)
         try:
-            said = json.loads(fenced[1] if fenced else said, parse_constant=_not_json)
+            content = json.loads(fenced[1] if fenced else content, parse_constant=_not_json)
         except ValueError:
             return None
-    return said if isinstance(said, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _not_json(constant: str) -> None:

@@ -61,8 +61,8 @@ def translate_model_error(error: Exception, called: Asked) -> InterlockError | N
         return _of_a_status(error, error.status_code, called)
     if isinstance(error, ModelAPIError):
         if isinstance(error.__cause__, ValueError):
-            told = f"{called} answered with a body that is not JSON. Check the connection's address."
-            return _charged(MalformedOutput(told))
+            message = f"{called} answered with a body that is not JSON. Check the connection's address."
+            return _charged(MalformedOutput(message))
         return _charged(_with_wait(AgentUnavailable(f"{called} could not be reached, or closed the line."), error))
     if isinstance(error, ContentFilterError):
         return AgentRefused(f"{called} did not answer: a content filter stopped it.")

@@ -22,9 +22,9 @@ class _Undefined(StrictUndefined):
 
     @property
     def _undefined_message(self) -> str:
-        there = self._undefined_obj
-        if isinstance(there, Mapping):
-            return f"{self._undefined_name!r} is undefined; there is {', '.join(map(repr, there)) or 'nothing'}"
+        existing = self._undefined_obj
+        if isinstance(existing, Mapping):
+            return f"{self._undefined_name!r} is undefined; there is {', '.join(map(repr, existing)) or 'nothing'}"
         return str(super()._undefined_message)
 
 

@@ -52,7 +52,7 @@ class ReportWriterAgent:
                 "kind": self.kind,
                 "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "outline": text,
-                "writing": 2,  # raise it when what is usual is said in other words
+                "writing": 2,  # raise it when the wording of the default sentences changes
             }
         )
 
@@ -215,7 +215,7 @@ class _Writing:
         heading, _ = self._render(outline.heading, {}, what=outline.heading)
         sentences = []
         for one in outline.sentences:
-            parts: list[Any] = [None] if one.each is None else _telling(self._ranked(one.each, outline.heading))
+            parts: list[Any] = [None] if one.each is None else _noticeable(self._ranked(one.each, outline.heading))
             for part in parts:
                 text, asked = self._render(one.text, {} if part is None else {"part": part}, what=outline.heading)
                 if text:
@@ -223,8 +223,8 @@ class _Writing:
         charts = [chart for one in outline.charts if (chart := self._chart(one)) is not None]
         for name in outline.indicators:
             if self._is_there(name):
-                said, missing = usual_sentences(name, self.facts, self.case)
-                sentences += said
+                stated, missing = usual_sentences(name, self.facts, self.case)
+                sentences += stated
                 charts += usual_charts(name, self.facts, self.case)
                 for what, reason, ids in missing:
                     self._withhold(what, reason, ids)
@@ -256,7 +256,7 @@ class _Writing:
             "fact": _fact,
             "say": lambda name, **segment: str(_fact(name, **segment)),
             "who": lambda name, **segment: _fact(name, **segment).segment,
-            "facts": lambda beginning: [ShownFact(fact, asked) for fact in _telling(self._parts(beginning))],
+            "facts": lambda beginning: [ShownFact(fact, asked) for fact in _noticeable(self._parts(beginning))],
             "has": lambda name, **segment: getattr(self._find(name, segment), "value", None) is not None,
             **{name: ShownFact(one, asked) for name, one in more.items()},
         }
@@ -288,7 +288,7 @@ class _Writing:
         return found
 
     def _missing(self, name: str, segment: Mapping[str, str], *, what: str) -> None:
-        """List what cannot be said, with the reason of the fact, or of the indicator that it belongs to."""
+        """List what cannot be stated, with the reason of the fact, or of the indicator that it belongs to."""
         fact = self._find(name, segment) or value_of(name.partition(".")[0], self.facts)
         if fact is not None and fact.value is None:
             self._withhold(fact.label, fact.withheld or "it has no value", [])
@@ -332,7 +332,7 @@ class _Writing:
 
     def _insights(self, sentences: Sequence[Sentence]) -> list[Mapping[str, Any]]:
         """Return the insights of the case, and the case itself when it is one."""
-        insights = [dict(one) for one in self.case.get("insights") or ()]
+        insights: list[Mapping[str, Any]] = [dict(one) for one in self.case.get("insights") or ()]
         if self.case.get("kind") == "insight" and self.case.get("recommendation"):
             cited = list(dict.fromkeys(fact_id for sentence in sentences for fact_id in sentence.facts))
             known = [fact.id for fact in self.facts if fact.value is not None]
@@ -361,11 +361,11 @@ class _Writing:
 
 def _stated(text: str, facts: Sequence[Fact], named: Sequence[str]) -> list[str]:
     """
-    Return the ids of those of *facts* whose number or segment stands in *text*.
+    Return the ids of those of *facts* whose number or segment *text* contains.
 
     :param named: those that the text asked for; no other that happens to show the same figure is taken beside them.
     """
-    said = f" {text} "
+    padded = f" {text} "
     figures = {show_size(fact) for fact in facts if fact.id in named}
     stated = [
         fact.id
@@ -373,14 +373,14 @@ def _stated(text: str, facts: Sequence[Fact], named: Sequence[str]) -> list[str]
         if fact.id not in named
         and show_size(fact) not in figures
         and any(
-            re.search(rf"(?<![\w.,]){re.escape(each)}(?!\w)", said)
+            re.search(rf"(?<![\w.,]){re.escape(each)}(?!\w)", padded)
             for each in (show_size(fact), *fact.segment.values())
         )
     ]
     return [*named, *stated]
 
 
-def _telling(parts: Sequence[Fact]) -> list[Fact]:
+def _noticeable(parts: Sequence[Fact]) -> list[Fact]:
     """Return those of *parts* that are more than what rounds to nothing."""
     return [part for part in parts if _sign(part)]
 

@@ -130,7 +130,7 @@ def read_passages(path: Path) -> list[Passage]:
     ids = [p.id for p in passages]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise ConfigurationError(f"{path.name!r} has more than one passage {twice[0]!r}. Give each an id of its own.")
-    # By id, so that of equal scores the same passage wins wherever it stands in the file.
+    # By id, so that of equal scores the same passage wins wherever it is in the file.
     return sorted(passages, key=lambda p: p.id)
 
 

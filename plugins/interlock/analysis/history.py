@@ -1,8 +1,8 @@
 """
 A dataset against its own past: the periods before the last one, and the reading before this one.
 
-The reading before is compared row by row from its snapshot. What was known then and is another today means that the
-past was written over, rows came in late, or all times moved: numbers that were reported would no longer be the same.
+The reading before is compared row by row from its snapshot. Rows that were known then and differ today mean that the
+past was overwritten, rows came in late, or all times moved: numbers that were reported would no longer be the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from interlock.analysis.inspection import said
+from interlock.analysis.inspection import check_result
 from interlock.analysis.staging import Staging, q, quoted
 from interlock.domain.base.period import Grain, Period, Periods
 from interlock.domain.data.quality import ExpectationResult
@@ -22,7 +22,7 @@ from interlock.domain.data.quality import ExpectationResult
 PERIODS = 60
 """So many periods before the last full one are looked at."""
 _NAMED = 12
-"""Gaps that are older are not told."""
+"""Older gaps are not reported."""
 _ENOUGH_PERIODS = 6
 _MOSTLY_FILLED = 0.9
 _ENOUGH_ROWS = 30
@@ -59,8 +59,8 @@ def coverage(staged: Staging, as_of: datetime, grain: Grain | None = None) -> Co
     """
     Return the periods of the dataset.
 
-    :param grain: left out, the shortest of day, week and month that nearly always had rows; None: there is none such,
-        or too short a past to say.
+    :param grain: default: the shortest of day, week and month that nearly always had rows.
+    :return: None when there is no such period, or too short a past to say.
     """
     wanted = grain or staged.dataset.period
     if wanted:
@@ -118,27 +118,35 @@ def _periods(staged: Staging, found: Coverage | None) -> list[ExpectationResult]
     recent = found.periods[-_NAMED:]
     last, count = recent[-1]
     gaps = [period.label for period, rows in recent[:-1] if not rows]
-    told = [f"{last.label} has no row, and it is over"] if not count else []
+    problems = [f"{last.label} has no row, and it is over"] if not count else []
     if gaps:
-        told.append(f"{', '.join(gaps)} {'has' if len(gaps) == 1 else 'have'} no row, and others have")
-    return [said(staged.dataset, "period", "; ".join(told), {"empty": len(gaps) + (not count), "grain": found.grain})]
+        problems.append(f"{', '.join(gaps)} {'has' if len(gaps) == 1 else 'have'} no row, and others have")
+    return [
+        check_result(
+            staged.dataset, "period", "; ".join(problems), {"empty": len(gaps) + (not count), "grain": found.grain}
+        )
+    ]
 
 
 def _change(staged: Staging, found: Coverage | None, before: Before | None) -> ExpectationResult:
-    allowed, told = staged.dataset.volume.change, []
+    allowed, problems = staged.dataset.volume.change, []
     observed: dict[str, float] = {}
     rows = staged.count()
     if before is not None and before.rows:
         observed["change"] = round(rows / before.rows - 1, 4)
         if allowed is not None and abs(observed["change"]) > allowed:
-            told.append(f"{rows} rows are {observed['change']:+.0%} against the {before.rows} of the reading before")
+            problems.append(
+                f"{rows} rows are {observed['change']:+.0%} against the {before.rows} of the reading before"
+            )
     usual = median([n for _, n in found.periods[:-1]]) if found and len(found.periods) > _ENOUGH_PERIODS else 0
     if found is not None and usual:
         period, count = found.periods[-1]
         observed["last_period"] = round(count / usual - 1, 4)
         if allowed is not None and count and abs(observed["last_period"]) > allowed:
-            told.append(f"{period.label} has {count} rows, {observed['last_period']:+.0%} against the usual {usual:g}")
-    return said(staged.dataset, "change", "; ".join(told), observed)
+            problems.append(
+                f"{period.label} has {count} rows, {observed['last_period']:+.0%} against the usual {usual:g}"
+            )
+    return check_result(staged.dataset, "change", "; ".join(problems), observed)
 
 
 def _newest(found: Coverage) -> Period:
@@ -152,8 +160,8 @@ def _newest(found: Coverage) -> Period:
 
 
 def _spread(staged: Staging, last: Period) -> ExpectationResult:
-    """Hold the rows since *last* against all before: how many values are empty, and where the middle value is."""
-    told: list[str] = []
+    """Compare the rows since *last* with all before: how many values are empty, and where the middle value is."""
+    problems: list[str] = []
     columns = staged.dataset.columns
     new, old = (f"count(*) FILTER (_at {sign} $start)" for sign in (">=", "<"))
     picked = [new, old]
@@ -165,32 +173,34 @@ def _spread(staged: Staging, last: Period) -> ExpectationResult:
             picked.append(f"approx_quantile(CAST({q(name)} AS DOUBLE), 0.5) {part}" if numeric else "NULL")
     row = staged.rows_of(f"SELECT {', '.join(picked)} FROM rows", {"start": last.start})[0]
     if min(row[0], row[1]) < _ENOUGH_ROWS:
-        return said(staged.dataset, "spread", "", {"rows": int(row[0])})
+        return check_result(staged.dataset, "spread", "", {"rows": int(row[0])})
     for place, name in enumerate(columns):
         filled_new, middle_new, filled_old, middle_old = row[2 + 4 * place : 6 + 4 * place]
         empty_new, empty_old = 1 - filled_new / row[0], 1 - filled_old / row[1]
         if abs(empty_new - empty_old) > _MORE_EMPTY:
-            told.append(f"{name} is empty in {empty_new:.0%} of the rows since {last.label}, before in {empty_old:.0%}")
+            problems.append(
+                f"{name} is empty in {empty_new:.0%} of the rows since {last.label}, before in {empty_old:.0%}"
+            )
         if middle_new and middle_old and middle_new / middle_old > 0:
             times = max(middle_new / middle_old, middle_old / middle_new)
             if times > _TIMES_LARGER:
                 way = "larger" if middle_new > middle_old else "smaller"
-                told.append(f"the median of {name} is {times:.0f} times {way} since {last.label}: another unit?")
-    return said(staged.dataset, "spread", "; ".join(told), {"rows": int(row[0])})
+                problems.append(f"the median of {name} is {times:.0f} times {way} since {last.label}: another unit?")
+    return check_result(staged.dataset, "spread", "; ".join(problems), {"rows": int(row[0])})
 
 
 def _history(staged: Staging, before: Before, snapshot: Path) -> ExpectationResult:
     key = staged.dataset.key or ("_digest",)
-    there = f"read_parquet({quoted(str(snapshot))})"
+    earlier = f"read_parquet({quoted(str(snapshot))})"
     same = " AND ".join(f"new.{q(name)} IS NOT DISTINCT FROM old.{q(name)}" for name in key)
     when = {"then": before.as_of}
     late, changed = staged.rows_of(
         "SELECT count(*) FILTER (old._digest IS NULL), count(*) FILTER (old._digest <> new._digest) FROM "
-        f"(SELECT * FROM rows WHERE _known <= $then) AS new LEFT JOIN {there} AS old ON {same}",
+        f"(SELECT * FROM rows WHERE _known <= $then) AS new LEFT JOIN {earlier} AS old ON {same}",
         when,
     )[0]
-    gone = staged.number(f"SELECT count(*) FROM {there} AS old ANTI JOIN rows AS new ON {same}")
-    counted = {"are others than at the reading before": changed, "are gone": gone, "were not there then": late}
-    told = [f"{count} {what}" for what, count in counted.items() if count]
-    message = f"of the rows known at {before.as_of:%Y-%m-%d %H:%M} UTC, {', '.join(told)}" if told else ""
-    return said(staged.dataset, "history", message, {"changed": int(changed), "gone": gone, "late": int(late)})
+    gone = staged.number(f"SELECT count(*) FROM {earlier} AS old ANTI JOIN rows AS new ON {same}")
+    counted = {"differ from the reading before": changed, "are gone": gone, "were missing then": late}
+    problems = [f"{count} {what}" for what, count in counted.items() if count]
+    message = f"of the rows known at {before.as_of:%Y-%m-%d %H:%M} UTC, {', '.join(problems)}" if problems else ""
+    return check_result(staged.dataset, "history", message, {"changed": int(changed), "gone": gone, "late": int(late)})

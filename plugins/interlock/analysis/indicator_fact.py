@@ -1,5 +1,5 @@
 """
-From indicators to facts: the value of a period, what it is held against, the change, and what explains it.
+From indicators to facts: the value of a period, what it is compared with, the change, and what explains it.
 
 Facts over rows carry a condition and an expression that give the value again; all others carry the formula over the
 facts that they follow from. Nothing is stated that cannot be done again from the snapshot.

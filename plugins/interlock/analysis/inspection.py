@@ -2,7 +2,7 @@
 What is checked on a dataset without an expectation: its columns, times, texts, key, age, size and totals.
 
 Each check gives a result of the shape of an expectation's: a name, a severity, counts and a sentence, and no value of
-the data. A check that holds is told as well, so that a page shows what was looked at.
+the data. A check that passes is reported as well, so that a page shows what was checked.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ NAMES = {
     "times": "times are of one form",
     "encoding": "texts are in the right encoding",
     "ending": "the file ends with a line end",
-    "history": "earlier rows stand as they were",
+    "history": "earlier rows are unchanged",
     "spread": "the newest period looks like those before",
-    "aside": "few rows are put aside",
+    "aside": "few rows are quarantined",
     "source": "the source is read to its end",
 }
 """Check to what people read."""
@@ -47,7 +47,7 @@ _LIKE = 0.5
 """From this similarity of names on, a missing column may be a new one's old name."""
 
 
-def said(
+def check_result(
     dataset: Dataset,
     check: str,
     message: str = "",
@@ -85,15 +85,15 @@ def inspect(staged: Staging, as_of: datetime) -> list[ExpectationResult]:
 def _columns(staged: Staging) -> list[ExpectationResult]:
     dataset, missing, new = staged.dataset, staged.missing if staged.found else [], staged.undeclared
     guessed = {name: like for name in missing if (like := _renamed(name, new))}
-    told = [
+    problems = [
         f"column {name!r} is gone" + (f"; {guessed[name]!r} is new: renamed?" if name in guessed else "")
         for name in missing
     ]
-    if told and (others := [name for name in new if name not in guessed.values()]):
-        told.append(f"undeclared columns that are there: {', '.join(map(repr, others[:20]))}")
-    gone = said(dataset, "columns", "; ".join(told), {"missing": len(missing)})
+    if problems and (others := [name for name in new if name not in guessed.values()]):
+        problems.append(f"undeclared columns: {', '.join(map(repr, others[:20]))}")
+    gone = check_result(dataset, "columns", "; ".join(problems), {"missing": len(missing)})
     drift = f"{', '.join(map(repr, new[:20]))} {'is' if len(new) == 1 else 'are'} not declared" if new else ""
-    return [gone, said(dataset, "drift", drift, {"undeclared": len(new)}, severity=dataset.drift)]
+    return [gone, check_result(dataset, "drift", drift, {"undeclared": len(new)}, severity=dataset.drift)]
 
 
 def _renamed(name: str, candidates: list[str]) -> str | None:
@@ -107,7 +107,7 @@ def _renamed(name: str, candidates: list[str]) -> str | None:
 
 def _times(staged: Staging) -> ExpectationResult:
     """Some times with a zone and some without, or offsets that are not those of the dataset's time zone."""
-    dataset, told, strange = staged.dataset, [], 0
+    dataset, problems, strange = staged.dataset, [], 0
     for column in (name for name, kind in dataset.columns.items() if kind in ("date", "datetime")):
         forms = staged.rows_of(
             f"SELECT CASE WHEN regexp_matches({q(column)}, ':.*Z$') THEN '+00:00' WHEN regexp_matches({q(column)}, "
@@ -118,14 +118,14 @@ def _times(staged: Staging) -> ExpectationResult:
         if dataset.columns[column] == "date":
             timed = sum(count for form, count in counts.items() if form not in ("day", "none"))
             if timed:
-                told.append(f"{column}: {timed} of its days carry a time of another zone, which is cut off")
+                problems.append(f"{column}: {timed} of its days carry a time of another zone, which is cut off")
                 strange += timed
             continue
         if len(counts) > 1 and not set(counts) <= _offsets(dataset.time_zone):
             listing = ", ".join(f"{count} {_SAYS.get(form, 'with ' + form)}" for form, count in counts.items())
-            told.append(f"{column}: {listing}")
+            problems.append(f"{column}: {listing}")
             strange += sum(counts.values()) - max(counts.values())
-    return said(dataset, "times", "; ".join(told), {"unexpected_count": strange})
+    return check_result(dataset, "times", "; ".join(problems), {"unexpected_count": strange})
 
 
 _SAYS = {"none": "without a zone", "day": "with a day alone"}
@@ -151,18 +151,18 @@ def _offsets(zone: str) -> set[str]:
 def _encoding(staged: Staging) -> ExpectationResult:
     dataset, texts = staged.dataset, [name for name, kind in staged.dataset.columns.items() if kind == "string"]
     if not texts:
-        return said(dataset, "encoding")
+        return check_result(dataset, "encoding")
     garbled = (
         f"count(*) FILTER (strlen({q(name)}) > length({q(name)}) AND regexp_matches({q(name)}, {_MOJIBAKE}))"
         for name in texts
     )
     counts = dict(zip(texts, staged.rows_of(f"SELECT {', '.join(garbled)} FROM rows")[0], strict=True))
-    told = [
+    problems = [
         f"{name}: {count} values look like UTF-8 that was read as another encoding"
         for name, count in counts.items()
         if count
     ]
-    return said(dataset, "encoding", "; ".join(told), {"unexpected_count": sum(counts.values())})
+    return check_result(dataset, "encoding", "; ".join(problems), {"unexpected_count": sum(counts.values())})
 
 
 def _key(staged: Staging) -> ExpectationResult:
@@ -173,12 +173,14 @@ def _key(staged: Staging) -> ExpectationResult:
         other = staged.number(
             f"SELECT count(*) FROM aside WHERE len(list_filter({twice}, lambda r: ends_with(r, 'other values'))) > 0"
         )
-        told = f"{same} rows have the {' and '.join(dataset.key)} of another and are put aside" if same else ""
-        told += f"; {other} of them have other values, so one of the two is wrong" if other else ""
-        return said(dataset, "key", told, {"unexpected_count": same, "with_other_values": other})
+        problem = f"{same} rows have the {' and '.join(dataset.key)} of another and are quarantined" if same else ""
+        problem += f"; {other} of them have other values, so one of the two is wrong" if other else ""
+        return check_result(dataset, "key", problem, {"unexpected_count": same, "with_other_values": other})
     same = staged.number("SELECT count(*) - count(DISTINCT _digest) FROM rows")
-    told = f"{same} rows are the same as another in every column; with a 'key' they would be put aside" if same else ""
-    return said(dataset, "key", told, {"unexpected_count": same})
+    problem = (
+        f"{same} rows are the same as another in every column; with a 'key' they would be quarantined" if same else ""
+    )
+    return check_result(dataset, "key", problem, {"unexpected_count": same})
 
 
 def _future(staged: Staging) -> ExpectationResult:
@@ -186,35 +188,37 @@ def _future(staged: Staging) -> ExpectationResult:
     ahead = staged.number(
         "SELECT count(*) FROM aside WHERE len(list_filter(_reasons, lambda r: ends_with(r, 'lies in the future'))) > 0"
     )
-    told = f"{ahead} rows lie in the future by {dataset.known_at or dataset.time} and are put aside" if ahead else ""
-    return said(dataset, "future", told, {"unexpected_count": ahead})
+    problem = (
+        f"{ahead} rows lie in the future by {dataset.known_at or dataset.time} and are quarantined" if ahead else ""
+    )
+    return check_result(dataset, "future", problem, {"unexpected_count": ahead})
 
 
 def _fresh(staged: Staging, as_of: datetime, fresh: timedelta) -> ExpectationResult:
     dataset, newest = staged.dataset, staged.newest_at()
     if newest is None:
-        return said(dataset, "fresh", "there is no row")
+        return check_result(dataset, "fresh", "there is no row")
     if dataset.columns[dataset.time] == "date":
         newest += timedelta(days=1)  # a day is over at its end
     age = max((as_of - newest).total_seconds(), 0.0)
     allowed = fresh.total_seconds()
-    told = f"the newest row is {format_duration(age)} older than the instant of the reading"
-    told = f"{told}, and {format_duration(allowed)} are allowed" if age > allowed else ""
-    return said(dataset, "fresh", told, {"age_seconds": round(age)})
+    problem = f"the newest row is {format_duration(age)} older than the instant of the reading"
+    problem = f"{problem}, and {format_duration(allowed)} are allowed" if age > allowed else ""
+    return check_result(dataset, "fresh", problem, {"age_seconds": round(age)})
 
 
 def _volume(staged: Staging) -> ExpectationResult:
     volume, rows = staged.dataset.volume, staged.count()
-    told = ""
+    problem = ""
     if rows < volume.min:
-        told = f"{rows} rows are fewer than {volume.min}"
+        problem = f"{rows} rows are fewer than {volume.min}"
     elif volume.max is not None and rows > volume.max:
-        told = f"{rows} rows are more than {volume.max}"
-    return said(staged.dataset, "volume", told, {"rows": rows})
+        problem = f"{rows} rows are more than {volume.max}"
+    return check_result(staged.dataset, "volume", problem, {"rows": rows})
 
 
 def count_aside(staged: Staging) -> ExpectationResult:
-    """Return what the rows that were put aside say of the whole; asked last, when all of them are."""
+    """Return the check on the share of quarantined rows; run last, when all of them are known."""
     dataset, aside = staged.dataset, staged.count_aside()
     whole = aside + staged.count()
     share = aside / whole if whole else 0.0
@@ -225,13 +229,15 @@ def count_aside(staged: Staging) -> ExpectationResult:
         severity = "warning"
     why = "regexp_replace(unnest(_reasons), '(row|line) [0-9]+', '\\1 n', 'g')"
     reasons = staged.rows_of(f"SELECT {why} AS why, count(*) FROM aside GROUP BY why ORDER BY 2 DESC, 1 LIMIT 3")
-    told = f"{aside} of {whole} rows are put aside ({'; '.join(f'{why}: {n}' for why, n in reasons)})" if aside else ""
-    return said(dataset, "aside", told, {"put_aside": aside, "share": round(share, 6)}, severity=severity)
+    problem = (
+        f"{aside} of {whole} rows are quarantined ({'; '.join(f'{why}: {n}' for why, n in reasons)})" if aside else ""
+    )
+    return check_result(dataset, "aside", problem, {"put_aside": aside, "share": round(share, 6)}, severity=severity)
 
 
 def reconcile(staged: Staging, control: Control, total: Any) -> ExpectationResult:
     """
-    Hold the rows against a control total.
+    Compare the rows with a control total.
 
     :param total: what the control's source says; not asked for when the control has an ``equals``.
     """
@@ -240,18 +246,22 @@ def reconcile(staged: Staging, control: Control, total: Any) -> ExpectationResul
         ours = _exact(staged.aggregate(control.total))
         theirs = _exact(total if control.equals is None else staged.aggregate(control.equals))
     except SourceError as error:
-        return said(staged.dataset, "control", str(error), severity=control.severity, name=name)
+        return check_result(staged.dataset, "control", str(error), severity=control.severity, name=name)
     if ours is None or theirs is None:
         lacking = control.total if ours is None else control.equals or "the control total"
-        return said(staged.dataset, "control", f"{lacking!r} gives no number", severity=control.severity, name=name)
+        return check_result(
+            staged.dataset, "control", f"{lacking!r} gives no number", severity=control.severity, name=name
+        )
     off = ours - theirs
-    told = ""
+    problem = ""
     if abs(off) > Decimal(repr(control.tolerance)):
-        told = f"{control.total} is {off.normalize():+f} off {control.equals or 'the control total'}"
-        told += f", and {control.tolerance:g} is allowed"
+        problem = f"{control.total} is {off.normalize():+f} off {control.equals or 'the control total'}"
+        problem += f", and {control.tolerance:g} is allowed"
         if aside := staged.count_aside():
-            told += f"; {aside} rows are put aside"
-    return said(staged.dataset, "control", told, {"difference": float(off)}, severity=control.severity, name=name)
+            problem += f"; {aside} rows are quarantined"
+    return check_result(
+        staged.dataset, "control", problem, {"difference": float(off)}, severity=control.severity, name=name
+    )
 
 
 def _exact(value: Any) -> Decimal | None:

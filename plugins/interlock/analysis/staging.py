@@ -1,5 +1,5 @@
 """
-Reading a dataset into a table: each value of its declared type, rows that cannot be taken put aside with their reason.
+Reading a dataset into a table: each value of its declared type, rows that cannot be read quarantined with their reason.
 
 All of it happens in a DuckDB file in a temporary folder, so memory stays flat however many rows there are. Values come
 as text and are cast with checks of our own, because a plain cast rounds ``12.7`` to an integer and takes ``NaN``.
@@ -51,7 +51,7 @@ class Staging:
     found: tuple[str, ...] = ()
     """Columns that the source has, in its order."""
     later: int = 0
-    """Rows that became known after the instant of the reading, and are left out."""
+    """Rows that became known after the instant of the reading, and are omitted."""
 
     def add(self, rows: Iterable[SourceRow]) -> int:
         """Take *rows* in as text; return how many. The first may say which columns there are."""
@@ -133,8 +133,10 @@ class Staging:
                 f"INSERT INTO raw SELECT row_number() OVER (), NULL, {picked} FROM read_parquet({where})"
             )
         except duckdb.Error as error:
-            told = first_line(error).replace(str(path), path.name)
-            raise SourceError(f"{path.name!r} cannot be read as Parquet: {told}. Was it written to its end?") from None
+            reason = first_line(error).replace(str(path), path.name)
+            raise SourceError(
+                f"{path.name!r} cannot be read as Parquet: {reason}. Was it written to its end?"
+            ) from None
         return self.number("SELECT count(*) FROM raw")
 
     def forget_rows(self) -> None:
@@ -162,12 +164,14 @@ class Staging:
         )
         wrong = {name: f"({q(name)} IS NOT NULL AND {typed[name]} IS NULL)" for name in columns}
         bad = f"(_problem IS NOT NULL OR {q(time)} IS NULL OR {' OR '.join(wrong.values())})"
-        told = ", ".join(f"CASE WHEN {wrong[name]} THEN '{name}: is no {kind}' END" for name, kind in columns.items())
+        reasons = ", ".join(
+            f"CASE WHEN {wrong[name]} THEN '{name}: is no {kind}' END" for name, kind in columns.items()
+        )
         both = f"(SELECT *, {casts} FROM raw)"
         self.database.execute(
             f"CREATE TABLE aside AS SELECT * EXCLUDE ({', '.join(typed.values())}), list_filter(list_value(_problem, "
             f"CASE WHEN _problem IS NULL AND {q(time)} IS NULL "
-            f"THEN '{time}: is empty, and it says when the row counts' END, {told}), "
+            f"THEN '{time}: is empty, and it says when the row counts' END, {reasons}), "
             f"lambda reason: reason IS NOT NULL) AS _reasons FROM {both} WHERE {bad}"
         )
         named = ", ".join(f"{typed[name]} AS {q(name)}" for name in columns)
@@ -179,7 +183,7 @@ class Staging:
         )
 
     def put_future_aside(self, now: datetime) -> int:
-        """Put aside the rows that say to be known since later than *now*; return how many."""
+        """Quarantine the rows that say to be known since later than *now*; return how many."""
         known = self.dataset.known_at or self.dataset.time
         return self.put_aside(
             f"SELECT _number, '{known}: lies in the future' FROM rows WHERE {self._instant(known)} > $now", {"now": now}
@@ -195,10 +199,10 @@ class Staging:
 
     def read_as_of(self, as_of: datetime) -> int:
         """
-        Leave out the rows that were not known at *as_of*, and all but one row of each key; return how many are left.
+        Omit the rows that were not known at *as_of*, and all but one row of each key; return how many are left.
 
         Where the dataset says since when a row is known, the last version of a key counts; otherwise the first row,
-        and the others are put aside.
+        and the others are quarantined.
         """
         before = self.count()
         self.database.execute("DELETE FROM rows WHERE _known > ? OR _known IS NULL", [as_of])
@@ -219,7 +223,7 @@ class Staging:
         return self.count()
 
     def put_aside(self, query: str, values: Mapping[str, Any] | None = None) -> int:
-        """Put aside the rows that *query* names: it gives ``_number`` and a reason. Return how many."""
+        """Quarantine the rows that *query* names: it gives ``_number`` and a reason. Return how many."""
         self.database.execute(
             f"CREATE OR REPLACE TEMP TABLE failing AS "
             f"SELECT number, list(reason) AS reasons FROM ({query}) AS named(number, reason) GROUP BY number",
@@ -233,7 +237,7 @@ class Staging:
         return self.number("SELECT count(*) FROM failing")
 
     def put_aside_rows(self, reasons: Mapping[int, Sequence[str]]) -> int:
-        """Put aside rows by number, each with its reasons; return how many."""
+        """Quarantine rows by number, each with its reasons; return how many."""
         import pyarrow
 
         pairs = [(number, reason) for number, why in reasons.items() for reason in why]
@@ -263,7 +267,7 @@ class Staging:
         return self.number("SELECT count(*) FROM rows")
 
     def count_aside(self) -> int:
-        """Return how many rows were put aside."""
+        """Return how many rows were quarantined."""
         return self.number("SELECT count(*) FROM aside")
 
     def write_rows(self, path: Path) -> str:
@@ -272,7 +276,7 @@ class Staging:
         return _digest(path)
 
     def write_aside(self, path: Path) -> str:
-        """Write the rows that were put aside, as texts and with their reasons; return the file's SHA-256."""
+        """Write the quarantined rows, as texts and with their reasons; return the file's SHA-256."""
         self.database.execute(
             f"COPY (SELECT * EXCLUDE (_problem) FROM aside ORDER BY _number) TO {quoted(str(path))} (FORMAT parquet)"
         )

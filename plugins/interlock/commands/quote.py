@@ -9,7 +9,7 @@ from typing import Any
 from interlock.commands.terminal import command, print_json, print_table
 from interlock.domain.base.duration import format_duration
 from interlock.domain.base.plural import counted
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.data.source import describe, parse_source
 from interlock.engine.agents.permission import demand_reading
 from interlock.engine.reports.quote import quote_history, quote_run
@@ -25,7 +25,7 @@ from interlock.ledger.store.ledger import Ledger
 
 
 def _usd(value: float) -> str:
-    return tell_dollars(to_nano(Decimal(str(value))))
+    return format_dollars(to_nano(Decimal(str(value))))
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {

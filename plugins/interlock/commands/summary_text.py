@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.domain.base.plural import counted
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.reports.cost import KINDS
 
 _COLUMN = 13
@@ -114,7 +114,7 @@ def _cost(cost: Mapping[str, Any]) -> str:
 
 
 def _usd(amount: Decimal) -> str:
-    return tell_dollars(to_nano(amount))
+    return format_dollars(to_nano(amount))
 
 
 def _stage(entry: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ class HttpTarget:
     :param name: the connector's name.
     :param declaration: its text in ``ecosystem.yaml``.
     :param connection: where the interface is, and the credentials for it.
-    :param now: the clock that a ``Retry-After`` date is held against.
+    :param now: the clock that a ``Retry-After`` date is compared with.
     :raises ConfigurationError: the connection holds no usable address.
     """
 
@@ -77,7 +77,8 @@ class HttpTarget:
             return _receipt(reply, request)
         raise self._not_now(reply, request, "was asked whether it has") or ConfigurationError(
             f"connector {self.name!r} was asked whether it has effect {request.key!r} and answered HTTP {reply.status}"
-            f"{self._message(reply, request)}, so it cannot be told. Check look_path and connection {self._conn_id!r}."
+            f"{self._message(reply, request)}, so the outcome is unknown. "
+            f"Check look_path and connection {self._conn_id!r}."
         )
 
     def send(self, request: EffectRequest) -> Receipt:
@@ -158,7 +159,7 @@ class HttpTarget:
             raise self._unknown(request, f"gave no answer ({type(error).__name__})") from None
 
     def _exchange(self, request: httpx.Request) -> _Reply:
-        """Read the whole answer; httpx's own timeout starts anew with each piece of it, so the time is kept here."""
+        """Read the whole answer; httpx's own timeout restarts with each piece of it, so the time is kept here."""
         until = time.monotonic() + self.timeout_seconds
         response = self._client.send(request, stream=True)
         try:
@@ -180,8 +181,8 @@ class HttpTarget:
         )
 
     def _message(self, reply: _Reply, request: EffectRequest) -> str:
-        said = short_message(reply.json(), request.payload)
-        return f" ({said})" if said else ""
+        message = short_message(reply.json(), request.payload)
+        return f" ({message})" if message else ""
 
 
 def _quoted(value: str) -> str:

@@ -79,8 +79,8 @@ def _headers(name: str, connection: ConnectionFields) -> dict[str, str]:
         raise ConfigurationError(
             f"connector {name!r}: 'headers' in the extra of connection {connection.conn_id!r} must be a JSON object"
         )
-    loose = {key: said for key, said in connection.extra.items() if isinstance(said, str) and key not in _SETTINGS}
-    return loose | {str(key): str(said) for key, said in given.items()}
+    loose = {key: value for key, value in connection.extra.items() if isinstance(value, str) and key not in _SETTINGS}
+    return loose | {str(key): str(value) for key, value in given.items()}
 
 
 def _trusted(extra: Mapping[str, Any]) -> ssl.SSLContext | bool:

@@ -1,7 +1,7 @@
 """
 Sending by mail, over SMTP: once, or not known.
 
-Everything up to the end of the message can be told from its answers: nothing was handed over. From the first byte of
+Everything up to the end of the message is known from its answers: nothing was handed over. From the first byte of
 the message to the server's word for it there is no way back: when that word is lost, the message may be on its way, and
 no server can be asked for it. So it is never repeated here. Its Message-ID is the effect's, for those who get two.
 """
@@ -76,14 +76,14 @@ class MailServer:
             try:
                 self._limit(server, ends)
                 server.send(_quoted(data))
-                code, said = server.getreply()
+                code, reply = server.getreply()
             except (OSError, smtplib.SMTPException) as error:
                 raise EffectInDoubt(
                     f"connector {self.name!r}: the mail was handed over and the server's answer was lost "
                     f"({type(error).__name__})"
                 ) from None
             if code != 250:
-                raise self._refused("the message", code, said)
+                raise self._refused("the message", code, reply)
             with suppress(OSError, smtplib.SMTPException):
                 server.quit()
         return Receipt(reference=str(message["Message-ID"]), detail={"recipients": len(recipients)})
@@ -129,7 +129,7 @@ class MailServer:
 
     @contextmanager
     def _before_handing_over(self) -> Iterator[None]:
-        """Tell what fails in here as an attempt that surely sent nothing."""
+        """Report what fails in here as an attempt that surely sent nothing."""
         try:
             yield
         except smtplib.SMTPAuthenticationError:
@@ -147,9 +147,9 @@ class MailServer:
 
     def _expect(self, server: smtplib.SMTP, ends: float, verb: str, rest: str, *, wanted: int = 250) -> None:
         self._limit(server, ends)
-        code, said = server.docmd(verb, rest)
+        code, reply = server.docmd(verb, rest)
         if code != wanted and not (wanted == 250 and code == 251):
-            raise self._refused({"RCPT": "a recipient", "MAIL": "the sender"}.get(verb, "the message"), code, said)
+            raise self._refused({"RCPT": "a recipient", "MAIL": "the sender"}.get(verb, "the message"), code, reply)
 
     def _limit(self, server: smtplib.SMTP, ends: float) -> None:
         left = ends - time.monotonic()
@@ -158,7 +158,7 @@ class MailServer:
         if server.sock is not None:
             server.sock.settimeout(left)
 
-    def _refused(self, what: str, code: int, said: bytes) -> ConnectorUnavailable | EffectRefused:
+    def _refused(self, what: str, code: int, reply: bytes) -> ConnectorUnavailable | EffectRefused:
         """Return the error for an answer that is a no; the server's words may quote an address, so only its code."""
         if 400 <= code < 500:
             return self._unavailable(f"the server does not take {what} now (it answered {code})")

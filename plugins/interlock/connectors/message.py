@@ -1,5 +1,5 @@
 """
-The few words of a server's refusal that may stand in a log.
+The few words of a server's refusal that a log may show.
 
 A server often quotes what it was sent (``no customer ann@example.com``), and messages end where no personal data
 belongs. So only a field that is meant for a message is read, and every value of the payload is taken out of it.
@@ -27,16 +27,16 @@ def _find(body: Any) -> str:
     if not isinstance(body, Mapping):
         return ""
     for field in _FIELDS:
-        said = body.get(field)
-        if isinstance(said, str) and said.strip():
-            return said
-        if isinstance(said, Mapping) and (inner := _find(said)):
+        value = body.get(field)
+        if isinstance(value, str) and value.strip():
+            return value
+        if isinstance(value, Mapping) and (inner := _find(value)):
             return inner
     return ""
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """Each text and number in *value* that is long enough to tell something."""
+    """Each text and number in *value* that is long enough to mean something."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from _leaves(inner)

@@ -25,7 +25,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 DOCUMENTS = (".html", ".md")
-_SAID = ("key", "business_key", "action", "payload")
+_COMPARED = ("key", "business_key", "action", "payload")
 
 
 class Outbox:
@@ -65,8 +65,8 @@ class Outbox:
         except FileNotFoundError:
             if not self.folder.is_dir():  # it was there when this began: a share that went away, not an empty folder
                 raise ConnectorUnavailable(
-                    f"outbox {self.name!r}: folder {str(self.folder)!r} is gone. Bring it back; whether it holds the "
-                    "effect cannot be told."
+                    f"outbox {self.name!r}: folder {str(self.folder)!r} is gone. Bring it back; it is unknown whether "
+                    "it holds the effect."
                 ) from None
             return None
         except OSError as error:
@@ -74,12 +74,12 @@ class Outbox:
         except UnicodeDecodeError:
             raise self._other_content(request) from None
         try:
-            said = json.loads(text)
+            written = json.loads(text)
         except ValueError:
             raise self._other_content(request) from None
-        if not isinstance(said, dict) or not _is_same(said, _content(request)):
+        if not isinstance(written, dict) or not _is_same(written, _content(request)):
             raise self._other_content(request)
-        return self._receipt(request, said)
+        return self._receipt(request, written)
 
     def send(self, request: EffectRequest) -> Receipt:
         content = _content(request) | {"sent_at": self._now().astimezone(UTC).isoformat(timespec="seconds")}
@@ -87,12 +87,12 @@ class Outbox:
             self._write_documents(request)
             self._write(request, canonical_json(content))
         except FileExistsError:
-            there = self.look(request)
-            if there is None:  # taken away between the two looks
+            existing = self.look(request)
+            if existing is None:  # taken away between the two looks
                 raise ConnectorUnavailable(
                     f"outbox {self.name!r}: the file of effect {request.key!r} was there and is not. Look again."
                 ) from None
-            return there
+            return existing
         except OSError as error:
             raise self._trouble("cannot be written to", error) from error
         return self._receipt(request, content)
@@ -161,12 +161,12 @@ class Outbox:
     def _file(self, request: EffectRequest) -> Path:
         return self.folder / f"{request.key}.json"
 
-    def _receipt(self, request: EffectRequest, said: Mapping[str, Any]) -> Receipt:
-        return Receipt(reference=self._file(request).name, detail={"sent_at": said.get("sent_at")})
+    def _receipt(self, request: EffectRequest, written: Mapping[str, Any]) -> Receipt:
+        return Receipt(reference=self._file(request).name, detail={"sent_at": written.get("sent_at")})
 
     def _other_content(self, request: EffectRequest) -> ConnectorError:
         return EffectRefused(
-            f"outbox {self.name!r} holds {self._file(request).name!r} with another content than effect "
+            f"outbox {self.name!r} holds {self._file(request).name!r} with other content than effect "
             f"{request.action!r} of {request.business_key!r}. Find out who wrote it; nothing was changed."
         )
 
@@ -186,11 +186,11 @@ def open_outbox(name: str, declaration: OutboxConnector, connection: ConnectionF
 
     :raises ConfigurationError: there is no absolute path in it.
     """
-    said = str(connection.extra.get("path") or connection.host or "")
-    folder = Path(os.path.expandvars(said)).expanduser()
+    path = str(connection.extra.get("path") or connection.host or "")
+    folder = Path(os.path.expandvars(path)).expanduser()
     if not folder.is_absolute():
         raise ConfigurationError(
-            f"connector {name!r} needs an absolute folder in connection {connection.conn_id!r}, and it says {said!r}. "
+            f"connector {name!r} needs an absolute folder in connection {connection.conn_id!r}, and it says {path!r}. "
             'Put it into the extra: {"path": "/srv/outbox"}; ~ and variables such as $AIRFLOW_HOME are filled in.'
         )
     return Outbox(name, declaration, folder)
@@ -205,5 +205,5 @@ def _content(request: EffectRequest) -> dict[str, Any]:
     }
 
 
-def _is_same(said: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    return canonical_json({name: said.get(name) for name in _SAID}) == canonical_json(asked)
+def _is_same(written: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    return canonical_json({name: written.get(name) for name in _COMPARED}) == canonical_json(asked)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from interlock.console.rendering import percent
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 
 _TOLD = {
     "case.taken_in": "taken in",
@@ -70,7 +70,7 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         confidence = "" if row["confidence"] is None else f", {percent(row['confidence'])} sure"
         used = {name: value for name, value in spent.get((row["task"], row["agent"]), {}).items() if value}
         if "cost" in used:
-            used["cost"] = tell_dollars(to_nano(used["cost"]))
+            used["cost"] = format_dollars(to_nano(used["cost"]))
         yield _entry(
             row["created_at"],
             "agent" if not str(row["agent"]).startswith("person:") else "person",

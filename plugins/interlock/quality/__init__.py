@@ -8,4 +8,4 @@ import logging
 import os
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when Great Expectations is imported, which modules of ours do later
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of each of its closures at INFO
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it logs each of its closures at INFO

@@ -39,7 +39,7 @@ def check_frame(suite: Suite, frame: pandas.DataFrame) -> QualityResult:
     """
     Return what *suite* finds on *frame*.
 
-    Rows are told by position, whatever the index of the frame is. On a frame without rows, expectations about columns
+    Rows are named by position, whatever the index of the frame is. On a frame without rows, expectations about columns
     hold; use ``table_row_count_to_be_between`` to refuse an empty batch.
 
     :raises UnknownName: an expectation that Great Expectations does not have.

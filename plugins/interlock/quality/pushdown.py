@@ -39,11 +39,11 @@ class OfTable:
     at_least: float | None
     at_most: float | None
     is_strict: tuple[bool, bool] = (False, False)
-    is_told: bool = True
-    """Whether it is over many rows, so that it may be told."""
+    is_shown: bool = True
+    """Whether it is over many rows, so that a result may show it."""
 
     def holds(self, value: float | None) -> bool:
-        """Tell whether *value* keeps the limits; none does not, where there are any."""
+        """Return whether *value* keeps the limits; none does not, where there are any."""
         if value is None:
             return self.at_least is None and self.at_most is None
         low, high = self.is_strict
@@ -125,12 +125,12 @@ def _limits(given: Mapping[str, Any], *more: str) -> tuple[float | None, float |
 
 def _outside(value: str, limits: tuple[float | None, float | None, tuple[bool, bool]]) -> str:
     low, high, strict = limits
-    told = []
+    conditions = []
     if low is not None:
-        told.append(f"{value} {'<=' if strict[0] else '<'} {low!r}::DOUBLE")
+        conditions.append(f"{value} {'<=' if strict[0] else '<'} {low!r}::DOUBLE")
     if high is not None:
-        told.append(f"{value} {'>=' if strict[1] else '>'} {high!r}::DOUBLE")
-    return " OR ".join(told)
+        conditions.append(f"{value} {'>=' if strict[1] else '>'} {high!r}::DOUBLE")
+    return " OR ".join(conditions)
 
 
 def _between(given: Mapping[str, Any], kind: str) -> OfRows | None:
@@ -173,13 +173,13 @@ def _row_count(given: Mapping[str, Any], kind: str) -> OfTable | None:
     return None if limits is None or "mostly" in given else OfTable("count(*)", *limits)
 
 
-def _aggregate(function: str, *, is_told: bool) -> Callable[[Mapping[str, Any], str], OfTable | None]:
+def _aggregate(function: str, *, is_shown: bool) -> Callable[[Mapping[str, Any], str], OfTable | None]:
     def make(given: Mapping[str, Any], kind: str) -> OfTable | None:
         limits = _limits(given)
         if limits is None or kind not in NUMERIC or "mostly" in given:
             return None
         value = f"{function}(CAST({name(given['column'])} AS DOUBLE))"
-        return OfTable(f"coalesce({value}, 0)" if function == "sum" else value, *limits, is_told)
+        return OfTable(f"coalesce({value}, 0)" if function == "sum" else value, *limits, is_shown)
 
     return make
 
@@ -203,9 +203,9 @@ _TRANSLATIONS: dict[str, Callable[[Mapping[str, Any], str], OfRows | OfTable | N
     "column_values_to_not_match_regex": _not_regex,
     "table_row_count_to_be_between": _row_count,
     "table_row_count_to_equal": _row_count,
-    "column_sum_to_be_between": _aggregate("sum", is_told=True),
-    "column_mean_to_be_between": _aggregate("avg", is_told=True),
-    "column_min_to_be_between": _aggregate("min", is_told=False),
-    "column_max_to_be_between": _aggregate("max", is_told=False),
+    "column_sum_to_be_between": _aggregate("sum", is_shown=True),
+    "column_mean_to_be_between": _aggregate("avg", is_shown=True),
+    "column_min_to_be_between": _aggregate("min", is_shown=False),
+    "column_max_to_be_between": _aggregate("max", is_shown=False),
     "column_unique_value_count_to_be_between": _distinct,
 }

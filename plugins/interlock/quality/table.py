@@ -1,8 +1,8 @@
 """
-Check a table of any size: what can be said in SQL over all of its rows, the rest on a sample with its error stated.
+Check a table of any size: what SQL can check over all of its rows, the rest on a sample with its error stated.
 
 The table is called ``rows``, and each of its rows has a ``_number``. A sample says nothing of rows that are not in it:
-the share of failing rows is told with an upper bound, and nothing is put aside on its word.
+the share of failing rows is reported with an upper bound, and a sample quarantines nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CheckedTable:
 
 @dataclass(frozen=True)
 class TableResult:
-    """What was found, and which rows are to be put aside."""
+    """What was found, and which rows are to be quarantined."""
 
     result: QualityResult
     aside: str
@@ -101,7 +101,7 @@ def _of_rows(item: Expectation, rule: OfRows, table: CheckedTable) -> Expectatio
 def _of_table(item: Expectation, rule: OfTable, table: CheckedTable) -> ExpectationResult:
     value = table.ask(f"SELECT {rule.value} FROM rows")[0][0]
     success = rule.holds(value)
-    observed = {"observed_value": value} if rule.is_told and value is not None else {}
+    observed = {"observed_value": value} if rule.is_shown and value is not None else {}
     return _result(item, success, observed, say(success, 0, observed), is_isolated=False)
 
 
@@ -122,19 +122,19 @@ def _result(
 
 
 def _of_sample(found: ExpectationResult, drawn: int, whole: int) -> ExpectationResult:
-    told = f"of a sample of {drawn:,} of {whole:,} rows"
+    sample = f"of a sample of {drawn:,} of {whole:,} rows"
     if "unexpected_count" in found.observed:
         failing = int(found.observed["unexpected_count"])
         bound = upper_bound(failing, drawn)
-        told += f", {failing:,} fail: at most {bound:.4%} of all, at {SURENESS:.0%}"
+        sample += f", {failing:,} fail: at most {bound:.4%} of all, at {SURENESS:.0%}"
         if found.quarantine and failing:
-            told += "; a sample puts nothing aside"
+            sample += "; a sample quarantines nothing"
     return replace(
         found,
         failing_rows=(),
         is_isolated=False,
         observed={**found.observed, "sampled": drawn},
-        message=f"{found.message} ({told})" if found.message else told,
+        message=f"{found.message} ({sample})" if found.message else sample,
     )
 
 

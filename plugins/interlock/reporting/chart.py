@@ -270,7 +270,7 @@ def _shown(value: float, unit: str, decimals: int) -> str:
 
 
 def _times(instants: Sequence[str | None]) -> str:
-    """Return how the axis tells *instants*: with the hour where days would be written twice."""
+    """Return how the axis shows *instants*: with the hour where days would be written twice."""
     days = sorted({str(each)[:10] for each in instants})
     few = (date.fromisoformat(days[-1]) - date.fromisoformat(days[0])).days < _TICKS
     return "%-d %b %H:%M" if few and len(days) < len(instants) else "%-d %b %Y"

@@ -16,10 +16,10 @@ def render_markdown(
     """
     Return the review as Markdown.
 
-    :param console: address of Interlock's console, where links lead to a number's rows; left out, to the facts below.
+    :param console: address of Interlock's console, where links lead to a number's rows; default: to the facts below.
     :param level: of the heading at the top.
     :param with_sources: list the facts at the end.
-    :param references: what the names of the links begin with, so that several reviews can stand in one text.
+    :param references: what the names of the links begin with, so that one text can hold several reviews.
     """
     writer = _Writer(view, console.rstrip("/") if console else None, level, references)
     return "\n\n".join(writer.blocks() + writer.sources(with_list=with_sources)) + "\n"

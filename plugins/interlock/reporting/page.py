@@ -38,7 +38,7 @@ def render_html(view: View, *, console: str | None = None, charts: str = "drawn"
     """
     Return the review as a file of its own.
 
-    :param console: address of Interlock's console, for links to the rows behind each fact; left out: none.
+    :param console: address of Interlock's console, for links to the rows behind each fact; default: none.
     :param charts: ``drawn``, or ``attached``: pictures that come with a mail, as ``cid:chart-1`` and so on.
     """
     return (

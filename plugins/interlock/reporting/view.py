@@ -115,5 +115,5 @@ class View:
 
     @property
     def withheld(self) -> list[Withheld]:
-        """What is not said."""
+        """What is withheld."""
         return list(self.review.withheld)

@@ -65,7 +65,7 @@ def test_critical_is_what_an_expectation_is_when_nothing_is_said():
         ),
         ({"suite": "t", "expectations": [{"expect": "x", "regex": "("}]}, "not a regular expression"),
         ({"suite": "t", "expectations": [{"expect": "x", "regex_list": ["a", "["]}]}, "not a regular expression"),
-        ({"suite": "t", "expectations": [{"expect": "x", "result_format": "BASIC"}]}, "leave 'result_format' out"),
+        ({"suite": "t", "expectations": [{"expect": "x", "result_format": "BASIC"}]}, "remove 'result_format'"),
     ],
 )
 def test_a_suite_that_cannot_work_is_refused_with_the_place(document, said):

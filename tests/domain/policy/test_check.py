@@ -56,10 +56,10 @@ LEGAL_GATE = {"leads": {"routes": ["review"], "voters": "leads"}, "law": {"route
             {"rules": rules(("attempt  == 1", "auto"), ("attempt == 1", "review"))},
             "'rule 2' can never match: 'rule 1' before it asks the same",
         ),
-        ({"rules": rules(("attempt == 1", "retry"))}, "route 'retry' is led to by a rule; repeats belong into the run"),
-        ({"default": "retry"}, "route 'retry' is led to by a rule"),
-        ({"rules": rules(("attempt == 1", "legal"))}, "route 'legal' is led to, but no gate lists it"),
-        ({"gates": {}}, "route 'review' is led to, but no gate lists it: nobody would be asked"),
+        ({"rules": rules(("attempt == 1", "retry"))}, "a rule uses route 'retry'; retries belong in the runbook"),
+        ({"default": "retry"}, "a rule uses route 'retry'"),
+        ({"rules": rules(("attempt == 1", "legal"))}, "route 'legal' is used, but no gate lists it"),
+        ({"gates": {}}, "route 'review' is used, but no gate lists it: nobody would be asked"),
         ({"groups": {"others": ("otto",)}}, "gate 'leads': 'leads' is no group of access.yaml .known: others"),
         ({"groups": {}}, "is no group of access.yaml .known: none"),
         ({"groups": {"leads": ()}}, "gate 'leads': group 'leads' has nobody in it"),
@@ -71,7 +71,7 @@ LEGAL_GATE = {"leads": {"routes": ["review"], "voters": "leads"}, "law": {"route
         ({"exposure": {"risk": "case.teir"}}, "exposure.risk: .*Did you mean 'case.tier'?"),
         (
             {"rules": rules(("attempt == 1", "legal")), "gates": LEGAL_GATE},
-            "route 'legal' is led to, but no branch of the Dag sends it to a task .served: auto, fallback, review",
+            "route 'legal' is used, but no branch of the Dag sends it to a task .served: auto, fallback, review",
         ),
         (
             {"agents": ("judge", "writer")},

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interlock.domain.reports.kpi import KPIS, Counts, Kpi, Latency, breach, kpi_problems, tell_value
+from interlock.domain.reports.kpi import KPIS, Counts, Kpi, Latency, breach, format_value, kpi_problems
 
 
 def value(name: str, **counts) -> Decimal | None:
@@ -20,7 +20,7 @@ def test_of_nothing_no_figure_has_a_value(name):
     measured = KPIS[name].measure(Counts())
 
     assert (measured.value, measured.over) == (None, 0)
-    assert tell_value(measured.value, KPIS[name].unit) == "no data"
+    assert format_value(measured.value, KPIS[name].unit) == "no data"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_of_nothing_no_figure_has_a_value(name):
         ("error_rate", {"labelled": 40}, "0"),
         ("cost_to_serve", {"cost": Decimal("4.50"), "sent": 3}, "1.5"),
         ("cost_per_outcome", {"cost": Decimal("4.50"), "completed": 2, "sent": 9}, "2.25"),
-        ("conversion_rate", {"taken_in": 8, "converted": 2, "outcomes_told": True}, "0.25"),
+        ("conversion_rate", {"taken_in": 8, "converted": 2, "has_outcomes": True}, "0.25"),
         ("straight_through_rate", {"taken_in": 8, "sent_straight": 6}, "0.75"),
         ("completion_rate", {"taken_in": 8, "done": 7}, "0.875"),
         ("undone_rate", {"undone": 1, "completed": 3}, "0.25"),
@@ -57,7 +57,7 @@ def test_two_cases_in_a_second_are_no_throughput_of_a_day():
 
 
 def test_when_all_outcomes_are_undone_the_cost_of_one_is_not_known_and_the_rate_is_one():
-    counts = {"cost": Decimal(9), "undone": 3, "taken_in": 3, "outcomes_told": True}
+    counts = {"cost": Decimal(9), "undone": 3, "taken_in": 3, "has_outcomes": True}
 
     assert value("cost_per_outcome", **counts) is None
     assert value("undone_rate", **counts) == 1
@@ -66,7 +66,7 @@ def test_when_all_outcomes_are_undone_the_cost_of_one_is_not_known_and_the_rate_
 
 def test_where_nobody_tells_of_outcomes_nobody_says_that_no_case_converted():
     assert value("conversion_rate", taken_in=8) is None
-    assert value("conversion_rate", taken_in=8, outcomes_told=True) == 0
+    assert value("conversion_rate", taken_in=8, has_outcomes=True) == 0
 
 
 def test_a_cost_says_which_outcomes_can_still_be_undone_and_which_calls_have_no_price():

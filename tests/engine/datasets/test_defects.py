@@ -260,7 +260,7 @@ def file_cut_between_lines(desk: Desk, rows: Rows) -> None:
     desk.file.write_bytes(b"".join(lines[:-5]))
 
 
-@defect("warning", "3 rows have the order_id of another and are put aside")
+@defect("warning", "3 rows have the order_id of another and are quarantined")
 def exact_duplicates(desk: Desk, rows: Rows) -> Rows:
     desk.put(rows + rows[-3:], total=total_of(rows))
     return None  # type: ignore[return-value]
@@ -278,7 +278,7 @@ def times_without_a_zone_from_a_day_on(desk: Desk, rows: Rows) -> Rows:
     return rows
 
 
-@defect("warning", "are others than at the reading before")
+@defect("warning", "differ from the reading before")
 def all_times_moved_by_an_hour(desk: Desk, rows: Rows) -> Rows:
     for row in rows:
         row["approved_at"] = row["approved_at"].replace(":30:00Z", ":30:00+01:00")
@@ -347,7 +347,7 @@ def a_burst_of_empty_values(desk: Desk, rows: Rows) -> Rows:
     return rows
 
 
-@defect("warning", "3 of 1008 rows are put aside (nothing is bought back: 3)")
+@defect("warning", "3 of 1008 rows are quarantined (nothing is bought back: 3)")
 def negative_amounts(desk: Desk, rows: Rows) -> None:
     kept = total_of(rows[:-3])
     for row in rows[-3:]:
@@ -418,7 +418,7 @@ def amounts_where_quantities_belong(desk: Desk, rows: Rows) -> Rows:
     return rows
 
 
-@defect("warning", "6 were not there then")
+@defect("warning", "6 were missing then")
 def rows_came_late(desk: Desk, rows: Rows) -> Rows:
     return rows + [{**row, "order_id": f"PO-5{n:05}"} for n, row in enumerate(rows[100:106])]
 

@@ -115,7 +115,7 @@ def an_empty_week(rows: list[Row]) -> str:
 
 @pytest.mark.parametrize(
     ("defect", "told"),
-    [(in_euros, "put aside"), (twice, "comes twice"), (an_empty_week, "no row")],
+    [(in_euros, "quarantined"), (twice, "comes twice"), (an_empty_week, "no row")],
     ids=["mixed currency", "duplicate lines", "empty week"],
 )
 def test_what_can_be_told_is_told_in_the_review(

@@ -101,7 +101,7 @@ def test_a_required_dataset_that_is_not_fit_stops_the_run(tmp_path, sqlite_ledge
     shop.write_rows([], columns=["id", "day", "seller", "amount", "currency"])
     (shop.root / "sales.csv").write_text("id,day,seller,amount,currency\n1,2014-02-26,A,5,USD\n")
 
-    with pytest.raises(Stopped, match="column 'vendor' is gone; undeclared columns that are there: 'seller'"):
+    with pytest.raises(Stopped, match="column 'vendor' is gone; undeclared columns: 'seller'"):
         shop.read()
     with pytest.raises(Stopped, match="not fit"):  # again: the reading is kept, and so is what it says
         shop.read()

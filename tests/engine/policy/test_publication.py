@@ -213,7 +213,7 @@ def test_a_policy_past_its_review_is_not_promoted(tmp_path: Path, ledger: Ledger
 
     now[0] += timedelta(days=10)
 
-    with pytest.raises(PolicyError, match="was reviewed on 2026-11-01 and counts until 2026-12-01"):
+    with pytest.raises(PolicyError, match="was reviewed on 2026-11-01 and is valid until 2026-12-01"):
         promoted(flow, version)
     now[0] -= timedelta(days=5)
     promoted(flow, version)

@@ -40,9 +40,9 @@ class ClassifierAgent(_Declared):
     label_field: str
     """Field of the contract that takes the label."""
     alternatives_field: str | None = None
-    """Field of the contract that takes the likeliest labels with their probabilities; left out: none are given."""
+    """Field of the contract that takes the likeliest labels with their probabilities; default: none are given."""
     features: Literal["words", "words+chars"] = "words"
-    """``words`` is cheap; ``words+chars`` is dearer and reads through misspellings."""
+    """``words`` is cheap; ``words+chars`` is more expensive and reads through misspellings."""
     folds: int = Field(default=5, ge=2, le=20)
     seed: int = 0
 
@@ -91,11 +91,11 @@ class ModelAgent(_Declared):
     kind: Literal["model"]
     conn_id: str
     model: str | None = None
-    """``provider:name``; left out, the connection's own."""
+    """``provider:name``; default: the connection's own."""
     prompt: str
     """File of the user prompt (Jinja), relative to the workflow's folder."""
     instructions: str | None = None
-    """File of the system prompt; left out: none."""
+    """File of the system prompt; default: none."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """pydantic-ai model settings: ``temperature``, ``max_tokens`` …"""
     timeout_seconds: float = Field(default=60.0, gt=0)
@@ -110,7 +110,7 @@ class ModelAgent(_Declared):
     """Within what time the provider answers a batch: what it is asked for, and after which it is not waited for."""
     confidence_field: str | None = None
     """
-    Field of the contract that carries a *calibrated* confidence. Left out, as it should be for a text model: none.
+    Field of the contract that carries a *calibrated* confidence. Default, and right for a text model: none.
     """
 
 
@@ -137,7 +137,7 @@ def parse_agents(document: Any, *, where: str = "agents.yaml") -> dict[str, Agen
 NOT_OF_AN_ANSWER = frozenset(
     {"description", "fallback", "cheaper", "urgency", "batch_window", "concurrency", "timeout_seconds"}
 )
-"""Fields of a declaration that change no answer: an agent's digest leaves them out."""
+"""Fields of a declaration that change no answer: an agent's digest omits them."""
 
 
 def pick_agent(agents: dict[str, AgentDeclaration], name: str) -> AgentDeclaration:

@@ -105,7 +105,7 @@ class Usage:
     overrun: Overrun | None = None
     """It took more than it was allowed."""
     id: str | None = None
-    """Given when the call could be told of twice: an answer in a batch, which may be read again."""
+    """Given when the call could be reported twice: an answer in a batch, which may be read again."""
 
 
 @dataclass(frozen=True, kw_only=True)

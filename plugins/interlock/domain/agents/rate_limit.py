@@ -33,7 +33,7 @@ class Breaker(BaseModel):
 
 
 class Limit(BaseModel):
-    """What one connection takes; what is left out is not limited."""
+    """What one connection takes; a limit that is omitted does not apply."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,7 +80,7 @@ class Slots:
     A block of a rate: *amount* units from an instant on, one each *interval* seconds.
 
     Taking some says when they may be used. It is the schedule of a leaky bucket: the units of all blocks follow each
-    other, so all tasks together never exceed the rate, whoever takes them.
+    other, so all tasks together never exceed the rate, in whatever order they ask.
     """
 
     start: float

@@ -29,7 +29,7 @@ UseKind = Literal["connections", "tools", "data"]
 
 
 class Use(BaseModel):
-    """A row of ``uses``: who may use what. Both lists that name users must fit; one that is left out fits all."""
+    """A row of ``uses``: who may use what. Both lists that name users must fit; a list that is omitted fits all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,14 +51,14 @@ class Use(BaseModel):
         return self
 
     def fits(self, agent: str | None, role: str | None) -> bool:
-        """Tell whether the row is about *agent* (``<workflow>/<agent>``) in *role*; None for a role means any."""
+        """Return whether the row is about *agent* (``<workflow>/<agent>``) in *role*; None for a role means any."""
         if self.agents and not (agent and {agent, f"{agent.split('/')[0]}/*"} & set(self.agents)):
             return False
         return not self.roles or role is None or role in self.roles
 
 
 def is_allowed(uses: Iterable[Use], kind: UseKind, name: str, *, agent: str | None, role: str | None) -> bool:
-    """Tell whether *agent* in *role* may use *name*."""
+    """Return whether *agent* in *role* may use *name*."""
     return any(name in getattr(use, kind) and use.fits(agent, role) for use in uses)
 
 
@@ -130,10 +130,10 @@ def read_in_vain(
             texts = [files.get(declaration.template, "")]
         case ClassifierAgent():
             texts = [f"case.{declaration.text_field}"]
-    told = []
+    found = []
     for contract, fields in hidden.items():
         prefix = contract if contract == "case" else variable_prefix(contract)
         for field, classes in fields.items():
             if any(re.search(rf"\b{re.escape(prefix)}\.{re.escape(field)}\b", text) for text in texts):
-                told.append(f"{prefix}.{field} ({', '.join(sorted(classes))})")
-    return told
+                found.append(f"{prefix}.{field} ({', '.join(sorted(classes))})")
+    return found

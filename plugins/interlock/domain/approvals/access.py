@@ -69,7 +69,7 @@ class Identity:
     """In Airflow. Empty where nobody can ask, as in a task that reads an answer of Required Actions."""
 
     def is_named(self, name: str | None) -> bool:
-        """Tell whether *name* is this person's id or login name; Airflow says who triggered a run by the latter."""
+        """Return whether *name* is this person's id or login name; Airflow says who triggered a run by the latter."""
         return name is not None and name in {self.id, self.name or self.id}
 
 
@@ -78,7 +78,7 @@ class ConnectionRule(_Frozen):
 
     environments: tuple[Environment, ...] = Field(min_length=1)
     rotate_every: Duration | None = Field(default=None, gt=timedelta(0))
-    """How old its secret may get; left out, as old as it likes."""
+    """How old its secret may get; default: no limit."""
 
 
 class Access(_Frozen):
@@ -96,7 +96,7 @@ class Access(_Frozen):
     """Which role and agent may use which connection, tool and class of data."""
 
     def is_member(self, person: Identity, group: str) -> bool:
-        """Tell whether *person* is in *group*, by id or by a role."""
+        """Return whether *person* is in *group*, by id or by a role."""
         members = self.groups.get(group, ())
         return person.id in members or any(f"{ROLE}{role}" in members for role in person.roles)
 
@@ -111,7 +111,7 @@ class Access(_Frozen):
         return own[right] if right in own else self.rights.get(right, ())
 
     def holds(self, person: Identity, right: Right, workflow: str | None = None) -> bool:
-        """Tell whether *person* has *right*, for *workflow* or for all."""
+        """Return whether *person* has *right*, for *workflow* or for all."""
         return any(self.is_member(person, group) for group in self.holders(right, workflow))
 
     def demand(self, person: Identity, right: Right, workflow: str | None = None) -> None:
@@ -123,9 +123,9 @@ class Access(_Frozen):
         if not self.holds(person, right, workflow):
             groups = self.holders(right, workflow)
             of = f" of {workflow!r}" if workflow else ""
-            told = ", ".join(f"{g} ({', '.join(self.groups.get(g, ())) or 'nobody'})" for g in groups) or "nobody"
+            holders = ", ".join(f"{g} ({', '.join(self.groups.get(g, ())) or 'nobody'})" for g in groups) or "nobody"
             raise NotAuthorised(
-                f"{person.id!r} does not have the right {right!r}{of}; it belongs to: {told}. Rights stand in "
+                f"{person.id!r} does not have the right {right!r}{of}; it belongs to: {holders}. Rights are in "
                 "include/company/access.yaml and count once a version of it is in force"
             )
 
@@ -159,7 +159,7 @@ class Access(_Frozen):
 
     def problems(self) -> list[str]:
         """Return what is wrong with the names: a right of a group that is not there, a group without a person."""
-        told = []
+        problems = []
         places = [(f"rights.{right}", groups) for right, groups in self.rights.items()]
         for workflow, rights in self.workflows.items():
             places += [(f"workflows.{workflow}.{right}", groups) for right, groups in rights.items()]
@@ -167,10 +167,10 @@ class Access(_Frozen):
             for group in groups:
                 if group not in self.groups:
                     known = ", ".join(sorted(self.groups)) or "none"
-                    told.append(f"{place}: {group!r} is no group (known: {known})")
+                    problems.append(f"{place}: {group!r} is no group (known: {known})")
                 elif not self.groups[group]:
-                    told.append(f"{place}: group {group!r} has nobody in it")
-        return told
+                    problems.append(f"{place}: group {group!r} has nobody in it")
+        return problems
 
 
 def parse_access(document: Any, *, where: str = "company/access.yaml") -> Access:

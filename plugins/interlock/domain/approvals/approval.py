@@ -77,34 +77,34 @@ class Approvals(_Frozen):
 
     def problems(self, groups: Mapping[str, Sequence[str]]) -> list[str]:
         """Return what cannot work: a condition that does not compile, a group that is not there or too small."""
-        told = []
+        problems = []
         for kind, rows, types in (("versions", self.versions, VERSION_TYPES), ("cases", self.cases, CASE_TYPES)):
             for row in rows:
                 place = f"approvals.yaml, {kind}, {row.name!r}"
                 try:
                     Expression(row.when, types)
                 except PolicyError as error:
-                    told.append(f"{place}: {error}")
+                    problems.append(f"{place}: {error}")
                 for stage in row.stages:
-                    told += [f"{place}: {problem}" for problem in stage_problems(stage, groups)]
-        return told
+                    problems += [f"{place}: {problem}" for problem in stage_problems(stage, groups)]
+        return problems
 
 
 def stage_problems(stage: Stage, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Return why the votes of *stage* can never come together."""
-    told = []
+    problems = []
     for group in stage.groups:
         if group not in groups:
-            told.append(f"{group!r} is no group of access.yaml (known: {', '.join(sorted(groups)) or 'none'})")
+            problems.append(f"{group!r} is no group of access.yaml (known: {', '.join(sorted(groups)) or 'none'})")
         elif not groups[group]:
-            told.append(f"group {group!r} has nobody in it")
+            problems.append(f"group {group!r} has nobody in it")
     if not stage.groups and not stage.people:
-        told.append("names neither groups nor people, so nobody could vote")
+        problems.append("names neither groups nor people, so nobody could vote")
     people = {person for group in stage.groups for person in groups.get(group, ())} | set(stage.people)
     by_role = any(person.startswith("role:") for person in people)
-    if not told and not by_role and len(people) < stage.votes:
-        told.append(f"asks for {stage.votes} votes, and there are {len(people)} people who could give them")
-    return told
+    if not problems and not by_role and len(people) < stage.votes:
+        problems.append(f"asks for {stage.votes} votes, and there are {len(people)} people who could give them")
+    return problems
 
 
 def parse_approvals(document: Any, *, where: str = "company/approvals.yaml") -> Approvals:

@@ -83,7 +83,7 @@ class Electorate:
 
     def admit(self, person: Identity, now: Progress, *, approves: bool) -> str | None:
         """
-        Let *person* vote where the request stands; return whom they stand in for, None when it is their own right.
+        Let *person* vote at the request's present stage; return whom they stand in for, None by their own right.
 
         :raises NotAuthorised: they may not, with who may.
         """
@@ -91,23 +91,23 @@ class Electorate:
         givers = [giver for stage in asked for giver in self.givers(person, stage)]
         if not givers:
             raise NotAuthorised(
-                f"{person.id!r} may not vote at gate {self.gate!r}; it asks now: {self.told(asked)}. "
-                "The groups stand in include/company/access.yaml and count once a version of it is in force"
+                f"{person.id!r} may not vote at gate {self.gate!r}; it asks now: {self.describe(asked)}. "
+                "The groups are in include/company/access.yaml and count once a version of it is in force"
             )
         if approves and (done := self.barred.reason(person)) is not None:
             raise NotAuthorised(
                 f"{person.id!r} {done} and may not approve it at gate {self.gate!r}: another of "
-                f"{self.told(asked)} must. Rejecting it is allowed"
+                f"{self.describe(asked)} must. Rejecting it is allowed"
             )
         return None if None in givers else givers[0]
 
-    def told(self, stages: Iterable[Stage]) -> str:
+    def describe(self, stages: Iterable[Stage]) -> str:
         """Return who is asked by *stages*, for a person."""
-        told = []
+        asked = []
         for stage in stages:
             people = [*self.access.members(stage.groups), *stage.people]
-            told.append(f"{stage.name or ', '.join(stage.groups)} ({', '.join(people) or 'nobody'})")
-        return "; ".join(told) or "nobody"
+            asked.append(f"{stage.name or ', '.join(stage.groups)} ({', '.join(people) or 'nobody'})")
+        return "; ".join(asked) or "nobody"
 
     def voters(self) -> tuple[str, ...]:
         """Return the ids of all who may vote at some stage by right of their own, as far as they are known."""
@@ -118,7 +118,7 @@ class Electorate:
 
 
 def _one_a_right(ballots: Sequence[Ballot], by_right_of: Mapping[str, str | None]) -> list[Ballot]:
-    """Leave out a stand-in's approval when the one they stand in for, or another stand-in of theirs, has one, too."""
+    """Drop a stand-in's approval when the one they stand in for, or another stand-in of theirs, has one, too."""
     used: set[str] = {b.person for b in ballots if by_right_of[b.person] is None}
     kept = []
     for ballot in ballots:

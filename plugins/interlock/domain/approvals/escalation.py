@@ -30,7 +30,7 @@ class Rung(BaseModel):
 
 
 class Ladder(BaseModel):
-    """The steps of one gate; one that is left out is not taken."""
+    """The steps of one gate; a step that is omitted is not taken."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class Ladder(BaseModel):
     reassign: Rung | None = None
     """The group may vote, too."""
     escalate: Rung | None = None
-    """The group is told, with the contacts of the workflow's approver."""
+    """The group is notified, with the contacts of the workflow's approver."""
     expire: BusinessDuration | None = None
     """The case is a dead letter then."""
 
@@ -86,5 +86,5 @@ class Ladder(BaseModel):
 
 
 def all_away(people: Collection[str], at: datetime, calendar: Calendar) -> bool:
-    """Tell whether everybody of *people* is on leave on the day of *at*; nobody at all is not on leave."""
+    """Return whether everybody of *people* is on leave on the day of *at*; nobody at all is not on leave."""
     return bool(people) and all(calendar.is_away(person, at) for person in people)

@@ -29,7 +29,7 @@ def backoff_seconds(
     :param retry_after: seconds that the server asked for, when it did; they win when they are longer.
     """
     jitter = 1.0 if uniform is None else uniform(0.5, 1.5)
-    return max(first * 2 ** (attempt - 1) * jitter, retry_after or 0.0)
+    return max(first * 2.0 ** (attempt - 1) * jitter, retry_after or 0.0)
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:

@@ -80,10 +80,10 @@ def _parse_spans(value: Any) -> tuple[tuple[int, int], ...]:
         if isinstance(text, tuple):
             found.append(text)
             continue
-        said = _SPAN.fullmatch(str(text).strip())
-        if said is None:
+        span = _SPAN.fullmatch(str(text).strip())
+        if span is None:
             raise ValueError(f"{text!r} are no opening hours; write 09:00-17:30, a list of them, or closed")
-        start, end = int(said[1]) * 60 + int(said[2]), int(said[3]) * 60 + int(said[4])
+        start, end = int(span[1]) * 60 + int(span[2]), int(span[3]) * 60 + int(span[4])
         if not start < end <= 24 * 60:
             raise ValueError(f"{text!r} does not end after it begins, within one day")
         found.append((start, end))
@@ -119,7 +119,7 @@ class Calendar(BaseModel):
     hours: dict[Weekday, Spans] = Field(default_factory=lambda: dict(_ALWAYS))
     holidays: Annotated[dict[date, str | None], BeforeValidator(_parse_holidays)] = Field(default_factory=dict)
     off_peak: dict[Weekday, Spans] = Field(default_factory=dict)
-    """Hours in which work that can wait is done; left out, it is done at once."""
+    """Hours in which work that can wait is done; default: it is done at once."""
     away: dict[str, tuple[Leave, ...]] = Field(default_factory=dict)
     """Person's id to the days on which they are on leave."""
 
@@ -157,7 +157,7 @@ class Calendar(BaseModel):
         return datetime.combine(day, time(), self.zone).astimezone(UTC)
 
     def is_away(self, person: str, at: datetime) -> bool:
-        """Tell whether *person* is on leave."""
+        """Return whether *person* is on leave."""
         return any(leave.start <= self.day_of(at) <= leave.end for leave in self.away.get(person, ()))
 
     def next_open(self, at: datetime) -> datetime:

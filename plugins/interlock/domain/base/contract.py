@@ -1,7 +1,7 @@
 """
 What a role's output must satisfy: a pydantic model with a name and a version.
 
-A contract is frozen and refuses unknown fields. Its violations are told field by field and without the values, because
+A contract is frozen and refuses unknown fields. Its violations are listed by field and without the values, because
 they end in logs and in the ledger's events, where no personal data belongs.
 """
 

@@ -2,7 +2,7 @@
 Events chained by digest: changing, removing, inserting or reordering one breaks the chain from there on.
 
 An event keeps the canonical bytes that were hashed, so verifying needs no knowledge of how they were made. It holds the
-digest of the whole row that it tells of, so that the state can be held against the events as well.
+digest of the whole row that it is about, so that the state can be compared with the events as well.
 """
 
 from __future__ import annotations

@@ -189,14 +189,14 @@ def _compile_message(text: str, message: str, types: Mapping[str, Any]) -> str:
     place = re.match(r"<input>:(\d+):(\d+): (.*)", first)
     line, column, reason = (place[1], place[2], place[3]) if place else ("1", "?", first)
     reason = reason.replace(" (in container '')", "")
-    told = f"{text!r}, line {line}, column {column}: {reason}"
+    problem = f"{text!r}, line {line}, column {column}: {reason}"
     unknown = re.search(r"undeclared reference to '([^']+)'", reason)
     if unknown:
         written = next(
             (n for n in sorted(_names_in(text), key=len, reverse=True) if n.startswith(unknown[1])), unknown[1]
         )
         near = get_close_matches(written, types, n=1, cutoff=0.5)
-        told += f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(types))}"
+        problem += f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(types))}"
     elif "(double, int)" in reason or "(int, double)" in reason:
-        told += ". Write a number that is compared with a double with a decimal point: 1.0"
-    return told
+        problem += ". Write a number that is compared with a double with a decimal point: 1.0"
+    return problem

@@ -55,8 +55,8 @@ def _checked(literal: str, expression: str) -> Any:
     try:
         return _compiled(pattern)
     except re2.error as error:
-        told = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise PolicyError(f"{expression!r}: {pattern!r} is no RE2 pattern: {told}") from None
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise PolicyError(f"{expression!r}: {pattern!r} is no RE2 pattern: {reason}") from None
 
 
 @lru_cache(maxsize=512)

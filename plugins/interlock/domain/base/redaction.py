@@ -98,7 +98,7 @@ def _number(text: str) -> str | None:
 
 
 def passes_luhn(digits: str) -> bool:
-    """Tell whether the check digit of a card number is right (ISO/IEC 7812-1)."""
+    """Return whether the check digit of a card number is right (ISO/IEC 7812-1)."""
     doubled = [int(d) * 2 for d in digits[-2::-2]]
     return (sum(int(d) for d in digits[-1::-2]) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
 

@@ -35,18 +35,18 @@ def parse_period(text: str, calendar: Calendar, now: datetime) -> Period:
 
     :raises InputError: it names none, or one that has not begun.
     """
-    said = text.strip().lower()
-    if said in ("day", "month"):
-        return running("day" if said == "day" else "month", calendar, now)
-    if said == "all":
+    name = text.strip().lower()
+    if name in ("day", "month"):
+        return running("day" if name == "day" else "month", calendar, now)
+    if name == "all":
         return Period(start=_BEGINNING, end=_END, label="all of the time")
-    if (last := _LAST.fullmatch(said)) is not None and int(last[1]):
+    if (last := _LAST.fullmatch(name)) is not None and int(last[1]):
         today = calendar.day_of(now)
         first = calendar.midnight(today - timedelta(days=int(last[1]) - 1))
         return Period(start=first, end=calendar.midnight(today + timedelta(days=1)), label=f"last {int(last[1])} days")
     try:
-        day = date.fromisoformat(f"{said}-01" if len(said) == 7 else said)
-        period = running("month" if len(said) == 7 else "day", calendar, calendar.midnight(day))
+        day = date.fromisoformat(f"{name}-01" if len(name) == 7 else name)
+        period = running("month" if len(name) == 7 else "day", calendar, calendar.midnight(day))
     except (ValueError, OverflowError):
         raise InputError(f"{text!r} is no period; write day, month, all, 7d, 2026-11 or 2026-11-23") from None
     if period.start > now:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from interlock.domain.base.duration import Duration
 from interlock.errors import UnknownName
 
-Standing = Literal["provisional", "final", "undone", "undoes", "too late"]
+OutcomeStatus = Literal["provisional", "final", "undone", "undoes", "too late"]
 """The first three of an outcome that completes, the others of one that undoes."""
 LONGEST_NAME = 60
 
@@ -60,7 +60,7 @@ class Outcomes(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class NewOutcome:
-    """An outcome as it was told, before its case is looked for."""
+    """An outcome as it was reported, before its case is looked for."""
 
     business_key: str
     outcome: str
@@ -83,9 +83,9 @@ class OutcomeTimes(Protocol):
     def final_at(self) -> datetime | None: ...
 
 
-def standing(row: OutcomeTimes, others: Iterable[OutcomeTimes], now: datetime) -> Standing:
+def outcome_status(row: OutcomeTimes, others: Iterable[OutcomeTimes], now: datetime) -> OutcomeStatus:
     """
-    Return how an outcome stands at the instant *now*.
+    Return the status of an outcome at the instant *now*.
 
     :param others: all outcomes of its case, itself among them or not.
     """
@@ -97,7 +97,7 @@ def standing(row: OutcomeTimes, others: Iterable[OutcomeTimes], now: datetime) -
 
 
 def undoes(row: OutcomeTimes, completed: OutcomeTimes) -> bool:
-    """Tell whether outcome *row* undoes *completed*: it happened within its dispute window."""
+    """Return whether outcome *row* undoes *completed*: it happened within its dispute window."""
     return (
         row.final_at is None
         and completed.final_at is not None
@@ -112,16 +112,16 @@ def read_instant(value: Any) -> datetime:
     :raises ValueError: it is none.
     """
     if isinstance(value, datetime):
-        said = value
+        instant = value
     elif isinstance(value, date):
-        said = datetime.combine(value, time())
+        instant = datetime.combine(value, time())
     else:
         try:
-            said = datetime.fromisoformat(str(value).strip())
+            instant = datetime.fromisoformat(str(value).strip())
         except ValueError:
             raise ValueError(f"{value!r} is no date; write 2026-11-24 or 2026-11-24T17:00:00+01:00") from None
     try:
-        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{value!r} is no date that can be counted with") from None
 

@@ -1,7 +1,7 @@
 """
 A Dag as Interlock sees it: which task takes a case over from which.
 
-It is taken from the Dag when a run starts and kept in the ledger, so a case's way can be told without Airflow. Airflow
+It is taken from the Dag when a run starts and kept in the ledger, so a case's way is known without Airflow. Airflow
 orders the tasks; the wiring and the routes say whose turn a case is.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from interlock.errors import ConfigurationError
 
 TaskKind = Literal["intake", "quality", "role", "branch", "validation", "gate", "execution", "report", "data"]
-"""A ``data`` task works on datasets and facts; no case stands at it."""
+"""A ``data`` task works on datasets and facts; no case is at it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Wiring:
         return found[0]
 
     def people_follow(self, task_id: str, route: str | None) -> bool:
-        """Tell whether a case with *route* comes from *task_id* to a gate before it is routed again or executed."""
+        """Return whether a case with *route* comes from *task_id* to a gate before it is routed again or executed."""
         following = self.next_task(task_id, route)
         while following is not None and following.kind not in ("gate", "branch", "execution"):
             following = self.next_task(following.task_id, route)

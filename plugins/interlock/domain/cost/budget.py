@@ -48,7 +48,7 @@ class Budget(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Budget:
         if self.per in ("case", "run") and self.every:
-            raise ValueError(f"a budget per {self.per} holds once; leave every: {self.every} out")
+            raise ValueError(f"a budget per {self.per} holds once; remove every: {self.every}")
         if self.per not in ("case", "run") and not self.every:
             raise ValueError(f"a budget per {self.per} needs every: day or every: month")
         if (self.per == "team") != bool(self.team and self.workflows):
@@ -60,7 +60,7 @@ class Budget(BaseModel):
         return f"{self.limit} USD per {self.per}{whose}" + (f" and {self.every}" if self.every else "")
 
     def covers(self, workflow: str) -> bool:
-        """Tell whether it holds for *workflow*."""
+        """Return whether it holds for *workflow*."""
         return self.per != "team" or workflow in self.workflows
 
 
@@ -73,12 +73,12 @@ class Budgets(BaseModel):
 
     def problems(self) -> list[str]:
         """Return what cannot be meant."""
-        told = [
+        problems = [
             f"budgets.yaml: {b} belongs into the policy of a workflow"
             for b in self.budgets
             if b.per not in ("team", "company")
         ]
-        return told + contradictions(self.budgets, where="budgets.yaml")
+        return problems + contradictions(self.budgets, where="budgets.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +127,21 @@ def period_end(calendar: Calendar, every: Period, at: datetime) -> datetime:
 
 def contradictions(budgets: Sequence[Budget], *, where: str) -> list[str]:
     """Return which of *budgets* cannot both be meant: two for one scope, or one that another keeps from being used."""
-    told: list[str] = []
+    problems: list[str] = []
     seen: dict[tuple[str, str | None, str | None], Budget] = {}
     for budget in budgets:
         place = (budget.per, budget.every, budget.team)
         if place in seen:
-            told.append(f"{where}: {seen[place]} and {budget} contradict each other. Keep one")
+            problems.append(f"{where}: {seen[place]} and {budget} contradict each other. Keep one")
         seen[place] = budget
     for narrow, wide in product(budgets, budgets):
         if _is_within(narrow, wide) and narrow.limit > wide.limit:
-            told.append(f"{where}: {narrow} can never be used up, because {wide} ends before. Lower the first")
-    return told
+            problems.append(f"{where}: {narrow} can never be used up, because {wide} ends before. Lower the first")
+    return problems
 
 
 def _is_within(narrow: Budget, wide: Budget) -> bool:
-    """Tell whether all that counts against *narrow* counts against one period of *wide*."""
+    """Return whether all that counts against *narrow* counts against one period of *wide*."""
     if narrow.per == wide.per:
         return narrow.team == wide.team and narrow.every == "day" and wide.every == "month"
     if wide.per == "team" or narrow.per == "team":  # whose workflows they are is not known here

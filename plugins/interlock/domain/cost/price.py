@@ -36,7 +36,7 @@ class ModelPrice(_Frozen):
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0)
     cached: Decimal | None = Field(default=None, ge=0)
-    """Input tokens that the provider had in its cache; left out: as any other."""
+    """Input tokens that the provider had in its cache; default: as any other."""
     batch: Decimal = Field(default=Decimal(1), gt=0, le=1)
     """The part of it that a call in the provider's batch interface costs: 0.5 at most providers."""
     free: str = ""
@@ -91,7 +91,7 @@ class Prices(_Frozen):
     machine: Machine = Machine()
     people: People = People()
     connectors: dict[str, ConnectorPrice] = Field(default_factory=dict)
-    """By the connector's name in ``ecosystem.yaml``; one that is left out costs nothing."""
+    """By the connector's name in ``ecosystem.yaml``; one that is not listed costs nothing."""
 
     def of(self, names: Iterable[str], day: date) -> ModelPrice | None:
         """Return the price that holds on *day* for a model that goes by any of *names*; None when none is written."""
@@ -101,14 +101,14 @@ class Prices(_Frozen):
 
     def problems(self) -> list[str]:
         """Return what cannot be meant."""
-        told = [
+        problems = [
             f"prices.yaml: model {price.model!r} from {price.since} costs nothing. Write a price, or say why under free"
             for price in self.models
             if not (price.input and price.output) and not price.free
         ]
         entries = [(price.model, price.since) for price in self.models]
         twice = sorted({entry for entry in entries if entries.count(entry) > 1})
-        return told + [f"prices.yaml: model {model!r} has two prices from {since}" for model, since in twice]
+        return problems + [f"prices.yaml: model {model!r} has two prices from {since}" for model, since in twice]
 
 
 def parse_prices(document: Any, *, where: str = "company/prices.yaml") -> Prices:
@@ -138,7 +138,7 @@ def from_nano(nano: int) -> Decimal:
     return Decimal(nano) / NANO
 
 
-def tell_dollars(nano: int) -> str:
+def format_dollars(nano: int) -> str:
     """Return *nano* billionths for a person: ``12.34 USD``, and more digits below a cent."""
     dollars = from_nano(nano)
     return f"{dollars:.2f} USD" if abs(dollars) >= Decimal("0.1") or not nano else f"{dollars:.6f} USD"

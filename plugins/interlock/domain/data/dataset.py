@@ -2,7 +2,7 @@
 The tables of data that a workflow's numbers rest on, as ``datasets.yaml`` declares them.
 
 A dataset is read as of an instant: rows that became known later are not there, so a run for a past day sees what a run
-on that day saw. Only declared columns are kept, each with its type; a value that is not of it puts its row aside.
+on that day saw. Only declared columns are kept, each with its type; a row with a value of another type is quarantined.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Control(_Frozen):
     total: str = Field(min_length=1)
     """SQL aggregate over the rows: ``sum(amount)``."""
     source: str | dict[str, Any] | None = None
-    """Where the control total stands; its first row's ``column``. Left out: ``equals``."""
+    """Where the control total is; its first row's ``column``. Default: ``equals``."""
     column: str | None = None
     equals: str | None = None
     """SQL aggregate over the same rows that must give the same: ``sum(quantity * price)``."""
@@ -65,7 +65,7 @@ class Control(_Frozen):
 
 
 class Aside(_Frozen):
-    """How many rows may be put aside, as a share of all."""
+    """How many rows may be quarantined, as a share of all."""
 
     max_share: float = Field(default=0.05, ge=0, le=1)
     """More is critical: what is left is no longer the dataset."""
@@ -98,12 +98,12 @@ class Dataset(_Frozen):
     time: str
     """Column that says when a row counts: a date or a datetime."""
     known_at: str | None = None
-    """Column that says since when a row is known. Left out: ``time``."""
+    """Column that says since when a row is known. Default: ``time``."""
     time_zone: str = "UTC"
     """Of dates, and of times that name none."""
     columns: dict[str, ColumnType] = Field(min_length=1)
     key: tuple[str, ...] = ()
-    """Columns that are together unique: the second row with the same is put aside."""
+    """Columns that are together unique: the second row with the same is quarantined."""
     required: bool = True
     """What is not fit stops the run; when false, only what rests on it is withheld."""
     suite: str | None = None
@@ -115,7 +115,7 @@ class Dataset(_Frozen):
     drift: Severity = "warning"
     """Severity of a column that the source has and the declaration has not. One that is missing is always critical."""
     period: Literal["day", "week", "month", "quarter"] | None = None
-    """Each of these has rows. Left out: the shortest of day, week and month that nearly always had some."""
+    """Each of these has rows. Default: the shortest of day, week and month that nearly always had some."""
     aside: Aside = Aside()
     severities: dict[str, Severity] = Field(default_factory=dict)
     """Of checks that need no expectation, in place of their own."""
@@ -170,7 +170,7 @@ class Dataset(_Frozen):
 
 
 def is_own_ledger(source: Any) -> bool:
-    """Tell whether *source* is a view of Interlock's own ledger."""
+    """Return whether *source* is a view of Interlock's own ledger."""
     return isinstance(source, str) and source.startswith("ledger://")
 
 

@@ -32,10 +32,10 @@ class Expectation(BaseModel):
     expect: str = Field(min_length=1)
     """``column_values_to_not_be_null``, with or without ``expect_`` before it."""
     name: str | None = None
-    """What people read; left out, the expectation and its columns."""
+    """What people read; default: the expectation and its columns."""
     severity: Severity = "critical"
     quarantine: bool = False
-    """Put the failing rows aside and go on with the rest. Rows that ``mostly`` tolerates are put aside as well."""
+    """Quarantine the failing rows and go on with the rest. Rows that ``mostly`` tolerates are quarantined as well."""
     caps_confidence: float | None = Field(default=None, ge=0, le=1)
     """When a warning: nothing that rests on the batch is surer than this."""
     column: str | None = None
@@ -104,7 +104,7 @@ def parse_suite(document: Any, *, where: str = "suite") -> Suite:
 
 def _argument_problems(item: Expectation) -> list[str]:
     given = item.arguments
-    problems = [f"{item.title}: leave {key!r} out, the check sets it" for key in sorted(_RESERVED & set(given))]
+    problems = [f"{item.title}: remove {key!r}, the check sets it" for key in sorted(_RESERVED & set(given))]
     patterns = [given["regex"]] if isinstance(given.get("regex"), str) else []
     if isinstance(given.get("regex_list"), (list, tuple)):
         patterns += [pattern for pattern in given["regex_list"] if isinstance(pattern, str)]
@@ -163,7 +163,7 @@ class QualityResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the run may go on, with whatever rows are put aside."""
+        """Whether the run may go on, whatever rows are quarantined."""
         return not self.critical_failed
 
     @property
@@ -189,7 +189,7 @@ class QualityResult:
 
     @property
     def quarantined_rows(self) -> dict[int, list[str]]:
-        """Positions of the rows to put aside, in order, each with the names of the expectations that it fails."""
+        """Positions of the rows to quarantine, in order, each with the names of the expectations that it fails."""
         rows: dict[int, list[str]] = {}
         for result in self.results:
             if result.quarantine:
@@ -208,10 +208,10 @@ class QualityResult:
             "stopping": [result.name for result in self.critical_failed],
             "warnings": [result.name for result in self.warnings],
             "quarantined": len(self.quarantined_rows),
-            "results": self.told(),
+            "results": self.results_as_json(),
         }
 
-    def told(self) -> list[dict[str, Any]]:
+    def results_as_json(self) -> list[dict[str, Any]]:
         """Return what became of each expectation, in JSON types and without the positions of rows."""
         return [
             {

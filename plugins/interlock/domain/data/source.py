@@ -76,13 +76,13 @@ class _Spec(BaseModel):
 
 class _TextSpec(_Spec):
     format: Format | None = None
-    """Left out: by the name's ending, and for a service also by what it says it sends."""
+    """Default: by the name's ending, and for a service also by what it says it sends."""
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
     """Of text. A byte order mark is skipped."""
     delimiter: Annotated[str, AfterValidator(_delimiter)] | None = None
-    """Of CSV. Left out: a comma; a tab for TSV."""
+    """Of CSV. Default: a comma; a tab for TSV."""
     items: str | None = None
-    """Of a JSON document: the field that holds the list. Left out: ``items``, ``data`` or ``results``."""
+    """Of a JSON document: the field that holds the list. Default: ``items``, ``data`` or ``results``."""
 
 
 class FileSource(_TextSpec):
@@ -93,7 +93,7 @@ class FileSource(_TextSpec):
     path: str = Field(min_length=1)
     """An object's is its address: ``s3://bucket/key.parquet``."""
     conn_id: str | None = None
-    """Of an object. Left out: that of its address (``s3://CONN_ID@bucket/key``), or the store's default."""
+    """Of an object. Default: that of its address (``s3://CONN_ID@bucket/key``), or the store's default."""
 
     @model_validator(mode="before")
     @classmethod
@@ -131,7 +131,7 @@ class HttpSource(_TextSpec):
 
 
 class RowsSource(_Spec):
-    """Rows that stand in the source itself, as a call that starts a run for one case gives them."""
+    """Rows that are in the source itself, as a call that starts a run for one case gives them."""
 
     rows: list[Any]
 
@@ -196,10 +196,10 @@ def parse_source(source: str | PurePath | Mapping[str, Any]) -> SourceSpec:
 def _from_mapping(given: Mapping[str, Any]) -> SourceSpec:
     kinds = [key for key in _KINDS if given.get(key) is not None]
     if len(kinds) != 1:
-        said = (
+        problem = (
             f"has {' and '.join(map(repr, kinds))}" if kinds else f"has only {', '.join(map(repr, given)) or 'nothing'}"
         )
-        raise ConfigurationError(f"the source {said}, so it is unclear what to read. Give {_FORMS}.")
+        raise ConfigurationError(f"the source {problem}, so it is unclear what to read. Give {_FORMS}.")
     kind = _KINDS[kinds[0]]
     for key in given:
         if key not in kind.model_fields:
@@ -236,7 +236,7 @@ def _check_address(spec: HttpSource) -> None:
 
 
 def is_object(spec: FileSource) -> bool:
-    """Tell whether *spec* is an address in object storage."""
+    """Return whether *spec* is an address in object storage."""
     return "://" in spec.path
 
 

@@ -41,7 +41,7 @@ class _Declared(BaseModel):
 
     @property
     def can_be_asked(self) -> bool:
-        """Whether the other system can tell if an effect has taken place."""
+        """Whether the other system can say if an effect has taken place."""
         return True
 
 
@@ -227,8 +227,8 @@ class Connector(Protocol):
         """
         Return the receipt of *request* if the other system has it, None if it surely has not.
 
-        :raises ConnectorUnavailable: it cannot be told now.
-        :raises EffectInDoubt: it can never be told.
+        :raises ConnectorUnavailable: the answer is not known now.
+        :raises EffectInDoubt: nobody will ever know.
         :raises EffectRefused: another effect stands under the same key.
         """
         ...
@@ -238,7 +238,7 @@ class Connector(Protocol):
         Make the effect take place, and return its receipt.
 
         :raises ConnectorUnavailable: it may have taken place: :meth:`look` before a repeat, unless ``surely_not``.
-        :raises EffectInDoubt: it may have taken place, and it can never be told.
+        :raises EffectInDoubt: it may have taken place, and nobody will ever know.
         :raises EffectRefused: it did not take place, and a repeat meets the same answer.
         :raises ConfigurationError: it did not take place, because of the connection or the declaration.
         """
@@ -248,7 +248,7 @@ class Connector(Protocol):
         """
         Undo the effect, and return the other system's word for it; one that is undone already counts as done.
 
-        :raises ConnectorUnavailable: it cannot be told whether it is undone; ask again.
+        :raises ConnectorUnavailable: it is unknown whether it is undone; ask again.
         :raises EffectRefused: it stands, and a repeat meets the same answer.
         """
         ...

@@ -1,1 +1,1 @@
-"""Numbers with their provenance, the indicators behind them, and what of them is worth attention."""
+"""Numbers with their provenance, the indicators behind them, and the findings that are worth attention."""

@@ -45,7 +45,7 @@ class Detector(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     period: Annotated[int, Field(ge=2)] | None = None
-    """Observations a season: 288 for five-minute data with a daily rhythm. Left out, it is found from the data."""
+    """Observations a season: 288 for five-minute data with a daily rhythm. Default: it is found from the data."""
     window: Annotated[int, Field(ge=40)] = 4000
     """Observations of history that count. A quarter of them make up the level."""
     false_alarms: Annotated[float, Field(ge=0.1, le=5)] = 1.0

@@ -1,7 +1,7 @@
 """
-What a series was expected to show, told from its past alone: its season, and the usual value at this place in it.
+What a series was expected to show, judged from its past alone: its season, and the usual value at this place in it.
 
-Everything here is causal: what stands at row *t* depends on rows before *t* only, so a series that grows never changes
+Everything here is causal: the value at row *t* depends on rows before *t* only, so a series that grows never changes
 what was said of its beginning. Missing observations are NaN and count for nothing.
 """
 
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 SEASONS = 7
 """So many seasons back: with daily seasons a week, so that a weekend is no surprise and one odd day is outvoted."""
 GROWTH = 1.3
-"""The season is looked for anew each time the history has grown by this factor."""
+"""The season is searched for again each time the history has grown by this factor."""
 EXACT = 60
 STEP = 20
 """Observations between two readings of a running median, where its window is longer than ``EXACT``."""
@@ -98,7 +98,7 @@ def running_median(values: Floats, window: int) -> Floats:
     """
     Return the median of the *window* observations before each one; NaN at the start.
 
-    A window of more than sixty is read anew every twenty observations.
+    A window of more than sixty is read again every twenty observations.
     """
     if window <= EXACT:
         before = np.concatenate([np.full(window, np.nan), values[:-1]])
@@ -115,13 +115,13 @@ def running_median(values: Floats, window: int) -> Floats:
 
 def running_mean(values: Floats, length: int) -> Floats:
     """Return the mean of the last *length* observations, this one included; NaN where half of them are missing."""
-    # Summed anew for each, not as the difference of two running sums: those never get over one huge value.
+    # Summed again for each, not as the difference of two running sums: those never get over one huge value.
     padded = np.concatenate([np.full(length, np.nan), values])
     stretch = np.lib.stride_tricks.sliding_window_view(padded, length)[1:]
     seen = np.isfinite(stretch)
-    there = seen.sum(axis=1)
-    mean = np.where(seen, stretch, 0.0).sum(axis=1) / np.maximum(there, 1)
-    return np.where(2 * there > length, mean, np.nan)
+    known = seen.sum(axis=1)
+    mean = np.where(seen, stretch, 0.0).sum(axis=1) / np.maximum(known, 1)
+    return np.where(2 * known > length, mean, np.nan)
 
 
 def lagged(values: Floats, lag: int) -> Floats:
@@ -139,7 +139,7 @@ def _seasonal(values: Floats, period: int) -> Floats:
 def _median(rows: Floats) -> Floats:
     """Return the median of each column, of what is there in it: many times faster than numpy's ``nanmedian``."""
     ordered = np.sort(rows, axis=0)  # NaN goes last
-    there = np.isfinite(ordered).sum(axis=0)
+    known = np.isfinite(ordered).sum(axis=0)
     column = np.arange(rows.shape[1])
-    middle = ordered[np.maximum(there - 1, 0) // 2, column] + ordered[np.minimum(there // 2, len(rows) - 1), column]
-    return np.where(there > 0, middle / 2, np.nan)
+    middle = ordered[np.maximum(known - 1, 0) // 2, column] + ordered[np.minimum(known // 2, len(rows) - 1), column]
+    return np.where(known > 0, middle / 2, np.nan)

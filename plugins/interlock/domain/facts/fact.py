@@ -22,7 +22,7 @@ Kind = Literal[
 ]
 """
 ``contribution``: a segment's part of a change; ``share``: a segment's part of a value; ``expected``: what an anomaly is
-held against; ``rows``: how many rows a value rests on.
+compared with; ``rows``: how many rows a value rests on.
 """
 
 ID_LENGTH = 16

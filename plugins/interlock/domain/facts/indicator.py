@@ -1,8 +1,8 @@
 """
-The KPIs of a dataset, as ``kpis/<name>.yaml`` declares them: which expression measures what, held against what.
+The KPIs of a dataset, as ``kpis/<name>.yaml`` declares them: what is measured, and compared with what.
 
 An indicator is a SQL aggregate over the rows of a period, or a ratio of two. Ratios are declared as such, because what
-explains a change of a ratio is the segments' own ratios and their weights, which a finished quotient does not tell.
+explains a change of a ratio is the segments' own ratios and their weights, which a finished quotient does not show.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ class Kpis(_Frozen):
     period: Grain
     week_starts: Weekday = "monday"
     time_zone: str | None = None
-    """Left out: the dataset's."""
+    """Default: the dataset's."""
     history: int = Field(default=104, ge=2, le=50_000)
     """Periods that are looked back on, for charts and baselines."""
     anomalies: Detector | None = None
-    """How anomalies are looked for; left out: not at all."""
+    """How anomalies are detected; default: not at all."""
     indicators: dict[str, Indicator] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """
-What of a period's facts is worth somebody's attention, as ``insights.yaml`` says by rule, and how far to trust it.
+Which facts of a period are worth attention, by the rules of ``insights.yaml``, and how far to trust each finding.
 
-A rule's confidence is its record: it is held against every earlier period of the data, and how often what it claims was
+A rule's confidence is its record: it is applied to every earlier period of the data, and how often what it claims was
 still so afterwards is counted. A rule that fired too seldom has no confidence, which counts as uncertain.
 """
 
@@ -58,11 +58,11 @@ class InsightRule(_Frozen):
     assumptions: tuple[str, ...] = ()
     severity: Literal["info", "notable", "urgent"] = "notable"
     subject: str = ""
-    """The decision that it is about; left out, the indicator's ``owner``."""
+    """Who decides on it; default: the indicator's ``owner``."""
     once: Literal["period", "alarm"] = "period"
     """One case a period, or one for each anomaly, whatever period notices it."""
     holds_when: str | None = None
-    """CEL over :data:`AFTERWARDS`: whether the claim was still so in the period after. Left out: no record is kept."""
+    """CEL over :data:`AFTERWARDS`: whether the claim was still so in the period after. Default: no record is kept."""
 
     @cached_property
     def fires(self) -> Expression:
@@ -125,7 +125,7 @@ class History:
     """Where anomalies began. Empty, too, where none are looked for: see ``expected``."""
 
     def at(self, index: int) -> dict[str, Any]:
-        """Return what a rule reads of the period *index*; what is not known is left out."""
+        """Return what a rule reads of the period *index*; unknown values are omitted."""
         value, previous = self.values[index], self.values[index - 1] if index else None
         year = self.values[index - self.year] if self.year and index >= self.year else None
         known: dict[str, Any] = {
@@ -167,7 +167,7 @@ class Record:
 
 
 def record_of(rule: InsightRule, history: History) -> Record:
-    """Hold *rule* against every period before the present one whose next period is known."""
+    """Apply *rule* to every period before the present one whose next period is known."""
     fired = held = 0
     if rule.holds is None:
         return Record(0, 0)

@@ -27,7 +27,7 @@ def rarity(values: Floats, *, window: int, start: int) -> tuple[Floats, Floats]:
     """
     Return the chance of a value as high, and of one as low, as each of *values*; 1 before *start* and where missing.
 
-    What stands at row *t* depends on rows before *t* and on the row itself.
+    The value at row *t* depends on rows before *t* and on the row itself.
 
     :param window: values of history that count.
     :param start: values before anything is said.

@@ -35,9 +35,9 @@ def why_a_vote(
     :param connector: as the company's files declare it; None: they do not, and nobody knows how to undo it.
     :param draft: JSON schema of the contract of what would be sent.
     """
-    said = autonomy.get(action)
-    if said != "automatic":
-        return f"action {action!r} is {said or 'not listed'} under autonomy"
+    allowed = autonomy.get(action)
+    if allowed != "automatic":
+        return f"action {action!r} is {allowed or 'not listed'} under autonomy"
     if connector is None or not connector.can_be_undone:
         return f"action {action!r} cannot be undone"
     marked = vote_marks(draft)
@@ -55,7 +55,7 @@ def autonomy_problems(
 
     :param contracts: contract name to JSON schema.
     """
-    automatic = [action for action, said in autonomy.items() if said == "automatic"]
+    automatic = [action for action, allowed in autonomy.items() if allowed == "automatic"]
     problems = []
     for action in automatic:
         connector = connectors.get(action)

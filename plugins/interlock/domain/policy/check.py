@@ -1,8 +1,8 @@
 """
 Whether a policy can work at all: asked before anyone publishes it, and again when a run pins it.
 
-All problems are found at once, each with its place and what was meant, because a policy author should not have to mend
-one to hear of the next.
+All problems are found at once, each with its place and what was meant, so that a policy author need not fix one to see
+the next.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from interlock.domain.approvals.approval import stage_problems
 from interlock.domain.base.expression import Expression
 from interlock.domain.cases.wiring import WiredTask, Wiring
 from interlock.domain.cost.budget import contradictions
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.policy.autonomy import autonomy_problems
 from interlock.domain.policy.company import Company
 from interlock.domain.policy.policy import BUILT_IN_ROUTES, Policy
@@ -36,8 +36,8 @@ def check_bundle(
     """
     Return every problem that *bundle* has with the company's files that are in force.
 
-    :param wiring: the Dag; left out, routes are not held against tasks.
-    :param today: left out, nobody asks whether the policy is past its review, nor what a call costs.
+    :param wiring: the Dag; default: routes are not compared with tasks.
+    :param today: default: neither the policy's review date nor what a call costs is checked.
     """
     policy, settings = bundle.policy, bundle.settings
     problems = check_policy(policy, bundle.types, groups=company.access.groups, agents=bundle.agents, wiring=wiring)
@@ -65,14 +65,14 @@ def check_bundle(
             problems.append(f"workflow.yaml: case owner {rule.owner!r} is neither a group of access.yaml nor in one")
     if today is not None and policy.reviewed is not None and policy.reviewed.until < today:
         problems.append(
-            f"policy.yaml was reviewed on {policy.reviewed.last} and counts until {policy.reviewed.until}: go through "
+            f"policy.yaml was reviewed on {policy.reviewed.last} and is valid until {policy.reviewed.until}: review "
             "it and write the day under reviewed.last"
         )
     return problems
 
 
 def case_types(bundle: Bundle) -> dict[str, Any]:
-    """Return the CEL types of what is known of a case before any agent said something."""
+    """Return the CEL types of what is known of a case before any agent answered."""
     return {n: t for n, t in bundle.types.items() if n.startswith("case.") or n in ("missing", "known")}
 
 
@@ -111,7 +111,7 @@ def _affordable(bundle: Bundle, company: Company) -> list[str]:
     """Budgets that cannot hold, and agents that are asked in another's place and are not there."""
     policy, agents = bundle.policy, bundle.agents
     problems = [
-        f"policy.yaml: {budget} belongs into company/budgets.yaml"
+        f"policy.yaml: {budget} belongs in company/budgets.yaml"
         for budget in policy.budgets
         if budget.per in ("team", "company")
     ]
@@ -146,7 +146,7 @@ def _too_small(bundle: Bundle, company: Company, today: date) -> list[str]:
         answer = price.cost(input_tokens=0, output_tokens=tokens) * price.batch
         if answer > least.limit:
             problems.append(
-                f"agents.yaml: an answer of {name!r} can cost {tell_dollars(to_nano(answer))} by its max_tokens of "
+                f"agents.yaml: an answer of {name!r} can cost {format_dollars(to_nano(answer))} by its max_tokens of "
                 f"{tokens}, and the budget is {least}: no call fits into it. Raise the limit or lower max_tokens"
             )
     return problems
@@ -178,7 +178,7 @@ def check_policy(
     :param types: CEL types of the variables, of :func:`interlock.domain.base.expression.variable_types`.
     :param groups: groups of people of ``access.yaml``, with their members.
     :param agents: agents that ``agents.yaml`` declares.
-    :param wiring: the Dag; left out, routes are not held against tasks.
+    :param wiring: the Dag; default: routes are not compared with tasks.
     """
     problems = _unevaluable(policy, types)
     problems += _unreachable(policy)
@@ -201,7 +201,7 @@ def _unevaluable(policy: Policy, types: Mapping[str, Any]) -> list[str]:
                 f"check {check.name!r}: {check.numbers!r} is no contract with sections (there is: {reviews})"
             )
         elif check.numbers is not None and "case.facts" not in types:
-            problems.append(f"check {check.name!r}: the case has no facts that numbers could be held against")
+            problems.append(f"check {check.name!r}: the case has no facts that numbers could be compared with")
     exposure = policy.exposure
     for name, text, gives in (
         ("amount", exposure.amount, cel.Type.DOUBLE),
@@ -218,12 +218,12 @@ def _ungated(policy: Policy) -> list[str]:
     problems = []
     routes = policy.routes()
     if "retry" in {rule.route for rule in policy.rules} | {policy.default}:
-        problems.append("route 'retry' is led to by a rule; repeats belong into the runbook, inside the task")
+        problems.append("a rule uses route 'retry'; retries belong in the runbook, inside the task")
     gated = {route for gate in policy.gates.values() for route in gate.routes}
     for route in sorted(routes - gated - set(BUILT_IN_ROUTES)):
-        problems.append(f"route {route!r} is led to, but no gate lists it, and only 'auto' goes on without people")
+        problems.append(f"route {route!r} is used, but no gate lists it, and only 'auto' proceeds without people")
     if "review" in routes and "review" not in gated:
-        problems.append("route 'review' is led to, but no gate lists it: nobody would be asked")
+        problems.append("route 'review' is used, but no gate lists it: nobody would be asked")
     return problems
 
 
@@ -259,8 +259,8 @@ def _against_wiring(policy: Policy, wiring: Wiring, agents: Collection[str]) -> 
     served = wiring.served_routes()
     for route in sorted({rule.route for rule in policy.rules} | {policy.default}):
         if branches and route not in served and route not in ("stop", "retry"):
-            told = ", ".join(sorted(served)) or "none"
-            problems.append(f"route {route!r} is led to, but no branch of the Dag sends it to a task (served: {told})")
+            known = ", ".join(sorted(served)) or "none"
+            problems.append(f"route {route!r} is used, but no branch of the Dag sends it to a task (served: {known})")
     for task in wiring.tasks.values():
         if task.agent is not None and task.agent not in agents:
             known = ", ".join(sorted(agents)) or "none"

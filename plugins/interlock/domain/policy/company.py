@@ -1,7 +1,7 @@
 """
 The company's own files as one version pins them: access, approvals, prices, calendar, connectors.
 
-They stand in ``include/company/``, are proposed, approved and put in force like a workflow, under the name ``company``,
+They live in ``include/company/``, are proposed, approved and put in force like a workflow, under the name ``company``,
 and hold for all workflows of the environment. What is not there allows nothing.
 """
 
@@ -83,10 +83,10 @@ class Company:
         :raises ConfigurationError: a file cannot be read at all.
         """
         known = {"access.yaml", "approvals.yaml", "ecosystem.yaml", "calendar.yaml", "prices.yaml", "budgets.yaml"}
-        told = [
+        problems = [
             f"{name!r} is no file of the company that Interlock knows (known: {', '.join(sorted(known))})"
             for name in sorted(set(self.bundle.files) - known)
         ]
         _ = self.connectors, self.calendar, self.limits
-        told += self.prices.problems() + self.budgets.problems()
-        return told + self.access.problems() + self.approvals.problems(self.access.groups)
+        problems += self.prices.problems() + self.budgets.problems()
+        return problems + self.access.problems() + self.approvals.problems(self.access.groups)

@@ -2,7 +2,7 @@
 The rules, gates and checks of a workflow, as written in ``policy.yaml``.
 
 This is the parsed text; whether its rules type-check and its routes are served is the matter of
-:mod:`interlock.domain.policy.check`. The words are those of a policy author, so every problem is told with the place
+:mod:`interlock.domain.policy.check`. The words are those of a policy author, so every problem is shown with the place
 where it stands.
 """
 
@@ -110,9 +110,9 @@ class Recovery(_Frozen):
     fallback: bool = True
     """After the repeats, ask the agent's ``fallback`` when it has one, before ``then``."""
     then: Literal["stop", "review", "wait"] = "stop"
-    """Where the case goes when nobody answered: dead letter, people, or the ledger, for a later run to take up."""
+    """Where the case goes when nobody answered: dead letter, people, or the ledger, where a later run resumes it."""
     tell: tuple[Literal["owner", "maintainer", "approver"], ...] = ("owner",)
-    """Who is told, once an incident. Nobody when it is empty."""
+    """Who is notified, once an incident. Nobody when it is empty."""
 
 
 USUAL: dict[str, Recovery] = {
@@ -195,7 +195,7 @@ class Policy(_Frozen):
     runbook: dict[str, Recovery] = Field(default_factory=dict)
     stop_when: StopWhen = StopWhen()
     budgets: tuple[Budget, ...] = ()
-    """Per case, run and workflow; those of teams and the company stand in ``budgets.yaml``."""
+    """Per case, run and workflow; those of teams and the company belong in ``budgets.yaml``."""
     fresh: dict[str, Duration] = Field(default_factory=dict)
     """Contract to how old its handoff may be when a role reads it; the intake contract's name: the case itself."""
     exposure: Exposure = Exposure()
@@ -203,7 +203,7 @@ class Policy(_Frozen):
     reviewed: Reviewed | None = None
     redaction: Redaction = Redaction()
     autonomy: dict[str, Autonomy] = Field(default_factory=dict)
-    """Action, by the name of its connector, to whether it may go on without a vote. Left out: it may not."""
+    """Action, by the name of its connector, to whether it may go on without a vote. Default: it may not."""
 
     def recovery(self, error: BaseException) -> Recovery:
         """Return the runbook's entry for the class of *error* or its nearest base, what is usual, or ``default``."""

@@ -2,7 +2,7 @@
 Which Airflow connections are in use, by whom, how old their secrets are, and what nobody needs.
 
 Only the extra's key ``rotated_on`` of a connection comes in here, never a secret. Rows of ``uses`` that let the role
-``intake`` read through a connection are taken as used: which source a run reads stands in its Dag, not in what is in
+``intake`` read through a connection are taken as used: which source a run reads is in its Dag, not in what is in
 force.
 """
 
@@ -86,7 +86,7 @@ def report_secrets(
     Return a row for each connection of :func:`named_connections`.
 
     :param agents: of the workflows that run here, as :func:`agents_with_connections` says.
-    :param held: what Airflow says of each; one that is left out does not exist.
+    :param held: what Airflow says of each; one that is missing does not exist.
     """
     return [
         _secret_row(
@@ -172,7 +172,7 @@ def _over_privileged(use: Use, working: Iterable[str]) -> list[str]:
             for name in use.agents
             if not any(Use(agents=(name,)).fits(agent, None) for agent in working)
         ]
-    # Which role an agent has stands in its Dag, so a role is in need as soon as any agent could have it.
+    # Which role an agent has is in its Dag, so a role is in need as soon as any agent could have it.
     needed = {"intake", *(AGENT_ROLES if any(working) else ())}
     return [
         f"over-privileged: uses allows it to role {role}, where no agent in force works with it"

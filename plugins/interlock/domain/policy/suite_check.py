@@ -17,7 +17,7 @@ def suite_problems(bundle: Bundle, wiring: Wiring | None = None) -> list[str]:
     """
     Return what is wrong with the suites of *bundle*, and with what names them.
 
-    :param wiring: the Dag; left out, its data checks are not looked at.
+    :param wiring: the Dag; default: its data checks are not checked.
     """
     problems: list[str] = []
     for name, dataset in bundle.datasets.items():
@@ -42,8 +42,8 @@ def load_suite(bundle: Bundle, name: str) -> Suite:
     """
     path = f"{FOLDER}/{name}.yaml"
     if path not in bundle.files:
-        there = [file.removeprefix(f"{FOLDER}/").removesuffix(".yaml") for file in bundle.files if FOLDER in file]
-        raise UnknownName("suite", name, there, where=FOLDER)
+        existing = [file.removeprefix(f"{FOLDER}/").removesuffix(".yaml") for file in bundle.files if FOLDER in file]
+        raise UnknownName("suite", name, existing, where=FOLDER)
     return parse_suite(bundle.document(path), where=path)
 
 

@@ -2,7 +2,7 @@
 A numbered, unchangeable text of everything that decides in a workflow.
 
 It covers the policy, the agents, the prompts, the suites, the people and the contracts' schemas; data files (examples,
-passages) are covered by their digest. What stands in ``include/<workflow>/`` is a proposal until it is put in force.
+passages) are covered by their digest. What is in ``include/<workflow>/`` is a proposal until it is put in force.
 The company's own files are a version of their own (:mod:`interlock.domain.policy.company`).
 """
 
@@ -107,8 +107,8 @@ class Bundle:
         try:
             return Workflow.model_validate(self.document("workflow.yaml"))
         except ValidationError as error:
-            told = "; ".join(explain(error))
-            raise ConfigurationError(f"{self.workflow}/workflow.yaml cannot be used: {told}") from None
+            problems = "; ".join(explain(error))
+            raise ConfigurationError(f"{self.workflow}/workflow.yaml cannot be used: {problems}") from None
 
     @cached_property
     def types(self) -> dict[str, Any]:

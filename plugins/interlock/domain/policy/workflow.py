@@ -35,7 +35,7 @@ class Pilot(_Frozen):
     scope: str = Field(default="true", min_length=1)
     """CEL over the case: which cases may go on by themselves."""
     daily_cap: int | None = Field(default=None, ge=0)
-    """Cases of one day, in the calendar's time zone, that may; left out, all."""
+    """Cases of one day, in the calendar's time zone, that may; default: all."""
     votes: int = Field(default=1, ge=1)
     """Votes of its own group that every gate asks for at least."""
 
@@ -65,7 +65,7 @@ class Label(_Frozen):
     columns: tuple[str, ...]
     """The first of these that the source has."""
     field: str
-    """The field of the answer that it is held against."""
+    """The field of the answer that it is compared with."""
 
 
 class Intake(_Frozen):
@@ -93,8 +93,8 @@ class Workflow(_Frozen):
     kpis: dict[str, Kpi] = Field(default_factory=dict)
     """By name, of :data:`interlock.domain.reports.kpi.KPIS`."""
     outcomes: Outcomes | None = None
-    """Left out: none can be recorded."""
+    """Optional: without it, none can be recorded."""
     service_levels: tuple[ServiceLevel, ...] = ()
     case_owner: tuple[OwnerRule, ...] = ()
-    """Left out: the workflow's owner."""
+    """Default: the workflow's owner."""
     pilot: Pilot = Pilot()

@@ -32,7 +32,7 @@ FATES = {
     "authorised": "cases that may be sent",
     SHARED: "no single case: the time of tasks",
 }
-"""What became of the case that a cost was for, in words; in the order in which it is told."""
+"""What became of the case that a cost was for, in words; in the order in which reports show it."""
 KINDS = {
     "model": "models",
     "local": "local agents",

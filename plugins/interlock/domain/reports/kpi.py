@@ -17,12 +17,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from interlock.domain.base.timeframe import Every
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 
 Unit = Literal["share", "h", "USD", "cases/day", "count"]
 _HOUR = Decimal(3600)
 _DAYS_TO_JUDGE = Decimal("0.25")
-"""Of a period, before what was sent in it is told as a number a day."""
+"""Of a period, before what was sent in it is shown as a number a day."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Counts:
     """Sent on the basis of a decision of the policy, without a vote, and not undone."""
     converted: int = 0
     """With an outcome that completes the case and was not undone."""
-    outcomes_told: bool = False
+    has_outcomes: bool = False
     """An outcome of a case of the workflow was recorded at all: without one, nobody says that none converted."""
     fell_back: int = 0
     """Asked about a second time because of low confidence: decided onto the route ``fallback``."""
@@ -100,14 +100,14 @@ class Kpi(BaseModel):
 
     baseline: Decimal
     unit: str = ""
-    """Left out, or the one that the figure is defined in."""
+    """Optional; if given, the one that the figure is defined in."""
     description: str = ""
     at_least: Decimal | None = None
-    """Below it, the owner is told."""
+    """Below it, the owner is notified."""
     at_most: Decimal | None = None
-    """Above it, the owner is told."""
+    """Above it, the owner is notified."""
     every: Every = "month"
-    """The period that it is looked at for, and in which the owner is told once."""
+    """The period that is checked, and in which the owner is notified once."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ KPIS: Mapping[str, KpiDefinition] = {
             "conversion_rate",
             "share",
             "more",
-            lambda c: _share(c.converted, c.taken_in if c.outcomes_told else 0),
+            lambda c: _share(c.converted, c.taken_in if c.has_outcomes else 0),
             "Cases taken in that an outcome completed",
         ),
         _kpi(
@@ -288,19 +288,19 @@ KPIS: Mapping[str, KpiDefinition] = {
 
 def kpi_problems(kpis: Mapping[str, Kpi]) -> list[str]:
     """Return what cannot be meant under ``kpis`` of ``workflow.yaml``."""
-    told = []
+    problems = []
     for name, kpi in kpis.items():
         definition = KPIS.get(name)
         if definition is None:
             near = get_close_matches(name, KPIS, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            told.append(f"workflow.yaml: there is no KPI {name!r}.{hint} Known: {', '.join(sorted(KPIS))}")
+            problems.append(f"workflow.yaml: there is no KPI {name!r}.{hint} Known: {', '.join(sorted(KPIS))}")
             continue
         if kpi.unit and kpi.unit != definition.unit:
-            told.append(f"workflow.yaml: KPI {name!r} is in {definition.unit!r}, not in {kpi.unit!r}")
+            problems.append(f"workflow.yaml: KPI {name!r} is in {definition.unit!r}, not in {kpi.unit!r}")
         if kpi.at_least is not None and kpi.at_most is not None and kpi.at_least > kpi.at_most:
-            told.append(f"workflow.yaml: KPI {name!r} cannot be at least {kpi.at_least} and at most {kpi.at_most}")
-    return told
+            problems.append(f"workflow.yaml: KPI {name!r} cannot be at least {kpi.at_least} and at most {kpi.at_most}")
+    return problems
 
 
 def breach(kpi: Kpi, value: Decimal | None) -> str | None:
@@ -315,19 +315,19 @@ def breach(kpi: Kpi, value: Decimal | None) -> str | None:
 
 
 def is_better(change: Decimal | None, better: Literal["more", "less"]) -> bool | None:
-    """Tell whether a change is one for the better; None when it is none, or not known."""
+    """Return whether a change is one for the better; None when it is none, or not known."""
     return (change > 0) == (better == "more") if change else None
 
 
-def tell_change(change: Decimal | None, unit: Unit) -> str:
+def format_change(change: Decimal | None, unit: Unit) -> str:
     """Return *change* for a person, with its sign: that of a share in percentage points."""
     if change is None:
         return ""
-    size = f"{abs(change) * 100:.1f} points" if unit == "share" else tell_value(abs(change), unit)
+    size = f"{abs(change) * 100:.1f} points" if unit == "share" else format_value(abs(change), unit)
     return f"{'−' if change < 0 else '+'}{size}"
 
 
-def tell_thresholds(kpi: Kpi, unit: Unit) -> str:
+def format_thresholds(kpi: Kpi, unit: Unit) -> str:
     """Return what *kpi* must keep to, exactly as ``workflow.yaml`` says it: ``≥ 60% ≤ 90%``; empty for nothing."""
     limits = (("≥", kpi.at_least), ("≤", kpi.at_most))
     return " ".join(f"{sign} {_exact(limit, unit)}" for sign, limit in limits if limit is not None)
@@ -339,7 +339,7 @@ def _exact(value: Decimal, unit: Unit) -> str:
     return f"{number}%" if unit == "share" else number if unit == "count" else f"{number} {unit}"
 
 
-def tell_value(value: Decimal | None, unit: Unit) -> str:
+def format_value(value: Decimal | None, unit: Unit) -> str:
     """Return *value* for a person; ``no data`` for None."""
     if value is None:
         return "no data"
@@ -349,7 +349,7 @@ def tell_value(value: Decimal | None, unit: Unit) -> str:
         case "h":
             return f"{value:.2f} h" if value < 10 else f"{value:.1f} h"
         case "USD":
-            return tell_dollars(to_nano(value))
+            return format_dollars(to_nano(value))
         case "count":
             return f"{value:.0f}"
         case _:

@@ -27,7 +27,7 @@ COVERAGE = 0.9
 _LOW, _HIGH = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
 DRAWS = 2000
 BINS = 400
-"""Amounts that are told apart."""
+"""Amounts that are distinguished."""
 FEWEST_CASES = 20
 """Cases of the past below which nothing is said: an interval from fewer would be a guess."""
 FEWEST_RUNS = 3
@@ -61,7 +61,7 @@ class Estimate:
     """Why something is not known."""
 
     def holds(self, actual: float) -> bool | None:
-        """Tell whether *actual* lies in the interval, to a millionth of it; None when there is none."""
+        """Return whether *actual* lies in the interval, to a millionth of it; None when there is none."""
         if self.low is None or self.high is None:
             return None
         slack = 1e-6 * max(abs(self.low), abs(self.high), 1e-9)
@@ -89,8 +89,8 @@ def estimate(
     runs = [run for run in history if run.cases]
     known = sum(run.cases for run in runs)
     if known < FEWEST_CASES:
-        told = f"only {known} cases are known from {len(runs)} runs; {FEWEST_CASES} are needed"
-        return {name: Estimate(None, why=told) for name in ("reviews", "seconds", "usd")}
+        why = f"only {known} cases are known from {len(runs)} runs; {FEWEST_CASES} are needed"
+        return {name: Estimate(None, why=why) for name in ("reviews", "seconds", "usd")}
     seconds = _time(runs, cases)
     reviews, spent = _draw(runs, cases, rng)
     why = "all of it from one run: how much runs differ is not in it" if len(runs) == 1 else ""
@@ -175,8 +175,8 @@ def _time(runs: Sequence[PastRun], cases: int) -> Estimate:
     far = math.log(cases) - float(x.mean())
     middle = float(y.mean()) + slope * far
     if len(timed) < FEWEST_RUNS:
-        told = f"the time of {len(timed)} earlier runs is known; {FEWEST_RUNS} are needed to say how much it varies"
-        return Estimate(math.exp(middle), why=told)
+        why = f"the time of {len(timed)} earlier runs is known; {FEWEST_RUNS} are needed to say how much it varies"
+        return Estimate(math.exp(middle), why=why)
     left = max(len(timed) - (2 if spread > 0 else 1), 1)
     scatter = math.sqrt(float(((y - y.mean() - slope * (x - x.mean())) ** 2).sum()) / left)
     wide = math.sqrt(1 + 1 / len(timed) + (far**2 / spread if spread > 0 else 0.0))

@@ -2,7 +2,7 @@
 Whether facts carry what a sentence states: every number and every date in it, at the precision at which it is written.
 
 A number is carried by a fact whose value rounds to it, half to even, in a unit that is not another one; a date by the
-period that a fact is about. What stands in a fact's own name (a vendor called ``Fitness 24/7``, ``week of 2014-06-16``)
+period that a fact is about. What is in a fact's own name (a vendor called ``Fitness 24/7``, ``week of 2014-06-16``)
 states nothing. The check cannot read meaning; of direction it takes the words: ``down 3.1%`` is no rise.
 """
 
@@ -71,14 +71,14 @@ def uncarried(text: str, facts: Iterable[Fact], *, given: Iterable[str] = ()) ->
     """
     Return what *text* states that none of *facts* carries.
 
-    :param given: texts of ours that may stand in it word for word: what a data check warned of.
+    :param given: texts of ours that it may quote word for word: what a data check warned of.
     """
     carrying = list(facts)
     left, found = _without_names(text, carrying, given), []
     left, dates = _without_dates(left)
-    for said, kind, part in dates:
+    for written, kind, part in dates:
         if not any(_is_when(kind, part, fact) for fact in carrying):
-            found.append(Uncarried(said, "is a time that no fact is about"))
+            found.append(Uncarried(written, "is a time that no fact is about"))
     for number in numbers_in(left):
         if problem := _problem(number, carrying, text):
             found.append(Uncarried(number.text.strip(TAKEN), problem))
@@ -106,8 +106,8 @@ def carried(text: str, facts: Iterable[Fact]) -> list[Carried]:
     for number in numbers_in(left):
         fits = [fact for fact in carrying if _is_value(number, fact) and _is_direction(number, fact, text)]
         if fits:
-            said = number.text.lstrip("+-−–")
-            alike = [fact for fact in fits if fact.shown.lstrip("-").startswith(said)] or fits
+            written = number.text.lstrip("+-−–")
+            alike = [fact for fact in fits if fact.shown.lstrip("-").startswith(written)] or fits
             met = {one.fact.id for one in found}
             best = next((fact for fact in alike if fact.id not in met), alike[0])
             found.append(Carried(number.start, number.end, best))
@@ -124,17 +124,17 @@ def _problem(number: Number, facts: Sequence[Fact], text: str) -> str:
     if any(_is_direction(number, fact, text) for fact in close):
         return ""
     if close:
-        return f"is told in the wrong direction ({_told(close)})"
-    return f"is carried by none of its facts ({_told(facts)})"
+        return f"is stated in the wrong direction ({_shown(close)})"
+    return f"is carried by none of its facts ({_shown(facts)})"
 
 
-def _told(facts: Sequence[Fact]) -> str:
+def _shown(facts: Sequence[Fact]) -> str:
     shown = [f"{fact.label}: {fact.shown}" for fact in facts[:3]]
     return "; ".join(shown) + ("; …" if len(facts) > 3 else "") or "there are none"
 
 
 def _is_value(number: Number, fact: Fact) -> bool:
-    """Tell whether *number* states the value of *fact*, whatever its direction."""
+    """Return whether *number* states the value of *fact*, whatever its direction."""
     value = fact.value
     assert value is not None
     if not _fits_unit(number, fact) or (number.is_ordinal and value != value.to_integral_value()):
@@ -144,7 +144,7 @@ def _is_value(number: Number, fact: Fact) -> bool:
 
 
 def _fits_unit(number: Number, fact: Fact) -> bool:
-    """Tell whether a number of this kind can be of the unit of *fact*."""
+    """Return whether a number of this kind can be of the unit of *fact*."""
     if number.is_percent and fact.unit not in (_POINTS if number.is_points else ("%", "")):
         return False
     if number.currency and fact.unit not in CURRENCIES.get(number.currency, (number.currency,)):
@@ -156,7 +156,7 @@ def _fits_unit(number: Number, fact: Fact) -> bool:
 
 def _means(number: Number, stated: Decimal, step: Decimal, size: Decimal, fact: Fact) -> bool:
     """
-    Tell whether one reading of *number* is *size*, the value of *fact* with or without its sign.
+    Return whether one reading of *number* is *size*, the value of *fact* with or without its sign.
 
     :param step: the last place that is written.
     """
@@ -175,17 +175,17 @@ def _is_times(times: Decimal, value: Decimal, fact: Fact) -> bool:
     return fact.unit in ("", "x") and fact.kind not in _CHANGES and _rounded(value, fact.decimals) == times
 
 
-def _is_rounded(number: Number, said: Decimal, step: Decimal, value: Decimal) -> bool:
-    if _to_step(value, step) == said:
+def _is_rounded(number: Number, written: Decimal, step: Decimal, value: Decimal) -> bool:
+    if _to_step(value, step) == written:
         return True
     if not number.hedge:
         return False
-    coarse = max(step, _last_place(said))
+    coarse = max(step, _last_place(written))
     if number.hedge == "over":
-        return said < value < said + coarse
+        return written < value < written + coarse
     if number.hedge == "under":
-        return said - coarse < value < said
-    return _to_step(value, coarse) == said
+        return written - coarse < value < written
+    return _to_step(value, coarse) == written
 
 
 def _last_place(value: Decimal) -> Decimal:
@@ -203,7 +203,7 @@ def _rounded(value: Decimal, decimals: int) -> Decimal:
 
 
 def _is_direction(number: Number, fact: Fact, text: str) -> bool:
-    """Tell whether the words around a number without a sign leave its fact the sign that it has."""
+    """Return whether the words around a number without a sign leave its fact the sign that it has."""
     assert fact.value is not None
     is_nothing = not any(value for value, _ in number.readings)
     if number.is_signed or is_nothing or number.is_times:
@@ -276,9 +276,9 @@ def _days(fact: Fact) -> tuple[date, date, date, date]:
 
 def _is_when(kind: str, part: dict[str, str | None], fact: Fact) -> bool:
     if kind == "instant":
-        said = f"{part['y']}-{part['m']}-{part['d']} {part['hour']}:{part['minute']}"
+        written = f"{part['y']}-{part['m']}-{part['d']} {part['hour']}:{part['minute']}"
         instants = (fact.as_of, fact.period_start, fact.period_end)
-        return said in {f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" for at in instants}
+        return written in {f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" for at in instants}
     year = int(part["y"] or 0) if part.get("y") else None
     first, last, after, as_of = _days(fact)
     month = _month(part)
@@ -298,5 +298,5 @@ def _is_when(kind: str, part: dict[str, str | None], fact: Fact) -> bool:
 def _month(part: dict[str, str | None]) -> int | None:
     if part.get("m"):
         return int(part["m"] or 0)
-    said = (part.get("month") or "").lower().rstrip(".")
-    return next((index for index, name in enumerate(_MONTHS, 1) if said and name.startswith(said[:3])), None)
+    written = (part.get("month") or "").lower().rstrip(".")
+    return next((index for index, name in enumerate(_MONTHS, 1) if written and name.startswith(written[:3])), None)

@@ -1,8 +1,8 @@
 """
 Every number that a text states, as digits or in words, with the precision at which it is written.
 
-Whoever checks a text must not overlook one, so the reading is greedy: what has a digit in it and cannot be understood
-is a number without a meaning, which nothing carries. English is read; ``1.234,50`` is too, because models write it.
+A check must not overlook one, so the reading is greedy: what has a digit in it and cannot be understood is a number
+without a meaning, which nothing carries. English is read; ``1.234,50`` is too, because models write it.
 """
 
 from __future__ import annotations
@@ -230,8 +230,8 @@ def _factors(part: Mapping[str, str | None], unit: str) -> list[Decimal]:
     return [Decimal(1)]
 
 
-def _currency(said: str) -> str:
-    word = said.strip().removeprefix("US") if said.strip().endswith("$") else said.strip()
+def _currency(unit: str) -> str:
+    word = unit.strip().removeprefix("US") if unit.strip().endswith("$") else unit.strip()
     if word.upper() in _CODES.split("|"):
         return word.upper()
     return word.lower().rstrip("s") if word.isalpha() else word

@@ -1,9 +1,9 @@
 """
-A review as it is written: sentences that name the facts they state, and what was left out because a fact is missing.
+A review as it is written: sentences that name the facts they state, and what was omitted because a fact is missing.
 
 It holds ids, not numbers: the finding that it is about (:class:`~interlock.domain.facts.finding.Finding`) holds the
-facts. A check of the policy (``numbers: review``) refuses one whose text states what its facts do not carry, whoever
-wrote it.
+facts. A check of the policy (``numbers: review``) refuses one whose text states what its facts do not carry, no
+matter who wrote it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Recommendation(_Part):
 
 
 class Withheld(_Part):
-    """What is not said, and why."""
+    """What the review does not state, and why."""
 
     what: str = Field(min_length=1)
     """``Spend by vendor``."""
@@ -111,7 +111,7 @@ class Review(Contract):
 
 
 def is_review(payload: Any) -> bool:
-    """Tell whether *payload* is a review, whatever its contract is called."""
+    """Return whether *payload* is a review, whatever its contract is called."""
     if not isinstance(payload, Mapping) or not {"title", "period", "as_of", "sections"} <= payload.keys():
         return False
     try:

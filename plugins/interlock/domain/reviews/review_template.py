@@ -23,7 +23,7 @@ class SentenceOutline(_Frozen):
     """A sentence, or one for each of several facts."""
 
     text: str = Field(min_length=1)
-    """Jinja: ``Spend was {{ fact('spend') }}.``. One that comes out empty is left out."""
+    """Jinja: ``Spend was {{ fact('spend') }}.``. One that comes out empty is omitted."""
     each: str | None = None
     """Beginning of the names of ranked facts (``spend.by.vendor``): the sentence is written for each, as ``part``."""
 
@@ -67,9 +67,9 @@ class Outline(_Frozen):
 
     title: str = "{{ case.title }}"
     figures: tuple[str, ...] | None = None
-    """Names of the facts at the top. Left out: the value of each indicator."""
+    """Names of the facts at the top. Default: the value of each indicator."""
     sections: tuple[SectionOutline, ...] | None = None
-    """Left out: one for each indicator."""
+    """Default: one for each indicator."""
 
 
 class Outlines(_Frozen):

@@ -77,8 +77,8 @@ def threshold_for(curve: Sequence[CurvePoint], max_error: float, *, min_coverage
     Return the lowest threshold that keeps the error at or below *max_error*, at it and at every threshold above it.
 
     "Above it" matters: an error that dips under the bound only because easy cases of low confidence dilute it is luck.
-    Points with less than *min_coverage* are too few cases to judge by: they are neither chosen nor do they stand in
-    the way.
+    Points with less than *min_coverage* are too few cases to judge by: they are neither chosen nor do they rule out
+    others.
 
     :param curve: from :func:`risk_coverage`, in any order.
     :param max_error: the share of wrong answers among the automatic ones that is still accepted, 0.05 for 5 %.
@@ -112,7 +112,7 @@ def fit_weights(scores: Sequence[npt.ArrayLike], truth: npt.ArrayLike, *, prior:
     Return a weight for each score, so that the softmax of the weighted sum has the least log loss on *truth*.
 
     With one score this is temperature scaling (the weight is 1/T); with several, a log-linear pool of models that is
-    calibrated in the same step (Genest and Zidek 1986). Weights are never negative: one that would be is left out. The
+    calibrated in the same step (Genest and Zidek 1986). Weights are never negative: one that would be becomes 0. The
     loss is convex, so Newton's method finds the one best answer, the same on every machine.
 
     :param scores: arrays of cases by classes, out of fold, all of one shape.

@@ -64,9 +64,9 @@ def decide_again(router: Router, known: Mapping[str, Any]) -> Decision | tuple[s
     A name whose value is None is known to have been absent. A name that only a rule behind the deciding one reads is
     not missed.
     """
-    said = router.decide(known)
-    unknown = tuple(name for name in said.inputs if name not in known)
-    return unknown or said
+    decision = router.decide(known)
+    unknown = tuple(name for name in decision.inputs if name not in known)
+    return unknown or decision
 
 
 def carried_out(wiring: Wiring | None, task_id: str, decision: Decision) -> Again:

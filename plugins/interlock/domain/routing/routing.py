@@ -18,8 +18,8 @@ from interlock.domain.reviews.review import review_problems
 
 NEVER = 1.01
 """A threshold that no confidence reaches: nothing is automatic."""
-TOLD = 5
-"""Problems of a draft's numbers that are told at most."""
+MAX_PROBLEMS = 5
+"""The most problems of a draft's numbers that a message lists."""
 DEFAULT_RULE = "no rule fits, the policy's default"
 """Stands for a rule's name where the policy's ``default`` decided."""
 
@@ -63,10 +63,10 @@ class Router:
         certain = uncertain_if_unknown(inputs)
         for rule, expression in self.rules:
             read |= {name: inputs.get(name) for name in expression.reads}
-            said = expression.evaluate(certain)
-            if said.value is None:
-                return Decision(rule=rule.name, route="review", error=said.error, inputs=read)
-            if said.value:
+            result = expression.evaluate(certain)
+            if result.value is None:
+                return Decision(rule=rule.name, route="review", error=result.error, inputs=read)
+            if result.value:
                 return Decision(rule=rule.name, route=rule.route, inputs=read)
         return Decision(rule=DEFAULT_RULE, route=self.policy.default, inputs=read)
 
@@ -79,9 +79,9 @@ class Router:
                 if problems := _uncarried(check.numbers or "", inputs):
                     failed.append((check, problems))
                 continue
-            said = expression.evaluate(certain)
-            if said.value is not True:
-                failed.append((check, said.error))
+            result = expression.evaluate(certain)
+            if result.value is not True:
+                failed.append((check, result.error))
         return failed
 
 
@@ -91,8 +91,8 @@ def _uncarried(contract: str, inputs: Mapping[str, Any]) -> str:
     if not review:
         return f"there is no {contract}"
     problems = review_problems(review, finding)
-    told = "; ".join(map(str, problems[:TOLD]))
-    return f"{told}; and {len(problems) - TOLD} more" if len(problems) > TOLD else told
+    listed = "; ".join(map(str, problems[:MAX_PROBLEMS]))
+    return f"{listed}; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else listed
 
 
 def _under(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """
 Which automatic cases are drawn for people to review, by chance alone.
 
-The draw is made from the case's own secret, so it is the same in every attempt, and whoever writes a case cannot choose
+The draw is made from the case's own secret, so it is the same in every attempt, and the author of a case cannot choose
 it. It sees nothing of an agent's answer: a sample that knew how sure an agent was would say nothing about the rest.
 """
 
@@ -26,5 +26,5 @@ def sampling_for(samplings: Samplings, route: str, known: Mapping[str, Any]) -> 
 
 
 def is_drawn(secret: bytes, sampling: Sampling) -> bool:
-    """Tell whether the case with *secret* is drawn; of many cases, a share of ``rate`` is."""
+    """Return whether the case with *secret* is drawn; of many cases, a share of ``rate`` is."""
     return int(keyed_digest(secret, {"sampled review": sampling.name})[:13], 16) / 16**13 < sampling.rate

@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from interlock.domain.agents.agent_protocol import Hold, Planned, Usage
 from interlock.domain.cost.budget import Account, Budget, accounts_of
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.engine.runs.session import Session
 from interlock.errors import BudgetExhausted, ConfigurationError
 from interlock.ledger.cost.budget import Granted, give_back, reserve, settle, write_off
@@ -182,8 +182,8 @@ class Purse:
             spent = self._on_case.get(case_id, 0)
             if spent + most > limit:
                 raise BudgetExhausted(
-                    f"a call can cost {tell_dollars(most)}, and of the case's budget of {tell_dollars(limit)} "
-                    f"{tell_dollars(max(limit - spent, 0))} are left",
+                    f"a call can cost {format_dollars(most)}, and of the case's budget of {format_dollars(limit)} "
+                    f"{format_dollars(max(limit - spent, 0))} are left",
                     scope="case",
                 )
             self._on_case[case_id] = spent + most
@@ -285,7 +285,7 @@ class Purse:
         self._let_go()
         with self._lock:
             self._refused = BudgetExhausted(
-                f"the budget of {account.budget} has no room for a call that can cost {tell_dollars(most)}",
+                f"the budget of {account.budget} has no room for a call that can cost {format_dollars(most)}",
                 scope=account.budget.per,
                 until=account.until,
             )

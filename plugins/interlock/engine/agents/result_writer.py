@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from interlock.domain.agents.agent_protocol import Answer, Usage
 from interlock.domain.cases.case import CaseState
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.routing.routing import Decision
 from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.work_item import Role, WorkItem
@@ -238,8 +238,8 @@ class ResultWriter:
             )
 
     def _money(self) -> str:
-        spent = f"{tell_dollars(to_nano(self.spent))} spent"
-        return spent if self.purse.left is None else f"{spent}, {tell_dollars(self.purse.left)} left to reserve"
+        spent = f"{format_dollars(to_nano(self.spent))} spent"
+        return spent if self.purse.left is None else f"{spent}, {format_dollars(self.purse.left)} left to reserve"
 
 
 def _subject(case: WorkItem) -> str:

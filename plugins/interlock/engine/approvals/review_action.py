@@ -85,7 +85,7 @@ def see(ledger: Ledger, name: str, *, person: Identity | None = None) -> dict[st
         "voters": request.voters,
         "votes_needed": request.votes_needed,
         "stages": [stage.model_dump(mode="json") for stage in stages_of(request)],
-        "asks_now": electorate.told(now.asked),
+        "asks_now": electorate.describe(now.asked),
         "lacking": [{"stage": stage.name, "votes": number} for stage, number in now.missing],
         "refused": refused,
         "barred_from": barred_from,

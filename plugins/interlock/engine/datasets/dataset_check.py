@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.analysis.history import Before, compare
-from interlock.analysis.inspection import count_aside, inspect, reconcile, said
+from interlock.analysis.inspection import check_result, count_aside, inspect, reconcile
 from interlock.analysis.staging import Staging
 from interlock.domain.data.dataset import Control, Dataset
 from interlock.domain.data.quality import ExpectationResult, QualityResult, Suite
@@ -93,5 +93,5 @@ def _reconcile(staged: Staging, control: Control, beside: Beside) -> Expectation
             if error.retryable:
                 raise
             name = f"control {control.name}"
-            return said(staged.dataset, "control", str(error), severity=control.severity, name=name)
+            return check_result(staged.dataset, "control", str(error), severity=control.severity, name=name)
     return reconcile(staged, control, total)

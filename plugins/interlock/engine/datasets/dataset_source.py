@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlock.analysis.inspection import said
+from interlock.analysis.inspection import check_result
 from interlock.analysis.staging import Staging
 from interlock.domain.data.dataset import is_own_ledger
 from interlock.domain.data.quality import ExpectationResult
@@ -71,7 +71,7 @@ def take_in(staged: Staging, source: Any, reach: Reach) -> list[ExpectationResul
     message = (
         "" if _ends_with_a_line(local) else f"{label} has no line end after its last line: was it written to its end?"
     )
-    return [said(staged.dataset, "ending", message)]
+    return [check_result(staged.dataset, "ending", message)]
 
 
 def _fetch(place: Any, folder: Path, label: str) -> Path:

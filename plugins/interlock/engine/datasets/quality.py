@@ -82,7 +82,7 @@ def record_results(
                 "suite": result.suite,
                 "row_count": result.rows,
                 "passed": result.passed,
-                "results": result.told(),
+                "results": result.results_as_json(),
                 "created_at": tx.at,
                 "reading_id": reading_id,
             }

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.analysis.history import coverage
-from interlock.analysis.inspection import said
+from interlock.analysis.inspection import check_result
 from interlock.analysis.staging import staging
 from interlock.domain.base.contract import Contract, check_payload
 from interlock.domain.data.dataset import Dataset
@@ -49,7 +49,7 @@ def _look_at(
         try:
             found += take_in(staged, dataset.source, reach)
         except InterlockError as error:
-            found.append(said(dataset, "source", str(error)))
+            found.append(check_result(dataset, "source", str(error)))
         staged.type_rows()
         staged.put_future_aside(now)
         wanted = as_of or staged.newest_known() or now

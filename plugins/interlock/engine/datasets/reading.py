@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from interlock.analysis.inspection import said
+from interlock.analysis.inspection import check_result
 from interlock.analysis.staging import Staging, staging
 from interlock.domain.data.dataset import Dataset, is_own_ledger, pick_dataset
 from interlock.domain.data.quality import QualityResult, sentence
@@ -139,12 +139,14 @@ def _read(
             if error.retryable and waits:
                 raise
             staged.forget_rows()  # a part of the rows is none of them
-            results.append(said(dataset, "source", str(error)))
+            results.append(check_result(dataset, "source", str(error)))
         staged.type_rows()
         staged.put_future_aside(session.ledger.clock())
         wanted = session.run.as_of or as_of or staged.newest_known()
         if wanted is None and not results:
-            results.append(said(dataset, "source", "there is no row with a time, so there is no instant to read as of"))
+            results.append(
+                check_result(dataset, "source", "there is no row with a time, so there is no instant to read as of")
+            )
         with session.write() as tx:
             pinned = pin_as_of(tx, session.run, wanted) or tx.at
         staged.read_as_of(pinned)

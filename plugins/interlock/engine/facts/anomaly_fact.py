@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from interlock.analysis.measure import Table, instant
+from interlock.analysis.measure import SnapshotTable, instant
 from interlock.domain.base.period import MINUTES, Period, Periods
 from interlock.domain.facts.anomaly import Alarm, Scored, alarms_of, score
 from interlock.domain.facts.fact import Fact, Kind, of_period
@@ -54,7 +54,7 @@ def look_back(kpis: Kpis, periods: Periods, present: Period) -> list[Period]:
     return periods.up_to(present, kpis.history + passed % max(kpis.history // STEPS, 1))
 
 
-def watch(table: Table, kpis: Kpis, indicator: Indicator, periods: Sequence[Period]) -> Watched:
+def watch(table: SnapshotTable, kpis: Kpis, indicator: Indicator, periods: Sequence[Period]) -> Watched:
     """Return what is said of *indicator* over *periods*, from the first that has a value."""
     assert kpis.anomalies is not None
     exact = table.by_period(indicator.expression, periods, indicator.where)
@@ -96,7 +96,7 @@ def state_anomalies(session: Session, name: str, snapshots: Snapshots, *, lookba
     return facts
 
 
-def expected_again(kpis: Kpis, zone: str, table: Table, fact: Fact) -> Decimal | None:
+def expected_again(kpis: Kpis, zone: str, table: SnapshotTable, fact: Fact) -> Decimal | None:
     """
     Return what the baseline says once more where *fact* says it.
 
@@ -110,7 +110,7 @@ def expected_again(kpis: Kpis, zone: str, table: Table, fact: Fact) -> Decimal |
 
 
 def _facts(
-    kpis: Kpis, name: str, indicator: Indicator, table: Table, watched: Watched, alarm: Alarm, reading: Reading
+    kpis: Kpis, name: str, indicator: Indicator, table: SnapshotTable, watched: Watched, alarm: Alarm, reading: Reading
 ) -> list[Fact]:
     """State the observed value, the expected one, and the band that it left."""
     period, first = watched.periods[alarm.index], watched.periods[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from interlock.analysis.indicator_fact import Stating
-from interlock.analysis.measure import Table, open_table
+from interlock.analysis.measure import SnapshotTable, open_table
 from interlock.domain.base.period import Period, Periods
 from interlock.domain.data.dataset import pick_dataset
 from interlock.domain.facts.fact import Fact
@@ -53,7 +53,7 @@ def present_period(session: Session, kpis: Kpis, reading: Reading) -> Period:
 
 
 @contextmanager
-def table_of(snapshots: Snapshots, reading: Reading) -> Iterator[Table]:
+def table_of(snapshots: Snapshots, reading: Reading) -> Iterator[SnapshotTable]:
     """Open the rows of a reading."""
     with snapshots.open(reading.snapshot or "") as file, open_table(file) as table:
         yield table

@@ -13,9 +13,18 @@ from typing import Any
 
 from interlock.domain.base.period import Period
 from interlock.domain.base.timeframe import parse_period
-from interlock.domain.cost.price import tell_dollars, to_nano
+from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.reports import cost as costs
-from interlock.domain.reports.kpi import KPIS, Counts, Kpi, breach, is_better, tell_change, tell_thresholds, tell_value
+from interlock.domain.reports.kpi import (
+    KPIS,
+    Counts,
+    Kpi,
+    breach,
+    format_change,
+    format_thresholds,
+    format_value,
+    is_better,
+)
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import in_force
 from interlock.ledger.reports.cost import cost_lines, open_attempts
@@ -55,19 +64,19 @@ def kpi_rows(counts: Counts, wanted: Mapping[str, Kpi]) -> dict[str, Any]:
                 "is_wanted": kpi is not None,
                 "value": _number(measured.value),
                 "unit": definition.unit,
-                "told": tell_value(measured.value, definition.unit),
+                "told": format_value(measured.value, definition.unit),
                 "over": measured.over,
                 "note": measured.note,
                 "better": definition.better,
                 "meaning": definition.meaning,
                 "baseline": _number(kpi.baseline) if kpi else None,
-                "baseline_told": tell_value(kpi.baseline, definition.unit) if kpi else None,
+                "baseline_told": format_value(kpi.baseline, definition.unit) if kpi else None,
                 "change": _number(change),
-                "change_told": tell_change(change, definition.unit),
+                "change_told": format_change(change, definition.unit),
                 "is_better": is_better(change, definition.better),
                 "at_least": _number(kpi.at_least) if kpi else None,
                 "at_most": _number(kpi.at_most) if kpi else None,
-                "threshold_told": tell_thresholds(kpi, definition.unit) if kpi else "",
+                "threshold_told": format_thresholds(kpi, definition.unit) if kpi else "",
                 "breach": breach(kpi, measured.value) if kpi else None,
             }
         )
@@ -146,7 +155,7 @@ def tell_cost(row: Mapping[str, Any]) -> str:
 
 def tell_usd(text: str) -> str:
     """Return an amount of a report for a person."""
-    return tell_dollars(to_nano(Decimal(text)))
+    return format_dollars(to_nano(Decimal(text)))
 
 
 def _by_agent(lines: list[costs.CostLine]) -> list[dict[str, Any]]:

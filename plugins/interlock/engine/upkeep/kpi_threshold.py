@@ -10,7 +10,7 @@ from interlock.domain.base.period import Period
 from interlock.domain.base.timeframe import Every, running
 from interlock.domain.policy.company import Company
 from interlock.domain.policy.workflow import Workflow
-from interlock.domain.reports.kpi import KPIS, Kpi, breach, tell_value
+from interlock.domain.reports.kpi import KPIS, Kpi, breach, format_value
 from interlock.errors import UnknownName
 from interlock.ledger.incidents.notice import UPKEEP, subjects_since, write_notice
 from interlock.ledger.policy.version import versions_in_force
@@ -63,7 +63,7 @@ def _tell_workflow(ledger: Ledger, settings: Workflow, every: Every, period: Per
         for name, kpi in still.items():
             how, value, over = broken[name]
             definition = KPIS[name]
-            now, before = (tell_value(one, definition.unit) for one in (value, kpi.baseline))
+            now, before = (format_value(one, definition.unit) for one in (value, kpi.baseline))
             write_notice(
                 tx,
                 environment=ledger.environment,

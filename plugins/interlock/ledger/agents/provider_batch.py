@@ -31,7 +31,7 @@ WITH_PROVIDER = "batch"
 
 
 @dataclass(frozen=True)
-class Standing:
+class BatchCases:
     """Where the cases of a batch are whose answers are not counted yet."""
 
     here: Sequence[Case]
@@ -148,7 +148,7 @@ def uncounted(connection: Connection, row: ProviderBatch) -> list[str]:
     return list(named.values())
 
 
-def take_up_batch(tx: Transaction, run: WorkflowRun, task: str, row: ProviderBatch) -> Standing:
+def take_up_batch(tx: Transaction, run: WorkflowRun, task: str, row: ProviderBatch) -> BatchCases:
     """Move the cases that wait for a batch into *run*, and say where all are whose answers are not counted."""
     waiting: list[Case] = []
     here: list[Case] = []
@@ -169,7 +169,7 @@ def take_up_batch(tx: Transaction, run: WorkflowRun, task: str, row: ProviderBat
     moved = [(found, replace(going_on(found), run_id=run.id)) for found in waiting]
     here += move(tx, moved, kind="case.taken_up")
     tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": found.id} for found in waiting])
-    return Standing(here, elsewhere, others)
+    return BatchCases(here, elsewhere, others)
 
 
 def waits_for_batch(found: Case) -> bool:

@@ -83,7 +83,7 @@ def confirm(tx: Transaction, request_id: str, given: Answer, *, access: Access) 
     stages = electorate.stages
     eligible = any(electorate.givers(given.person, stage) for stage in stages)
     if broke.person == given.person.id or not eligible:
-        raise NotAuthorised(f"{given.person.id!r} may not review this; who may: {electorate.told(stages)}")
+        raise NotAuthorised(f"{given.person.id!r} may not review this; who may: {electorate.describe(stages)}")
     if electorate.barred.reason(given.person) is not None or any(b.person == given.person.id for b in cast):
         raise NotAuthorised(f"{given.person.id!r} had a part in it, and another must review it")
     tx.insert(

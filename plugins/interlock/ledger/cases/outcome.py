@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, exists, select
 
 from interlock.domain.cases.case import CaseState
-from interlock.domain.cases.outcome import NewOutcome, Standing, standing
+from interlock.domain.cases.outcome import NewOutcome, OutcomeStatus, outcome_status
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import Case, CaseChange, Outcome
@@ -28,7 +28,7 @@ class ListedOutcome(Outcome):
 
     business_key: str
     workflow: str
-    standing: Standing
+    standing: OutcomeStatus
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -141,7 +141,9 @@ def list_outcomes(ledger: Ledger, *, workflow: str | None = None, limit: int = 1
                 of_case.setdefault(other.case_id, []).append(Outcome.of(other))
     now = ledger.clock()
     return [
-        ListedOutcome.from_values({**row._mapping, "standing": standing(Outcome.of(row), of_case[row.case_id], now)})
+        ListedOutcome.from_values(
+            {**row._mapping, "standing": outcome_status(Outcome.of(row), of_case[row.case_id], now)}
+        )
         for row in rows
     ]
 

@@ -83,7 +83,7 @@ def write_reports(
             suite=result.suite,
             row_count=result.rows,
             passed=result.passed,
-            results=result.told(),
+            results=result.results_as_json(),
             created_at=tx.at,
             reading_id=reading_id,
         )

@@ -122,7 +122,7 @@ class SentCounts:
 class OutcomeCounts:
     """Cases that outcomes completed in a period."""
 
-    outcomes_told: bool
+    has_outcomes: bool
     """Whether the workflow has any outcome at all."""
     completed: int
     provisional: int
@@ -163,7 +163,7 @@ def outcomes(connection: Connection, scope: Scope, now: datetime) -> OutcomeCoun
         outcome.c.case_id.not_in(select(kept.c.case_id).where(stands(kept))),
     )
     return OutcomeCounts(
-        outcomes_told=connection.execute(of_workflow.limit(1)).first() is not None,
+        has_outcomes=connection.execute(of_workflow.limit(1)).first() is not None,
         completed=number,
         provisional=provisional or 0,
         undone=_how_many(connection, undone, outcome.c.case_id),
