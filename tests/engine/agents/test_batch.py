@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine.test_engine_limits import Desk
+from engine.agents.test_engine_limits import Desk
 from interlock.agents.batch_call import batch_client
 from interlock.agents.batch_client import BatchClient
 from interlock.commands.summary_text import describe_summary

@@ -206,7 +206,7 @@ def test_what_is_sent_is_sent_once_to_addresses(flow):
     sent: list[tuple[str, list[str]]] = []
 
     for _ in range(2):
-        keep_up(flow.ledger, send=lambda row, to: sent.append((row["kind"], to)))
+        keep_up(flow.ledger, send=lambda row, to: sent.append((row.kind, to)))
 
     assert sent == [("remind", ["lea@example.com", "leo@example.com"])]
     assert [row.state for row in list_notices(flow.ledger)] == ["sent"]
@@ -240,7 +240,7 @@ def test_two_senders_at_once_send_it_once(flow):
     later(flow, 4.1)
     sent: list[str] = []
     threads = [
-        threading.Thread(target=lambda: keep_up(flow.ledger, send=lambda row, to: sent.append(row["id"])))
+        threading.Thread(target=lambda: keep_up(flow.ledger, send=lambda row, to: sent.append(row.id)))
         for _ in range(4)
     ]
     for thread in threads:
