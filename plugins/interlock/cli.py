@@ -57,7 +57,7 @@ def get_commands() -> list[CLICommand]:
                     name="access",
                     help="Who can do what",
                     subcommands=(
-                        _command("matrix", "Print who can do what, from what is in force", "people.matrix", (JSON,)),
+                        _command("matrix", "Print who can do what, from what is in force", "access_matrix.matrix", (JSON,)),
                     ),
                 ),
                 _command(
@@ -88,7 +88,7 @@ def get_commands() -> list[CLICommand]:
                         ),
                     ),
                 ),
-                _command("owners", "Print who answers for which workflow", "people.owners", (JSON,)),
+                _command("owners", "Print who answers for which workflow", "access_matrix.owners", (JSON,)),
                 _command(
                     "secrets",
                     "List the connections in use: who works with them, how old they are, which nobody needs",
