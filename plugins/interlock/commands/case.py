@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from interlock.commands.case_text import case_text
 from interlock.commands.person import call
-from interlock.commands.terminal import command, print_json, print_table, read_changes
+from interlock.commands.terminal import command, print_json, print_table, print_text, read_changes
 from interlock.domain.cases.case import CaseState
 from interlock.errors import UnknownName
 from interlock.hooks.ledger import LedgerHook
@@ -51,7 +51,7 @@ def show(args: Any) -> None:
     if args.json:
         print_json(found)
     else:
-        print(case_text(found))
+        print_text(case_text(found))
 
 
 @command

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from interlock.commands.terminal import command, print_json, print_table
+from interlock.commands.terminal import command, format_fields, print_json, print_table
 from interlock.domain.base.duration import format_duration
 from interlock.domain.base.plural import counted
 from interlock.domain.cost.price import tell_dollars, to_nano
@@ -70,8 +70,8 @@ def describe_quote(told: Mapping[str, Any]) -> list[str]:
     ]
     of_rows = f" of {told['rows']} rows ({', '.join(there)})" if there else ""
     lines = [f"{told['workflow']}, {told['phase']}: {counted(told['cases'], 'new case')}{of_rows} of {told['source']}"]
-    for name, (title, tell) in FIGURES.items():
-        lines.append(f"  {title:<15}{_estimate(told[name], tell)}")
+    estimates = ((title, _estimate(told[name], tell)) for name, (title, tell) in FIGURES.items())
+    lines.append(format_fields(estimates, indent=2, width=14))
     lines.append(
         f"  by {counted(told['from_runs'], 'earlier run')} with {counted(told['from_cases'], 'case')}; "
         f"{told['coverage']:.0%} of such runs should lie between"

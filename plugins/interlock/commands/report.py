@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from interlock.commands.terminal import command, print_json, print_table
+from interlock.commands.terminal import command, format_fields, print_json, print_table
 from interlock.domain.facts.fact import show_number
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.facts.provenance import Provenance, trace
@@ -89,5 +89,4 @@ def provenance_text(found: Provenance) -> str:
         *((severity, text) for severity, texts in reading["reasons"].items() for text in texts),
         ("stated by", f"{found.run['workflow']}, run {found.run['run_id']}"),
     ]
-    width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines if text)
+    return format_fields(((name, text) for name, text in lines if text), width=15)

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from interlock.commands.case_text import field_lines
 from interlock.commands.person import call
-from interlock.commands.terminal import command, print_json, print_table, read_changes
+from interlock.commands.terminal import command, print_json, print_table, print_text, read_changes
 from interlock.errors import InputError
 
 
@@ -58,7 +58,7 @@ def show(args: Any) -> None:
         f"asked now: {found['asks_now']}",
     ]
     lines += [told for told in (found["refused"], found["barred_from"]) if told]
-    print("\n".join(lines))
+    print_text("\n".join(lines))
 
 
 @command

@@ -6,45 +6,47 @@ What a run does not have is left out, not printed as zero: no line about accurac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from interlock.commands.terminal import format_fields
 from interlock.domain.base.plural import counted
 from interlock.domain.cost.price import tell_dollars, to_nano
 from interlock.domain.reports.cost import KINDS
 
-_COLUMN = 13
+_NAMES = len("data quality")
 _NAMED = 5
 """Of cases that stand nowhere, so many are named: one is enough to look into."""
 
 
 def describe_summary(summary: Mapping[str, Any]) -> str:
     """Return *summary* as lines for a terminal."""
-    lines = [
-        f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}",
+    fields = [
         *_facts(summary["facts"]),
-        _line("cases", _cases(summary)),
-        _line("by route", _counts(summary["by_route"])),
-        _line("automatic", _automatic(summary)),
-        _line("sent", f"{summary['effects_sent']}"),
-        *(_line("waiting", _waiting(entry)) for entry in summary["waiting"]),
-        _line("provider", _with_provider(summary["with_provider"])),
-        *(_line("held back", f"{count} × {reason}") for reason, count in summary["reasons"].items()),
-        *(_line("data quality", _quality(entry)) for entry in summary["quality"]),
-        _line("cost", _cost(summary["cost"])),
-        *(_line("stage", _stage(entry)) for entry in summary["stages"]),
+        ("cases", _cases(summary)),
+        ("by route", _counts(summary["by_route"])),
+        ("automatic", _automatic(summary)),
+        ("sent", f"{summary['effects_sent']}"),
+        *(("waiting", _waiting(entry)) for entry in summary["waiting"]),
+        ("provider", _with_provider(summary["with_provider"])),
+        *(("held back", f"{count} × {reason}") for reason, count in summary["reasons"].items()),
+        *(("data quality", _quality(entry)) for entry in summary["quality"]),
+        ("cost", _cost(summary["cost"])),
+        *(("stage", _stage(entry)) for entry in summary["stages"]),
+        ("no place", _unplaced(summary["unplaced"])),
     ]
-    if summary["unplaced"]:
-        listing = [f"{entry['case']} ({entry['state']})" for entry in summary["unplaced"]]
-        more = " and more" if len(listing) > _NAMED else ""
-        lines.append(_line("no place", f"nothing takes these cases on: {', '.join(listing[:_NAMED])}{more}"))
-    return "\n".join(line for line in lines if line)
+    title = f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}"
+    return f"{title}\n{format_fields(((name, text) for name, text in fields if text), indent=2, width=_NAMES)}"
 
 
-def _line(what: str, text: str) -> str:
-    return f"  {what:<{_COLUMN}}{text}" if text else ""
+def _unplaced(cases: Sequence[Mapping[str, Any]]) -> str:
+    if not cases:
+        return ""
+    listing = [f"{entry['case']} ({entry['state']})" for entry in cases]
+    more = " and more" if len(listing) > _NAMED else ""
+    return f"nothing takes these cases on: {', '.join(listing[:_NAMED])}{more}"
 
 
 def _cases(summary: Mapping[str, Any]) -> str:
@@ -53,11 +55,11 @@ def _cases(summary: Mapping[str, Any]) -> str:
     return f"{summary['cases_total']} taken in: {_counts(summary['by_state'])}"
 
 
-def _facts(facts: Mapping[str, Any] | None) -> list[str]:
+def _facts(facts: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if facts is None:
         return []
     withheld = f", {facts['withheld']} withheld" if facts["withheld"] else ""
-    return [_line("as of", tell_instant(facts["as_of"])), _line("facts", f"{facts['stated']} stated{withheld}")]
+    return [("as of", tell_instant(facts["as_of"])), ("facts", f"{facts['stated']} stated{withheld}")]
 
 
 def tell_instant(text: str) -> str:
