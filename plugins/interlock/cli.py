@@ -474,7 +474,7 @@ def _cases() -> tuple[ActionCommand, ...]:
                 SET,
                 Arg(
                     ("--from-start",),
-                    help="Restart at the first task after the intake (default for a dead letter: the task where it failed)",
+                    help="Restart after the intake (default for a dead letter: at the task where it failed)",
                     action="store_true",
                 ),
             ),

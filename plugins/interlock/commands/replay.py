@@ -42,7 +42,7 @@ def print_comparison(found: Comparison) -> None:
         (found.by_people, "made by people, so not replayed"),
         (found.by_checks, "made by checks of drafts or by the runbook, so not replayed"),
         (found.after_a_flip, "after an earlier changed decision of the same case, so they would not have been made"),
-        (found.not_replayable, "cannot be replayed"),
+        (found.not_replayable, "not replayable"),
     ]
     print(f"{found.decisions} decisions, {found.replayed} replayed, {found.flipped} would change")
     for count, why in not_replayed:
