@@ -513,7 +513,7 @@ def _review() -> tuple[ActionCommand, ...]:
         ),
         _command(
             "breakglass",
-            "Emergency sign-off by one person when no eligible reviewer is reachable; reviewed afterwards",
+            "Emergency sign-off (break glass) by one person when no eligible reviewer is reachable",
             "review.break_glass",
             (CASE, DIGEST, Arg(("--reason",), help="Why no eligible reviewer could decide", required=True)),
         ),

@@ -79,7 +79,7 @@ def anchor(args: Any) -> None:
         raise InputError(f"{args.file!r} exists, and an anchor is never overwritten. Give a new name") from None
     except OSError as error:
         raise InputError(f"{args.file!r} cannot be written: {error.strerror}") from None
-    print(f"anchor {taken.number} of {len(taken.chains)} chains is in {args.file}. Keep it apart from the ledger")
+    print(f"anchor {taken.number} of {len(taken.chains)} chains is in {args.file}; keep it apart from the ledger")
 
 
 @command
