@@ -62,7 +62,10 @@ def test_a_file_that_says_nothing_sets_nothing(tmp_path, text):
         ("airflow:\n  connections:\n    - {conn_id: a, conn_type: http, conn_port: many}\n", "conn_port is 'many'"),
         ("airflow:\n  connections:\n    - {conn_id: a, conn_type: http, conn_extra: '{'}\n", "conn_extra is text, but"),
         ("airflow:\n  connections:\n    - {conn_id: a, conn_type: http, conn_extra: [1]}\n", "conn_extra is a list"),
-        ("airflow:\n  connections:\n    - {conn_id: a, conn_type: x, conn_uri: 'x://h'}\n", "a conn_uri and more"),
+        (
+            "airflow:\n  connections:\n    - {conn_id: a, conn_type: x, conn_uri: 'x://h'}\n",
+            "a conn_uri and other fields",
+        ),
         (
             "airflow:\n  pools:\n    - {pool_name: a, pool_slot: 1}\n    - {pool_name: a, pool_slot: 2}\n",
             "is defined twice",

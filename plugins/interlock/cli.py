@@ -528,7 +528,7 @@ def _review() -> tuple[ActionCommand, ...]:
             "answer",
             "Cast the votes in a CSV file with the columns case, answer, digest and reason",
             "review.answer",
-            (Arg(("file",), help="CSV file"),),
+            (Arg(("file",), help="CSV file with the votes"),),
         ),
         _command(
             "edit",

@@ -106,8 +106,8 @@ def test_a_quote_counts_the_rows_of_its_source(terminal, flow):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("refunds", "give --source for a quote, or --history"),
-        ("refunds --source in.csv --history", "give --source for a quote, or --history"),
+        ("refunds", "give either --source for a quote, or --history"),
+        ("refunds --source in.csv --history", "give either --source for a quote, or --history"),
         ("refunds --source gone.csv", "there is no file"),
         ("refunds --source half.csv", "ends in the middle of line 3"),
         ("refunds --source s3://bucket/in.csv", "s3:// cannot be opened"),

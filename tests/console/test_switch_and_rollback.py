@@ -118,7 +118,7 @@ def test_the_commands_of_a_switch_say_what_holds(workflow, as_otto, capsys):
 
     told = capsys.readouterr().out
     assert "agent refunds/judge is off in test, by person:otto." in told
-    assert "is off already, by person:otto: nonsense" in told
+    assert "is already off, by person:otto: nonsense" in told
     assert "agent  refunds/judge" in told
     assert "is on again in test, by person:otto" in told
     assert "Nothing is switched off" in told
@@ -157,8 +157,8 @@ def test_the_command_of_a_replay_prints_its_page_and_its_json(workflow, as_otto,
     told = capsys.readouterr().out
     assert "5 decisions, 4 replayed, 1 would change" in told
     assert "fallback      auto" in told
-    assert "of 3 cases, 2 (66.7%, 1.0 h) go to people before and 1 (33.3%, 0.5 h) after, at 30 minutes each" in told
-    assert "1 cases become automatic: 0.30 errors expected" in told
+    assert "2 of 3 cases before (66.7%, 1.0 h), 1 after (33.3%, 0.5 h), 30 minutes each" in told
+    assert "1 cases become automatic: 0.30 expected errors" in told
     replay.replay(Namespace(**asked | {"version": 1}, json=True))
     said = json.loads(capsys.readouterr().out)
     assert (said["proposal"], said["replayed"], said["flipped"]) == ("version 1", 5, 0)
