@@ -76,7 +76,7 @@ def test_a_fact_is_told_with_its_rows_and_done_again(workflow, capsys):
 
     report.provenance(asked(fact=fact[:8]))
     said = capsys.readouterr().out
-    assert "done again just now: 1,672.25 USD, the same" in said
+    assert "recomputed just now: 1,672.25 USD, the same" in said
     assert "Fitness 24/7" in said
     assert "2 more rows" in said
 
@@ -89,7 +89,7 @@ def test_a_fact_that_follows_from_others_names_them(workflow, capsys):
     _, review, _ = latest_review(workflow.ledger, "refunds")
     report.provenance(asked(fact=review["figures"][0]["change"]))
     said = capsys.readouterr().out
-    assert said.count("follows from") == 2
+    assert said.count("derived from") == 2
     assert "100 * (a - b) / b" in said
 
 

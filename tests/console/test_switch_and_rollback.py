@@ -118,7 +118,7 @@ def test_the_commands_of_a_switch_say_what_holds(workflow, as_otto, capsys):
 
     told = capsys.readouterr().out
     assert "agent refunds/judge is off in test, by person:otto." in told
-    assert "is off already, by person:otto: nonsense" in told
+    assert "is already off, by person:otto: nonsense" in told
     assert "agent  refunds/judge" in told
     assert "is on again in test, by person:otto" in told
     assert "Nothing is switched off" in told
@@ -133,14 +133,14 @@ def test_the_commands_of_versions_say_what_is_in_force_and_what_differs(two_vers
     assert told.splitlines()[:2] == ["--- version 1: policy.yaml", "+++ include: policy.yaml"]
     assert "-threshold: 0.8\n+threshold: 0.6\n" in told
     policy.diff(Namespace(workflow=NAME, a=None, b=None, include=None))
-    assert "version 2 (in force) and include of refunds say the same" in capsys.readouterr().out
+    assert "version 2 (in force) and include of refunds are the same" in capsys.readouterr().out
 
     policy.rollback(Namespace(workflow=NAME, to=None, reason="too much"))
     assert "version 1 of refunds is in force again in test instead of 2" in capsys.readouterr().out
     policy.history(Namespace(workflow=NAME, json=False))
     listed = capsys.readouterr().out
     assert "IN FORCE SINCE" in listed
-    assert "version 1 was put in force again instead of 2 by person:otto: too much" in listed
+    assert "version 1 was put in force again, replacing 2, by person:otto: too much" in listed
     policy.history(Namespace(workflow=NAME, json=True))
     said = json.loads(capsys.readouterr().out)
     assert [(row["number"], row["in_force_since"] is not None) for row in said["versions"]] == [(2, False), (1, True)]
@@ -155,10 +155,10 @@ def test_the_command_of_a_replay_prints_its_page_and_its_json(workflow, as_otto,
 
     replay.replay(Namespace(**asked, json=False))
     told = capsys.readouterr().out
-    assert "5 decisions, 4 replayed, 1 would be others" in told
+    assert "5 decisions, 4 replayed, 1 would change" in told
     assert "fallback      auto" in told
-    assert "of 3 cases, 2 (66.7%, 1.0 h) go to people before and 1 (33.3%, 0.5 h) after, at 30 minutes each" in told
-    assert "1 cases become automatic: 0.30 errors expected" in told
+    assert "2 of 3 cases before (66.7%, 1.0 h), 1 after (33.3%, 0.5 h), 30 minutes each" in told
+    assert "1 cases become automatic: 0.30 expected errors" in told
     replay.replay(Namespace(**asked | {"version": 1}, json=True))
     said = json.loads(capsys.readouterr().out)
     assert (said["proposal"], said["replayed"], said["flipped"]) == ("version 1", 5, 0)

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from cel_expr_python import cel
-from sqlalchemy import Connection
 
 from interlock.domain.approvals.access import Identity
 from interlock.domain.approvals.approval import CASE_TYPES, Stage, stages_for
@@ -44,7 +43,7 @@ from interlock.ledger.cases.case import CaseFile, cases_at, load_files
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import WorkflowRun, triggered_by
-from interlock.ledger.store.transaction import Actor
+from interlock.ledger.store.transaction import Actor, Connection
 
 PERSON = "person:"
 LISTED = 100

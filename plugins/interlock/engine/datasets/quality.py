@@ -4,19 +4,17 @@ Holding the run's cases against a suite before anything rests on them: failing r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from interlock.domain.cases.case import CaseState
-from interlock.domain.data.quality import QualityResult
 from interlock.domain.policy.suite_check import load_suite
 from interlock.engine.cases.station import CaseStep, Passage, Station, run_step
 from interlock.engine.runs.session import Session
 from interlock.errors import Stopped
 from interlock.ledger.cases.case import CaseFile
+from interlock.ledger.facts.quality import write_reports
 from interlock.ledger.store.record import CaseChange
-from interlock.ledger.store.schema import quality_report
-from interlock.ledger.store.transaction import Transaction, new_id
 
 
 def check_cases(session: Session, suite_name: str) -> dict[str, int]:
@@ -34,7 +32,7 @@ def check_cases(session: Session, suite_name: str) -> dict[str, int]:
     result = check_frame(suite, _frame([dict(file.payload) for file in files]))
     session.log.info("%s", result.summary())
     with session.write() as tx:
-        record_results(tx, session, [result])
+        write_reports(tx, session.run, session.task.task_id, [result])
     if result.critical_failed:
         names = "; ".join(f"{r.name}: {r.message}" for r in result.critical_failed)
         raise Stopped(
@@ -66,28 +64,3 @@ def _frame(payloads: list[dict[str, Any]]) -> Any:
     import pandas
 
     return pandas.DataFrame(payloads)
-
-
-def record_results(
-    tx: Transaction, session: Session, results: Sequence[QualityResult], *, reading_id: str | None = None
-) -> None:
-    """Write what checks found, without a value of the data."""
-    tx.insert(
-        quality_report,
-        [
-            {
-                "id": new_id(),
-                "run_id": session.run.id,
-                "task": session.task.task_id,
-                "suite": result.suite,
-                "row_count": result.rows,
-                "passed": result.passed,
-                "results": result.results_as_json(),
-                "created_at": tx.at,
-                "reading_id": reading_id,
-            }
-            for result in results
-        ],
-        kind="quality.checked",
-        facts=lambda row: {"suite": row["suite"], "passed": row["passed"]},
-    )
