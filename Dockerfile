@@ -5,7 +5,7 @@ FROM ${AIRFLOW_IMAGE}
 COPY requirements.txt /tmp/interlock/
 RUN pip install --no-cache-dir -r /tmp/interlock/requirements.txt
 
-COPY pyproject.toml README.md /tmp/interlock/
+COPY pyproject.toml README.md LICENSE /tmp/interlock/
 COPY plugins/interlock /tmp/interlock/plugins/interlock
 RUN pip install --no-cache-dir --no-deps /tmp/interlock
 

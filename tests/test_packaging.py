@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -163,6 +164,46 @@ def test_the_provider_description_fits_airflows_schema():
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
 
     jsonschema.validate(get_provider_info(), schema)
+
+
+def test_the_wheel_ships_the_licence_and_what_the_pages_are_made_of(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, project)
+    shutil.copytree(
+        PROJECT / "plugins", project / "plugins", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(project)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    if "No matching distribution found for setuptools" in done.stderr:
+        pytest.skip("no index is in reach from which pip can take setuptools to build a wheel")
+    assert done.returncode == 0, done.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as held:
+        names = held.namelist()
+        [licence] = [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
+        text = held.read(licence).decode()
+        assert "License-Expression: Apache-2.0" in held.read(licence.replace("licenses/LICENSE", "METADATA")).decode()
+    assert text == (PROJECT / "LICENSE").read_text()
+    assert text.split()[:5] == ["Apache", "License", "Version", "2.0,", "January"]
+    assert "END OF TERMS AND CONDITIONS" in text
+    files = {path.relative_to(PROJECT / "plugins") for path in PACKAGE.rglob("*.*")}
+    needed_by_nobody = {path for path in files if "__pycache__" in path.parts or path.suffix == ".mako"}
+    assert {str(path) for path in files - needed_by_nobody} <= set(names)
+
+
+def test_the_image_is_built_of_files_that_are_there():
+    copied = re.findall(r"^COPY (?:--\S+ )?(.+) \S+$", (PROJECT / "Dockerfile").read_text(), re.M)
+
+    assert "pyproject.toml README.md LICENSE" in copied
+    assert [name for names in copied for name in names.split() if not (PROJECT / name).exists()] == []
 
 
 def test_one_version_is_told_everywhere():

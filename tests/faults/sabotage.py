@@ -21,9 +21,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-GROUPS = {"intake": 20, "role": 12, "branch": 12, "validation": 12, "gate": 8, "execution": 5}
+GROUPS = {
+    "cases.intake": 20,
+    "agents.role": 12,
+    "routing.branch": 12,
+    "routing.validation": 12,
+    "approvals.gate": 8,
+    "effects.execution": 5,
+}
 """Cases that a module of the engine takes at once here, so that there is a middle."""
 LEASE = timedelta(seconds=4)
+SIZES = {
+    **{f"interlock.engine.{module}.GROUP": size for module, size in GROUPS.items()},
+    "interlock.engine.agents.role.FLUSH_CASES": GROUPS["agents.role"],
+    "interlock.engine.effects.execution.LEASE_MINIMUM": LEASE,
+}
+"""What the engine has of it, by its full name."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +54,10 @@ def small_groups() -> None:
     """Let the engine of this process work in small groups."""
     from importlib import import_module
 
-    for name, size in GROUPS.items():
-        import_module(f"interlock.engine.{name}").GROUP = size  # type: ignore[attr-defined]  # a module is an object
-    role = import_module("interlock.engine.agents.role")
-    role.FLUSH_CASES = GROUPS["role"]  # type: ignore[attr-defined]  # as above
-    import_module("interlock.engine.effects.execution").LEASE_MINIMUM = LEASE  # type: ignore[attr-defined]  # as above
+    for name, size in SIZES.items():
+        module, _, constant = name.rpartition(".")
+        assert hasattr(import_module(module), constant), f"there is no {name}"
+        setattr(import_module(module), constant, size)
 
 
 def sabotage(dag: Any, plan: Mapping[str, Sequence[Kill | None]], *, runs: str = "killed") -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from engine.test_engine_limits import Desk
+from engine.agents.test_engine_limits import Desk
 from interlock.agents.load import load_agent
 from interlock.connectors.http import HttpTarget
 from interlock.domain.effects.connector import ConnectionFields, HttpConnector

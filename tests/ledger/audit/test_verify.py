@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,14 +21,21 @@ from interlock.ledger.store import schema
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.transaction import Actor, Transaction
 from sqlalchemy import Connection, Table, and_, create_engine, delete, select, update
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 from workflows import NAME, Workflow, rows
 
 
-@pytest.fixture
-def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
-    """A run with cases in every kind of place."""
-    flow = Workflow(tmp_path, ledger)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def made(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    module_copies: Any,
+    empty_ledger: Callable[[str], URL],
+) -> Workflow:
+    """A run with cases in every kind of place, made once on each database."""
+    ledger = module_copies.of(empty_ledger(request.param))
+    flow = Workflow(tmp_path_factory.mktemp("flow"), ledger)
     flow.up_to("report", rows("sure=0.95", "sure=0.95 promise", "not sure"))
     throw(ledger, kind="connector", name="payout", off=True, person="cleo", reason="a drill")
     until = ledger.clock() + timedelta(days=1)
@@ -40,7 +48,16 @@ def flow(tmp_path: Path, ledger: Ledger) -> Workflow:
         of_the_engine(tx, flow)
     take_anchor(ledger, actor=Actor("person", "cleo"))
     assert verify(ledger).problems == []
+    ledger.engine.dispose()
     return flow
+
+
+@pytest.fixture
+def flow(made: Workflow, copies: Any) -> Workflow:
+    """That run in a ledger of this test's own."""
+    mine = copy(made)
+    mine.ledger = copies.of(made.ledger.engine.url)
+    return mine
 
 
 def of_the_engine(tx: Transaction, flow: Workflow) -> None:
