@@ -10,7 +10,7 @@ from html import unescape
 
 import pytest
 import yaml
-from interlock.console.api_case import open_ledger
+from interlock.console.ledger import open_ledger
 from interlock.domain.cost.budget import accounts_of
 from interlock.engine.reports.budget_report import budget_report
 from interlock.engine.reports.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd

@@ -13,8 +13,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from interlock.console.address import console_path
-from interlock.console.api_case import Book
-from interlock.console.identity import Person, Reader, demand, may
+from interlock.console.guard import SeesDag, SeesDags, guards
+from interlock.console.identity import Person, Reader, may
+from interlock.console.ledger import OpenLedger
 from interlock.console.queue import Filter, neighbours, queue_rows
 from interlock.console.reading import for_reader, for_voter
 from interlock.console.rendering import render
@@ -36,11 +37,10 @@ SUMMARISED = 5_000
 """Cases up to which a page counts how many automatic ones were right, which reads each of them."""
 
 
-@router.get("/")
-@router.get("/review")
-def queue(person: Reader, ledger: Book, workflow: str = "", route: str = "", gate: str = "") -> Response:
+@router.get("/", dependencies=guards(SeesDags("see cases")))
+@router.get("/review", dependencies=guards(SeesDags("see cases")))
+def queue(person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = "") -> Response:
     """Return the review queue: what waits for people, first what waits for whoever asks."""
-    demand(person, "GET", None, "see cases")
     wanted = Filter(workflow=workflow, route=route, gate=gate)
     found = waiting(ledger, person=person.id, workflow=workflow, route=route, gate=gate, limit=SHOWN)
     rows = queue_rows(ledger, found, person=person.id)
@@ -56,10 +56,11 @@ def queue(person: Reader, ledger: Book, workflow: str = "", route: str = "", gat
     )
 
 
-@router.get("/review/{name}")
-def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: str = "", gate: str = "") -> Response:
+@router.get("/review/{name}", dependencies=guards(SeesDags("see cases")))
+def review(
+    name: str, person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = ""
+) -> Response:
     """Return what people are asked about one case; one that is decided by now has its own page."""
-    demand(person, "GET", None, "see cases")
     history = show_case(ledger, name)
     try:
         everything = review_action.see(ledger, name, person=person.identity)
@@ -88,10 +89,9 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
     )
 
 
-@router.get("/case/{name}")
-def case(name: str, person: Reader, ledger: Book) -> Response:
+@router.get("/case/{name}", dependencies=guards(SeesDags("see cases")))
+def case(name: str, person: Reader, ledger: OpenLedger) -> Response:
     """Return everything that the ledger knows of one case, in the order in which it happened."""
-    demand(person, "GET", None, "see cases")
     history = for_reader(show_case(ledger, name), person, ledger)
     row = history["case"]
     draft = next((each["payload"] for each in history["handoffs"] if each["id"] == row["draft_id"]), None)
@@ -107,10 +107,10 @@ def case(name: str, person: Reader, ledger: Book) -> Response:
     )
 
 
-@router.get("/task")
+@router.get("/task", dependencies=guards(SeesDag("see cases")))
 def task(
     person: Reader,
-    ledger: Book,
+    ledger: OpenLedger,
     dag_id: str = "",
     run_id: str = "",
     task_id: str = "",
@@ -124,7 +124,6 @@ def task(
     Airflow also sends ``map_index``; it stays the literal ``{MAP_INDEX}`` for a task that is not mapped, and a run's
     cases are the same on every index.
     """
-    demand(person, "GET", dag_id or None, "see cases")
     place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
     run = find_run(ledger, dag_id, run_id) if dag_id and run_id else None
     if run is None:
@@ -147,10 +146,9 @@ def task(
     )
 
 
-@router.get("/runs")
-def runs(person: Reader, ledger: Book) -> Response:
+@router.get("/runs", dependencies=guards(SeesDags("see runs")))
+def runs(person: Reader, ledger: OpenLedger) -> Response:
     """Return the newest runs with their figures."""
-    demand(person, "GET", None, "see runs")
     return render("runs.html.j2", here="runs", person=person, runs=newest_runs(ledger, limit=30))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Person, Reader, demand, may
+from interlock.console.guard import SeesDags, guards
+from interlock.console.identity import Person, Reader, may
+from interlock.console.ledger import OpenLedger
 from interlock.console.rendering import render
 from interlock.domain.reports.cost import FATES, KINDS
 from interlock.engine.reports.budget_report import budget_report
@@ -31,10 +32,9 @@ PERIODS = {"day": "today", "7d": "last 7 days", "month": "this month", "30d": "l
 _NO_FIGURES: dict[str, Any] = {"report": None, "phases": []}
 
 
-@router.get("/value")
-def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month") -> Response:
+@router.get("/value", dependencies=guards(SeesDags("see figures")))
+def value(person: Reader, ledger: OpenLedger, workflow: str = "", period: str = "month") -> Response:
     """Return what a workflow achieves and costs in a period; without one, which there are."""
-    demand(person, "GET", None, "see figures")
     there = [version.bundle.settings for version in versions_in_force(ledger)]
     if not workflow and len(there) != 1:
         with ledger.read() as connection:
