@@ -130,5 +130,5 @@ def test_a_name_in_a_review_draws_nothing():
 def test_cases_that_are_not_listed_are_counted():
     said = request_text([a_case()], 41, "/interlock/review?gate=leads", ["lea", "leo"])
 
-    assert "40 more wait and are not listed here" in said
-    assert "May answer: lea, leo." in said
+    assert "40 more cases are waiting and not listed here" in said
+    assert "Voters: lea, leo." in said
