@@ -84,9 +84,9 @@ def test_a_viewer_changes_nothing(routes, client, workflow):
     viewer = client("vera")
     before = workflow.cases()
 
-    said = {path: ask(viewer, method, path).status_code for method, path in routes if method != "GET"}
+    statuses = {path: ask(viewer, method, path).status_code for method, path in routes if method != "GET"}
 
-    assert said == dict.fromkeys(BODIES, 403)
+    assert statuses == dict.fromkeys(BODIES, 403)
     assert workflow.cases() == before
 
 
@@ -96,9 +96,9 @@ def test_a_viewer_sees_every_page(routes, client, workflow, tmp_path, monkeypatc
     fact = stated(workflow, tmp_path / "snapshots")[0]
     viewer = client("vera")
 
-    said = {path: ask(viewer, method, path, fact=fact.id).status_code for method, path in routes if method == "GET"}
+    statuses = {path: ask(viewer, method, path, fact=fact.id).status_code for method, path in routes if method == "GET"}
 
-    assert said == dict.fromkeys(said, 200)
+    assert statuses == dict.fromkeys(statuses, 200)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,11 @@ def test_what_another_site_posts_is_refused(routes, client, workflow, headers):
     workflow.up_to("send_signed", rows("please"))
     voter = client("lea")
 
-    said = {path: ask(voter, method, path, headers=headers).status_code for method, path in routes if method != "GET"}
+    statuses = {
+        path: ask(voter, method, path, headers=headers).status_code for method, path in routes if method != "GET"
+    }
 
-    assert said == dict.fromkeys(BODIES, 403)
+    assert statuses == dict.fromkeys(BODIES, 403)
     assert workflow.states() == {"R1": "waiting"}
 
 
@@ -126,9 +128,9 @@ def test_what_this_site_posts_is_taken(client, workflow):
     digest = voter.get("/api/reviews/R1").json()["digest"]
     headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://testserver"}
 
-    said = voter.post("/api/cases/R1/vote", json={"answer": "approve", "digest": digest}, headers=headers)
+    response = voter.post("/api/cases/R1/vote", json={"answer": "approve", "digest": digest}, headers=headers)
 
-    assert (said.status_code, workflow.states()) == (200, {"R1": "authorised"})
+    assert (response.status_code, workflow.states()) == (200, {"R1": "authorised"})
 
 
 def test_where_everybody_is_one_anonymous_admin_nobody_signs_anything_off(client, workflow, monkeypatch):
@@ -140,10 +142,10 @@ def test_where_everybody_is_one_anonymous_admin_nobody_signs_anything_off(client
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="Anonymous", role="ADMIN"))
     anyone.headers["Authorization"] = f"Bearer {token}"
 
-    said = anyone.post("/api/cases/R1/close", json={"reason": "mine"})
+    response = anyone.post("/api/cases/R1/close", json={"reason": "mine"})
 
-    assert said.status_code == 403
-    assert "simple_auth_manager_all_admins" in said.json()["detail"]
+    assert response.status_code == 403
+    assert "simple_auth_manager_all_admins" in response.json()["detail"]
     assert "nobody can sign anything off" in anyone.get("/review/R1").text
 
 
@@ -157,12 +159,12 @@ def test_every_answer_carries_the_headers(client, workflow):
 
 
 def test_a_browser_without_a_session_gets_a_page_that_leads_to_the_login(client, workflow):
-    said = client(None).get("/review", headers={"Accept": "text/html"})
+    response = client(None).get("/review", headers={"Accept": "text/html"})
 
-    assert said.status_code == 401
-    assert 'href="/auth/login"' in said.text
-    assert "lost_session.js" in said.text
-    assert "Waiting for people" not in said.text
+    assert response.status_code == 401
+    assert 'href="/auth/login"' in response.text
+    assert "lost_session.js" in response.text
+    assert "Waiting for people" not in response.text
 
 
 def test_the_app_shows_no_schema_of_itself(client, workflow):

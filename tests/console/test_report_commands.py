@@ -44,11 +44,11 @@ def test_the_review_as_data_has_the_numbers_of_its_text(workflow, capsys):
     words = capsys.readouterr().out
 
     report.show(asked(json=True))
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
 
-    assert (told["case"], told["state"]) == ("R1", "waiting")
-    assert told["review"]["figures"]
-    for fact in told["facts"]:
+    assert (printed["case"], printed["state"]) == ("R1", "waiting")
+    assert printed["review"]["figures"]
+    for fact in printed["facts"]:
         [line] = [line for line in words.splitlines() if f"(fact `{fact['id']}`)" in line]
         assert fact["shown"] in line
 
@@ -75,22 +75,22 @@ def test_a_fact_is_told_with_its_rows_and_done_again(workflow, capsys):
     fact = review["figures"][0]["fact"]
 
     report.provenance(asked(fact=fact[:8]))
-    said = capsys.readouterr().out
-    assert "done again just now: 1,672.25 USD, the same" in said
-    assert "Fitness 24/7" in said
-    assert "2 more rows" in said
+    output = capsys.readouterr().out
+    assert "done again just now: 1,672.25 USD, the same" in output
+    assert "Fitness 24/7" in output
+    assert "2 more rows" in output
 
     report.provenance(asked(fact=fact, json=True))
-    told = json.loads(capsys.readouterr().out)
-    assert (told["is_confirmed"], told["fact"]["id"], len(told["rows"])) == (True, fact, 2)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["is_confirmed"], printed["fact"]["id"], len(printed["rows"])) == (True, fact, 2)
 
 
 def test_a_fact_that_follows_from_others_names_them(workflow, capsys):
     _, review, _ = latest_review(workflow.ledger, "refunds")
     report.provenance(asked(fact=review["figures"][0]["change"]))
-    said = capsys.readouterr().out
-    assert said.count("follows from") == 2
-    assert "100 * (a - b) / b" in said
+    output = capsys.readouterr().out
+    assert output.count("follows from") == 2
+    assert "100 * (a - b) / b" in output
 
 
 def test_an_unknown_fact_ends_with_one_line(workflow):

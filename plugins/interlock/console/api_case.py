@@ -115,7 +115,7 @@ def vote_on_many(
     background: BackgroundTasks,
 ) -> dict[str, Any]:
     """
-    Vote on several cases; each counts or is refused by itself, and the answer says what came of each.
+    Vote on several cases; each counts or is refused by itself, and the response has the result of each.
 
     Nothing counts for a person whom Airflow does not let answer for one of their Dags.
     """

@@ -260,7 +260,7 @@ def _demand_right(person: Person, ledger: Ledger, right: Right, workflow: str | 
     """
     Let *person* go on, by the company's ``access.yaml`` that is in force.
 
-    Before any version of it is in force nobody has a right: then whoever may change Dags may put the first in force,
+    Before any version of it is in force nobody has a right: then those who may change Dags may put the first in force,
     and nothing else.
 
     :raises NotAuthorised: they do not have *right*.

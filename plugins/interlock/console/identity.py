@@ -35,16 +35,17 @@ class Person:
 
 
 def current_person(user: GetUserDep) -> Person:
-    """
-    Return who is asking; an anonymous request never comes this far.
-
-    :raises HTTPException: Airflow runs with everybody as one anonymous admin, who can sign nothing off.
-    """
+    """Return who is asking; Airflow refuses a request without a login before."""
     return Person(str(user.get_id()), user)
 
 
 def acting_person(request: Request, person: Annotated[Person, Depends(current_person)]) -> Person:
-    """Return who is acting, after making sure that the request comes from this site and the person is somebody."""
+    """
+    Return who is acting.
+
+    :raises HTTPException: 403, the request comes from another site, or Airflow makes everybody one anonymous admin, who
+        can sign nothing off.
+    """
     site = request.headers.get("sec-fetch-site")
     if site and site not in ("same-origin", "none"):
         raise HTTPException(403, "this request comes from another site")
@@ -61,7 +62,7 @@ def acting_person(request: Request, person: Annotated[Person, Depends(current_pe
 
 
 def may(person: Person, method: str, dag_id: str | None, *, gate: bool = False) -> bool:
-    """Tell whether *person* may do *method* with Dag *dag_id* (None: Dags as such), or with its human tasks."""
+    """Return whether *person* may do *method* with Dag *dag_id* (None: Dags as such), or with its human tasks."""
     return bool(
         get_auth_manager().is_authorized_dag(
             method=method,

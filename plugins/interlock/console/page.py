@@ -1,8 +1,8 @@
 """
-The pages: what waits for people, one review, one case, the cases of a run, the newest runs.
+The pages: the review queue, one review, one case, the cases of a run, the newest runs.
 
-Rendered on the server; a page only looks. Every button posts to the API, which asks again who may, so a page that shows
-one too many changes nothing.
+They are rendered on the server and only read. Every button posts to the API, which checks permissions again, so a
+button too many on a page changes nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SUMMARISED = 5_000
 @router.get("/", dependencies=guards(SeesDags("see cases")))
 @router.get("/review", dependencies=guards(SeesDags("see cases")))
 def queue(person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = "") -> Response:
-    """Return the review queue: what waits for people, first what waits for whoever asks."""
+    """Return the review queue: the cases that wait for people, first those that wait for the person who asks."""
     wanted = Filter(workflow=workflow, route=route, gate=gate)
     found = waiting(ledger, person=person.id, workflow=workflow, route=route, gate=gate, limit=SHOWN)
     rows = queue_rows(ledger, found, person=person.id)
@@ -78,7 +78,7 @@ def review(
         here="queue",
         person=person,
         seen=seen,
-        said=[row for row in history["handoffs"] if row["id"] in current and row["payload"] != seen["execute"]],
+        handoffs=[row for row in history["handoffs"] if row["id"] in current and row["payload"] != seen["execute"]],
         votes=votes,
         closed=_why_not(person, seen, votes),
         beside=neighbours(ledger, seen["case_id"], wanted, person=person.id),
@@ -158,11 +158,11 @@ def _why_not(person: Person, seen: dict[str, Any], votes: list[dict[str, Any]]) 
         return "Airflow knows nobody by name here (simple_auth_manager_all_admins), so nobody can sign anything off."
     mine = next((row for row in votes if row["person"] == person.id), None)
     if mine is not None:
-        return f"You voted {mine['answer']!r}; asked now: {seen['asks_now']}."
+        return f"You voted {mine['answer']!r}; now waiting for: {seen['asks_now']}."
     if seen["refused"]:
         return str(seen["refused"])
     if not may(person, "PUT", seen["run"]["dag_id"], gate=True):
-        return f"Your role in Airflow may look, but not answer the human tasks of {seen['run']['dag_id']}."
+        return f"Your role in Airflow may view {seen['run']['dag_id']}, but not answer its human tasks."
     return ""
 
 

@@ -1,8 +1,8 @@
 """
-The page of a fact: where a number comes from, its rows, and the number done again.
+The page of a fact: where a number comes from, its rows, and the number recomputed.
 
-Whoever may see cases may see a fact, as reviews state it; the rows behind it may hold personal data, so they are for
-those with that right in the workflow.
+Everyone who may see cases may see a fact, as reviews state it. The underlying rows may contain personal data, so they
+are shown only to people with that right in the workflow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page of data quality: what a run's data checks found, by severity, and what was read. No value of the data."""
+"""The page of data quality: results of a run's data checks, by severity, and what was read. No values of the data."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def quality(person: Reader, ledger: OpenLedger, dag_id: str = "", run_id: str = 
 
 
 def _shown(report: Row) -> Row:
-    """Return a report with what failed, the worst first, apart from what holds."""
+    """Return a report with failed checks, the worst first, apart from those that passed."""
     results = sorted(report["results"], key=_rank)
     failed = [result for result in results if not result["success"]]
     state = "withheld" if not report["passed"] else "fit"
     if report["passed"] and any(result["severity"] == "warning" for result in failed):
         state = "warned"
-    return {**report, "state": state, "failed": failed, "held": [result for result in results if result["success"]]}
+    return {**report, "state": state, "failed": failed, "passing": [result for result in results if result["success"]]}
 
 
 def _rank(result: Mapping[str, Any]) -> int:
