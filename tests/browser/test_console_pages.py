@@ -120,6 +120,28 @@ def test_the_way_through_the_console(triage, run, open_page):
     assert errors == []
 
 
+def test_no_click_is_lost_while_the_script_is_still_on_its_way(triage, open_page):
+    """A tick that the script does not see would be taken back by it, and the buttons would stay at 0."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    run = triage.parked_run("slow_script", [a_ticket("S-01", "I want a refund for my purchase, please")])
+    page = open_page("alice")
+    on_its_way = []
+    page.route("**/console.js", lambda route: on_its_way.append(route))
+    frame = console(page)
+    everything = frame.get_by_label("all of mine on this page")
+    everything.wait_for()
+
+    with pytest.raises(playwright.TimeoutError):
+        everything.check(timeout=1_000)
+    on_its_way[0].continue_()
+    everything.check()
+
+    frame.get_by_role("button", name="Approve 1 ticked").click()
+    frame.get_by_role("dialog").get_by_role("button", name="Approve them").click()
+    frame.get_by_text("1 approved").wait_for()
+    assert triage.airflow.wait_for_run(DAG, run) == "success"
+
+
 def test_what_no_agent_wrote_is_written_on_its_page(triage, open_page):
     run = triage.parked_run("unwritten", [a_ticket("UNWRITTEN-1", "I want a refund for my purchase, please")])
     frame = console(open_page("alice"))

@@ -55,7 +55,7 @@ def test_no_page_has_anything_inline_that_its_policy_forbids(parked, client, pat
     page = client("lea").get(path).text
 
     assert not re.search(r"<style|\sstyle=|javascript:", page)
-    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", ""]
+    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", "", ""]
 
 
 def test_the_queue_shows_mine_first_and_the_digest_of_each(parked, client):
