@@ -91,7 +91,7 @@ def review(name: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
 
 @router.get("/cases/{name}", dependencies=guards(SeesDags("see cases")))
 def case(name: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
-    """Return all that the ledger knows of one case."""
+    """Return everything in the ledger about one case."""
     return for_reader(show_case(ledger, name), person, ledger)
 
 
@@ -150,7 +150,7 @@ def edit(name: str, body: EditRequest, person: Actor, ledger: OpenLedger) -> dic
 
 @router.post("/cases/{name}/review-request", dependencies=guards(AnswersCase("ask for a review")))
 def request_review(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """Pull a case that was not sent back to people."""
+    """Send a case to people that is not sent yet."""
     return review_action.request_review(ledger, name, person=person.id, reason=body.reason)
 
 
@@ -158,7 +158,7 @@ def request_review(name: str, body: ReasonRequest, person: Actor, ledger: OpenLe
     "/cases/{name}/override", dependencies=guards(AnswersCase("override a decision"), HoldsRightOnCase("override"))
 )
 def override_decision(name: str, body: OverrideRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """Send a case onto another route."""
+    """Move a case to another route."""
     return override(ledger, name, person=person.id, route=body.route, reason=body.reason)
 
 
@@ -230,13 +230,13 @@ def undo_effect(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedge
     "/cases/{name}/reconcile", dependencies=guards(AnswersCase("reconcile an effect"), HoldsRightOnCase("correct"))
 )
 def reconcile_effect(name: str, body: ReconcileRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """Take a person's word for whether an effect in doubt took place."""
+    """Record whether an effect in doubt took place, as a person found out."""
     return reconcile(ledger, name, person=person.id, took_place=body.took_place, reason=body.reason)
 
 
 @router.post("/cases/{name}/forget", dependencies=guards(HoldsRightOnCase("forget")))
 def forget(name: str, body: EraseRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """Erase what a case says of a person."""
+    """Erase the content of a case."""
     return forget_case(ledger, name, person=person.id, reason=body.reason, key_too=body.key_too)
 
 
@@ -248,7 +248,7 @@ def list_switches(person: Reader, ledger: OpenLedger, history: bool = False) -> 
 
 @router.post("/switches", dependencies=guards(HoldsRightOnSwitch("switch")))
 def throw_switch(body: SwitchRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """Stop a workflow, an agent or a connector, or let it go on."""
+    """Stop a workflow, an agent or a connector, or resume it."""
     return throw(ledger, kind=body.kind, name=body.name, off=body.off, person=person.id, reason=body.reason)
 
 

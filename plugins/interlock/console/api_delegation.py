@@ -19,7 +19,7 @@ router = APIRouter()
 
 @router.get("/delegations", dependencies=guards(SeesDags("see delegations")))
 def delegations(person: Reader, ledger: OpenLedger) -> dict[str, Any]:
-    """Return the delegations that stand now."""
+    """Return the delegations in effect now."""
     return {"delegations": [_as_json(row) for row in list_delegations(ledger)]}
 
 
@@ -36,7 +36,7 @@ def give(body: DelegateRequest, person: Actor, ledger: OpenLedger) -> dict[str, 
 
 @router.post("/delegations/{name}/end", dependencies=guards(AnswersDags("end a delegation")))
 def end(name: str, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """End a delegation before its time; who gave it and who took it may."""
+    """End a delegation before its time; both people of it may."""
     return _as_json(end_delegation(ledger, person.identity, name))
 
 

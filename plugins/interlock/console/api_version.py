@@ -27,7 +27,7 @@ router = APIRouter()
 
 @router.get("/versions/{workflow}", dependencies=guards(SeesDags("see versions")))
 def versions(workflow: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
-    """Return the versions of a workflow or of the company's files, how each stands and what it lacks."""
+    """Return the versions of a workflow or of the company's files, the state of each and what it lacks."""
     return {"versions": [_as_json(row) for row in publication.versions(ledger, workflow)]}
 
 
@@ -52,7 +52,7 @@ def propose(body: ProposeRequest, person: Actor, ledger: OpenLedger) -> dict[str
 
 @router.post("/versions/{workflow}/{number}/approval", dependencies=guards(EngineAsks("approve")))
 def approve(workflow: str, number: int, body: ApproveRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
-    """Say yes or no to a version."""
+    """Approve or reject a version."""
     return publication.approve(
         ledger,
         workflow,

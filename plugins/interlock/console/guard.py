@@ -38,7 +38,7 @@ class AnyLogin(Guard):
     """A login is enough: the route returns nothing about anybody else."""
 
     def __call__(self, person: Reader) -> None:
-        """Let pass; there is a person."""
+        """Let everyone who is logged in pass."""
 
     def __str__(self) -> str:
         return "any login"
@@ -246,7 +246,7 @@ def _dag_of(ledger: Ledger, name: str) -> str | None:
 
 def _demand(person: Person, method: str, dag_id: str | None, what: str, *, human_tasks: bool = False) -> None:
     """
-    Let *person* go on.
+    Let *person* pass.
 
     :raises HTTPException: 403, with what was asked and what it takes.
     """
@@ -258,7 +258,7 @@ def _demand(person: Person, method: str, dag_id: str | None, what: str, *, human
 
 def _demand_right(person: Person, ledger: Ledger, right: Right, workflow: str | None) -> None:
     """
-    Let *person* go on, by the company's ``access.yaml`` that is in force.
+    Let *person* pass, by the company's ``access.yaml`` that is in force.
 
     Before any version of it is in force nobody has a right: then those who may change Dags may put the first in force,
     and nothing else.

@@ -91,7 +91,7 @@ def review(
 
 @router.get("/case/{name}", dependencies=guards(SeesDags("see cases")))
 def case(name: str, person: Reader, ledger: OpenLedger) -> Response:
-    """Return everything that the ledger knows of one case, in the order in which it happened."""
+    """Return everything in the ledger about one case, in the order in which it happened."""
     history = for_reader(show_case(ledger, name), person, ledger)
     row = history["case"]
     draft = next((each["payload"] for each in history["handoffs"] if each["id"] == row["draft_id"]), None)

@@ -110,7 +110,7 @@ def workflow_of(dag: DAG) -> str:
 
 
 def may_try_again(context: Context) -> bool:
-    """Tell whether Airflow tries the task again when this attempt fails."""
+    """Return whether Airflow retries the task when this attempt fails."""
     task_instance = context["ti"]
     return int(task_instance.try_number) <= int(task_instance.max_tries)
 
