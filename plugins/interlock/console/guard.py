@@ -8,6 +8,7 @@ they also refuse what another site sent.
 """
 
 # No "from __future__ import annotations": FastAPI cannot resolve a string annotation of an instance's __call__.
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ from interlock.ledger.store.ledger import Ledger
 
 class Guard:
     """A question to which the answer must be yes; its text says which, for the test that lists all routes."""
+
+    __call__: Callable[..., Any]
 
 
 def guards(*asked: Guard) -> list[Any]:
