@@ -44,11 +44,11 @@ def test_the_review_as_data_has_the_numbers_of_its_text(workflow, capsys):
     words = capsys.readouterr().out
 
     report.show(asked(json=True))
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
 
-    assert (told["case"], told["state"]) == ("R1", "waiting")
-    assert told["review"]["figures"]
-    for fact in told["facts"]:
+    assert (printed["case"], printed["state"]) == ("R1", "waiting")
+    assert printed["review"]["figures"]
+    for fact in printed["facts"]:
         [line] = [line for line in words.splitlines() if f"(fact `{fact['id']}`)" in line]
         assert fact["shown"] in line
 
@@ -81,8 +81,8 @@ def test_a_fact_is_told_with_its_rows_and_done_again(workflow, capsys):
     assert "2 more rows" in said
 
     report.provenance(asked(fact=fact, json=True))
-    told = json.loads(capsys.readouterr().out)
-    assert (told["is_confirmed"], told["fact"]["id"], len(told["rows"])) == (True, fact, 2)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["is_confirmed"], printed["fact"]["id"], len(printed["rows"])) == (True, fact, 2)
 
 
 def test_a_fact_that_follows_from_others_names_them(workflow, capsys):

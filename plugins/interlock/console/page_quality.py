@@ -1,4 +1,4 @@
-"""The page of data quality: what a run's data checks found, by severity, and what was read. No value of the data."""
+"""The page of data quality: results of a run's data checks, by severity, and what was read. No values of the data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Reader, demand
+from interlock.console.guard import SeesDag, guards
+from interlock.console.identity import Reader
+from interlock.console.ledger import OpenLedger
 from interlock.console.rendering import render
 from interlock.ledger.facts.fact import readings_of
 from interlock.ledger.facts.quality import reports_of
@@ -21,10 +22,9 @@ router = APIRouter(default_response_class=HTMLResponse)
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
-@router.get("/quality")
-def quality(person: Reader, ledger: Book, dag_id: str = "", run_id: str = "", task_id: str = "") -> Response:
+@router.get("/quality", dependencies=guards(SeesDag("see data checks")))
+def quality(person: Reader, ledger: OpenLedger, dag_id: str = "", run_id: str = "", task_id: str = "") -> Response:
     """Return what the data checks of a run found, or those of one task of it."""
-    demand(person, "GET", dag_id or None, "see data checks")
     place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
     run = find_run(ledger, dag_id, run_id) if dag_id and run_id else None
     if run is None:
@@ -46,7 +46,7 @@ def quality(person: Reader, ledger: Book, dag_id: str = "", run_id: str = "", ta
 
 
 def _shown(report: QualityReport) -> dict[str, Any]:
-    """Return a report with what failed, the worst first, apart from what holds."""
+    """Return a report with failed checks, the worst first, apart from those that passed."""
     results = sorted(report.results, key=_rank)
     failed = [result for result in results if not result["success"]]
     state = "withheld" if not report.passed else "fit"
@@ -56,7 +56,7 @@ def _shown(report: QualityReport) -> dict[str, Any]:
         **report.values(),
         "state": state,
         "failed": failed,
-        "held": [result for result in results if result["success"]],
+        "passing": [result for result in results if result["success"]],
     }
 
 

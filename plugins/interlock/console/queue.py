@@ -2,7 +2,7 @@
 The review queue: a row for each case that waits, and which case comes before and after another.
 
 A row carries the digest of what its voter would sign, so that several can be approved at once without any of them being
-approved for something that changed meanwhile.
+approved in a version that its voter did not see.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IN_ORDER = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What of the queue is looked at; empty: everything."""
+    """Which part of the queue to show; an empty field filters nothing."""
 
     workflow: str = ""
     route: str = ""
