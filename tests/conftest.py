@@ -73,6 +73,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        asked = getattr(item, "callspec", None)
+        if "postgres" in getattr(item, "fixturenames", ()) or (asked and "postgresql" in asked.params.values()):
+            item.add_marker("postgres")
+
+
 @event.listens_for(Pool, "checkout")
 def _do_not_wait_for_the_disk(connection: Any, _record: Any, _proxy: Any) -> None:
     if isinstance(connection, sqlite3.Connection):
