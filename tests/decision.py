@@ -25,6 +25,7 @@ from interlock.engine.runs.session import open_session
 from interlock.ledger.cases.case import load_files
 from interlock.ledger.facts.fact import facts_of
 from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case, case_run, reading, workflow_run
 from sqlalchemy import select
 from workflows import put_in_force
@@ -147,14 +148,14 @@ class Decision:
         """Return what the cases carry, by business key."""
         rows = self.cases(run=run)
         with self.ledger.read() as connection:
-            files = load_files(connection, list(rows.values()), contracts=[])
+            files = load_files(connection, [Case.from_values(row) for row in rows.values()], contracts=[])
         return {key: Finding.model_validate(dict(file.payload)) for key, file in zip(rows, files, strict=True)}
 
     def reviews(self, *, run: str | None = None) -> dict[str, Review]:
         """Return what was written, by business key."""
         rows = self.cases(run=run)
         with self.ledger.read() as connection:
-            files = load_files(connection, list(rows.values()), contracts=["Review"])
+            files = load_files(connection, [Case.from_values(row) for row in rows.values()], contracts=["Review"])
         written = {}
         for key, file in zip(rows, files, strict=True):
             if (draft := file.context.get("Review")) is not None:

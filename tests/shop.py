@@ -28,6 +28,7 @@ from interlock.engine.runs.session import Session, open_session
 from interlock.ledger.cases.case import load_files
 from interlock.ledger.facts.fact import facts_of
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Case, Reading
 from interlock.ledger.store.schema import case
 from sqlalchemy import select
 from workflows import WORKFLOW, put_in_force
@@ -152,7 +153,7 @@ class Shop:
             self.ledger, workflow=NAME, dag_id=NAME, run_id=run, task_id=task, wiring=self.wiring, include=self.include
         )
 
-    def read(self, *, run: str = "r1", as_of: datetime | None = AS_OF, **how: Any) -> dict[str, Any]:
+    def read(self, *, run: str = "r1", as_of: datetime | None = AS_OF, **how: Any) -> Reading:
         """Read the data, by *how* otherwise than usual."""
         session = self.session("data", run=run)
         usual: dict[str, Any] = {"connection": _no_connection, "snapshots": self.snapshots, "check": check_dataset}
@@ -177,7 +178,7 @@ class Shop:
         """Return the cases that there are."""
         with self.ledger.read() as connection:
             rows = connection.execute(select(case).order_by(case.c.business_key)).all()
-            files = load_files(connection, [dict(row._mapping) for row in rows], contracts=[])
+            files = load_files(connection, Case.all_of(rows), contracts=[])
         return [Finding.model_validate(dict(file.payload)) for file in files]
 
     def run(self, *, run: str = "r1", as_of: datetime | None = AS_OF) -> list[Finding]:

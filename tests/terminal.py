@@ -22,8 +22,8 @@ class Printed:
     """What a command left on the terminal."""
 
     out: str
-    told: str
-    """The one line that an error of ours ends with; empty without one."""
+    error: str
+    """The error's one line, or what else went to standard error."""
     code: int
 
     @property
@@ -40,14 +40,14 @@ class Terminal:
 
     def __call__(self, line: str) -> Printed:
         self._capsys.readouterr()
-        told, code = "", 0
+        error, code = "", 0
         try:
             args = self._parser.parse_args(["interlock", *shlex.split(line)])
             args.func(args)
         except SystemExit as end:
-            told, code = (end.code, 1) if isinstance(end.code, str) else ("", int(end.code or 0))
-        found = self._capsys.readouterr()
-        return Printed(found.out, told or found.err, code)
+            error, code = (end.code, 1) if isinstance(end.code, str) else ("", int(end.code or 0))
+        captured = self._capsys.readouterr()
+        return Printed(captured.out, error or captured.err, code)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -84,6 +84,15 @@ PUBLIC = {"domain": {"anomaly", "contract", "finding", "review", "work"}}
 MOST = 30
 """Modules of one folder."""
 
+MAY_IMPORT_SQLALCHEMY = {"hooks/ledger.py", "settings_import.py"}
+"""Outside of ``ledger``: what opens its database, and what reads the database of Airflow."""
+
+METADATA_DATABASE = ("airflow.utils.session", "airflow.settings", "airflow.models", "airflow.api_fastapi.common.db")
+"""Ways to a session of Airflow's metadata database, which changes without notice from one release to the next."""
+
+WITH_METADATA_DATABASE = ("settings_import.py", "console/airflow_database.py")
+"""The modules that may open one: the import of settings, and what the API server's pages need."""
+
 WITHOUT_AIRFLOW = ("domain", "ledger", "agents", "reporting", "connectors", "quality", "analysis", "engine")
 HEAVY = ("sqlalchemy", "pandas", "sklearn", "great_expectations", "cel_expr_python", "httpx", "duckdb", "vl_convert")
 
@@ -114,6 +123,42 @@ def test_below_operators_and_hooks_nothing_imports_airflow(layer: str):
         for path in modules(layer)
         for name in imported(path)
         if name.split(".")[0] == "airflow"
+    ]
+    assert wrong == []
+
+
+def test_the_sql_of_the_ledger_is_in_the_ledger():
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith("ledger/"):
+            continue
+        for asked in imported(path):
+            is_schema = f"{asked}.".startswith("interlock.ledger.store.schema.")
+            if is_schema or (asked.split(".")[0] == "sqlalchemy" and name not in MAY_IMPORT_SQLALCHEMY):
+                wrong.append(
+                    f"{name} imports {asked}. Put the query into a function of the ledger's room for it, which "
+                    "takes and returns records; the type Connection comes from interlock.ledger.store.transaction"
+                )
+    assert wrong == []
+
+
+def opens_the_metadata_database(name: str) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in METADATA_DATABASE)
+
+
+def test_airflows_metadata_database_is_opened_in_two_places():
+    opening = {
+        path.relative_to(PACKAGE).as_posix(): sorted(filter(opens_the_metadata_database, imported(path)))
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert opening["settings_import.py"]
+    wrong = [
+        f"{place} imports {', '.join(names)}. A task has no access to Airflow's metadata database: use airflow.sdk "
+        f"there; what the API server needs of it belongs in {WITH_METADATA_DATABASE[1]}, what an import of settings "
+        f"writes in {WITH_METADATA_DATABASE[0]}"
+        for place, names in opening.items()
+        if names and place not in WITH_METADATA_DATABASE
     ]
     assert wrong == []
 

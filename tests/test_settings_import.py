@@ -55,19 +55,22 @@ def test_a_file_that_says_nothing_sets_nothing(tmp_path, text):
     [
         ("airflow: [\n", "is not YAML: line 2, column 1"),
         ("connections: []\n", "has no 'airflow' at its top"),
-        ("airflow:\n  connections: {a: b}\n", "connections holds a dict. Make it a list"),
+        ("airflow:\n  connections: {a: b}\n", "connections is a dict. Make it a list"),
         ("airflow:\n  connections:\n    - text\n", "connections, entry 1 is 'text'"),
         ("airflow:\n  connections:\n    - conn_type: http\n", "entry 1 has no conn_id"),
         ("airflow:\n  connections:\n    - conn_id: a\n", "connection 'a' has no conn_type"),
         ("airflow:\n  connections:\n    - {conn_id: a, conn_type: http, conn_port: many}\n", "conn_port is 'many'"),
         ("airflow:\n  connections:\n    - {conn_id: a, conn_type: http, conn_extra: '{'}\n", "conn_extra is text, but"),
         ("airflow:\n  connections:\n    - {conn_id: a, conn_type: http, conn_extra: [1]}\n", "conn_extra is a list"),
-        ("airflow:\n  connections:\n    - {conn_id: a, conn_type: x, conn_uri: 'x://h'}\n", "a conn_uri and more"),
+        (
+            "airflow:\n  connections:\n    - {conn_id: a, conn_type: x, conn_uri: 'x://h'}\n",
+            "a conn_uri and other fields",
+        ),
         (
             "airflow:\n  pools:\n    - {pool_name: a, pool_slot: 1}\n    - {pool_name: a, pool_slot: 2}\n",
-            "stands here twice",
+            "is defined twice",
         ),
-        ("airflow:\n  variables:\n    - {variable_name: a, variable_value: {b: 1}}\n", "variable 'a' holds a dict"),
+        ("airflow:\n  variables:\n    - {variable_name: a, variable_value: {b: 1}}\n", "variable 'a' is a dict"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_place(tmp_path, text, told):
@@ -115,8 +118,8 @@ def test_what_is_left_out_is_told(tmp_path):
     )
 
     assert read.warnings == (
-        "pool 'p' has no pool_slot and was left out.",
-        "variable 'v' has no variable_value and was left out.",
+        "pool 'p' has no pool_slot and was skipped.",
+        "variable 'v' has no variable_value and was skipped.",
     )
 
 

@@ -40,6 +40,7 @@ from interlock.ledger.cost.usage_row import LOCAL, MODEL
 from interlock.ledger.policy.deployment import deployment_of, set_deployment
 from interlock.ledger.policy.version import publish
 from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case, usage
 from interlock.ledger.store.transaction import Actor
 from sqlalchemy import select
@@ -255,7 +256,7 @@ def put_in_force(ledger: Ledger, include: Path, workflow: str) -> WorkflowVersio
     version, _ = publish(ledger, read_bundle(include, workflow), author=cleo, reason="a test asks for it")
     with ledger.read() as connection:
         now = deployment_of(connection, ledger.environment, workflow)
-    if now is None or now["state"] != "deployed":
+    if now is None or now.state != "deployed":
         set_deployment(ledger, workflow, "deployed", actor=cleo, reason="a test asks for it")
     return version
 
@@ -374,8 +375,12 @@ class Workflow:
             step()
 
     def cases(self) -> dict[str, dict[str, Any]]:
-        """Return the cases by business key."""
+        """Return the rows of the cases by business key."""
         return {row["business_key"]: row for row in self.table(case)}
+
+    def case_records(self) -> dict[str, Case]:
+        """Return the cases by business key, as the ledger's functions give and take them."""
+        return {key: Case.from_values(row) for key, row in self.cases().items()}
 
     def states(self) -> dict[str, str]:
         """Return the state of each case by business key."""

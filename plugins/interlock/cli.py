@@ -1,8 +1,7 @@
 """
 ``airflow interlock …``: the commands and their arguments.
 
-Imported by every ``airflow`` command, so it declares and nothing more; what a command does stands in
-:mod:`interlock.commands`.
+Every ``airflow`` command imports this module, so it only declares; what a command does is in :mod:`interlock.commands`.
 """
 
 from __future__ import annotations
@@ -11,22 +10,32 @@ from collections.abc import Iterable
 
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command, positive_int
 
-WORKFLOW = Arg(("workflow",), help="Name of the workflow: a folder of include")
-SUBJECT = Arg(("workflow",), help="Name of the workflow, or company for the company's own files")
-NUMBER = Arg(("--number",), help="Number of the version; left out: the newest", type=int)
-CASE = Arg(("case",), help="Business key of the case, its id, or the last 8 digits of it")
-REASON = Arg(("--reason",), help="Why", default="")
+WORKFLOW = Arg(("workflow",), help="Name of the workflow: its folder in include/")
+SUBJECT = Arg(("workflow",), help="Name of the workflow, or company for the files that all workflows share")
+NUMBER = Arg(("--number",), help="Number of the version (default: the newest)", type=int)
+CASE = Arg(("case",), help="Business key of the case, its id, or the last 8 characters of its id")
+REASON = Arg(("--reason",), help="Reason, kept in the audit trail", default="")
+REQUIRED_REASON = Arg(("--reason",), help="Reason, kept in the audit trail", required=True)
 SET = Arg(
-    ("--set",), help="FIELD=VALUE, as often as needed; VALUE is read as JSON when it is", action="append", default=[]
+    ("--set",),
+    help="FIELD=VALUE: the new value of a field, as JSON or as text; can be repeated",
+    action="append",
+    default=[],
 )
-JSON = Arg(("--json",), help="Print JSON", action="store_true")
+JSON = Arg(("--json",), help="Print JSON instead of text", action="store_true")
 COUNT = positive_int(allow_zero=False)
-LIMIT = Arg(("--limit",), help="At most so many (default 100)", type=COUNT, default=100)
-PERIOD = Arg(("--period",), help="day, month (default), all, 7d, 2026-11 or 2026-11-23", default="month")
-OF_WORKFLOW = Arg(("--workflow",), help="Only of this workflow")
-INCLUDE = Arg(("--include",), help="Folder of the workflows; left out: [interlock] include_path")
-DAG = Arg(("--dag",), help="Dag that the policy is held against; left out: the one named like the workflow")
-DIGEST = Arg(("--digest",), help="Digest of what you saw, from review show; left out: what the case shows now")
+LIMIT = Arg(("--limit",), help="Maximum number of rows (default: 100)", type=COUNT, default=100)
+PERIOD = Arg(
+    ("--period",),
+    help="Period: day, month, all, 7d (the last 7 days), 2026-11 or 2026-11-23 (default: month)",
+    default="month",
+)
+OF_WORKFLOW = Arg(("--workflow",), help="Only this workflow")
+INCLUDE = Arg(("--include",), help="Folder that holds the workflows' folders (default: [interlock] include_path)")
+DAG = Arg(("--dag",), help="Dag to validate the policy with (default: the Dag with the workflow's name)")
+DIGEST = Arg(
+    ("--digest",), help="Digest from review show: refuse if the case has changed since (default: no comparison)"
+)
 
 
 def _command(name: str, help: str, action: str, args: Iterable[Arg] = ()) -> ActionCommand:
@@ -38,134 +47,180 @@ def get_commands() -> list[CLICommand]:
     return [
         GroupCommand(
             name="interlock",
-            help="AI agents as governed batch work: policies, cases, reviews, the ledger",
+            help="Run AI agents as governed batch work: policies, cases, reviews, the ledger",
             subcommands=(
                 _command(
                     "login",
-                    "Log in as a person and keep the token for the commands that act as one",
+                    "Log in, and store the token for the commands that act in your name",
                     "person.login",
                     (
-                        Arg(("--username",), help="Who you are; asked for when left out"),
-                        Arg(("--password",), help="Asked for when left out"),
+                        Arg(("--username",), help="Your user name in Airflow (default: ask)"),
+                        Arg(("--password",), help="Your password (default: ask)"),
                     ),
                 ),
-                GroupCommand(name="policy", help="Versions of a workflow's policy", subcommands=_policy()),
                 GroupCommand(
-                    name="workflow", help="Whether a workflow runs in this environment", subcommands=_workflow()
+                    name="policy",
+                    help="Versions of a workflow's policy: propose, approve, activate, compare",
+                    subcommands=_policy(),
+                ),
+                GroupCommand(
+                    name="workflow",
+                    help="Deploy, pause and retire workflows in this environment",
+                    subcommands=_workflow(),
                 ),
                 GroupCommand(
                     name="access",
-                    help="Who can do what",
+                    help="Rights of people and groups",
                     subcommands=(
-                        _command("matrix", "Print who can do what, from what is in force", "people.matrix", (JSON,)),
+                        _command(
+                            "matrix",
+                            "Show who has which right and who may vote at which gate",
+                            "access_matrix.matrix",
+                            (JSON,),
+                        ),
                     ),
                 ),
                 _command(
                     "provenance",
-                    "Print where a number of a review comes from, with its rows",
+                    "Show where a number of a review comes from, with its source rows",
                     "report.provenance",
                     (
-                        Arg(("fact",), help="Id of the fact, or the beginning of it"),
-                        Arg(("--rows",), help="At most so many of its rows (default 10)", type=COUNT, default=10),
+                        Arg(("fact",), help="Id of the number (fact), or the beginning of the id"),
+                        Arg(("--rows",), help="Maximum number of source rows (default: 10)", type=COUNT, default=10),
                         JSON,
                     ),
                 ),
                 GroupCommand(
                     name="report",
-                    help="Reviews of periods",
+                    help="Periodic reviews, such as a weekly report",
                     subcommands=(
                         _command(
                             "show",
-                            "Print the newest review of a workflow, or write it to files",
+                            "Print the newest review of a workflow as Markdown, or write it to files",
                             "report.show",
                             (
                                 WORKFLOW,
-                                Arg(("--period",), help="Its label or a part of it, such as 2014-06-16"),
-                                Arg(("--html",), help="Write it there as one HTML page, and over what is there"),
-                                Arg(("--markdown",), help="Write it there as Markdown, and over what is there"),
+                                Arg(
+                                    ("--period",),
+                                    help="Newest review whose period contains this text (default: the newest of all)",
+                                ),
+                                Arg(
+                                    ("--html",), help="Write the review to this HTML file; overwrites an existing file"
+                                ),
+                                Arg(
+                                    ("--markdown",),
+                                    help="Write the review to this Markdown file; overwrites an existing file",
+                                ),
                                 JSON,
                             ),
                         ),
                     ),
                 ),
-                _command("owners", "Print who answers for which workflow", "people.owners", (JSON,)),
+                _command(
+                    "owners",
+                    "List the owner, maintainer and approver of each workflow",
+                    "access_matrix.owners",
+                    (JSON,),
+                ),
                 _command(
                     "secrets",
-                    "List the connections in use: who works with them, how old they are, which nobody needs",
+                    "List the Airflow connections in use: who uses them, how old their secrets are, which are unused",
                     "secret.secrets",
                     (JSON,),
                 ),
-                GroupCommand(name="switch", help="Stop work at once, and let it go on", subcommands=_switch()),
+                GroupCommand(name="switch", help="Kill switches: stop work now, or resume it", subcommands=_switch()),
                 GroupCommand(
-                    name="incidents", help="What is going wrong, and who looks after it", subcommands=_incidents()
+                    name="incidents", help="Incidents: current problems, and who handles them", subcommands=_incidents()
                 ),
-                GroupCommand(name="cases", help="Cases: quarantine, dead letters, all others", subcommands=_cases()),
-                GroupCommand(name="data", help="Datasets: fit or not, and what was put aside", subcommands=_data()),
-                GroupCommand(name="outcomes", help="What the business got from cases", subcommands=_outcomes()),
-                GroupCommand(name="review", help="Sign off, reject, edit, ask for a review", subcommands=_review()),
+                GroupCommand(name="cases", help="Cases: list, inspect, correct and close them", subcommands=_cases()),
+                GroupCommand(
+                    name="data",
+                    help="Datasets: profile them, check their quality, list quarantined rows",
+                    subcommands=_data(),
+                ),
+                GroupCommand(name="outcomes", help="Business outcomes of cases", subcommands=_outcomes()),
+                GroupCommand(
+                    name="review",
+                    help="Human review: approve, reject or edit what a case would send",
+                    subcommands=_review(),
+                ),
                 _command(
                     "resume",
-                    "Start a run that takes up the cases that wait in the ledger, each where it stands",
+                    "Start a run that resumes unfinished cases, each case from the task where it stopped",
                     "run.resume",
-                    (WORKFLOW, DAG),
+                    (WORKFLOW, Arg(("--dag",), help="Dag to start (default: the Dag with the workflow's name)")),
                 ),
                 _command(
                     "summary",
-                    "What a run came to",
+                    "Show the results of a run",
                     "run.summary",
-                    (Arg(("run",), help="Run id; left out: the newest run", nargs="?"), OF_WORKFLOW, JSON),
+                    (Arg(("run",), help="Dag run id (default: the newest run)", nargs="?"), OF_WORKFLOW, JSON),
                 ),
-                _command("kpi", "What a workflow achieves, and did before", "value.kpi", (WORKFLOW, PERIOD, JSON)),
+                _command("kpi", "Show a workflow's KPIs and their baselines", "value.kpi", (WORKFLOW, PERIOD, JSON)),
                 _command(
-                    "cost", "What a workflow costs, and what for each outcome", "value.cost", (WORKFLOW, PERIOD, JSON)
+                    "cost",
+                    "Show what a workflow costs, in total and per outcome",
+                    "value.cost",
+                    (WORKFLOW, PERIOD, JSON),
                 ),
                 _command(
                     "budgets",
-                    "What may be spent, what was, and what is left",
+                    "Show each budget: limit, spent, reserved, left",
                     "value.budgets",
-                    (Arg(("workflow",), help="Name of the workflow; left out: all", nargs="?"), JSON),
+                    (Arg(("workflow",), help="Name of the workflow (default: all)", nargs="?"), JSON),
                 ),
                 _command(
                     "quote",
-                    "What a run over a source will cost, take and ask of people; or how good such quotes were",
+                    "Estimate a run's cost, duration and number of reviews, or show how accurate past estimates were",
                     "quote.quote",
                     (
                         WORKFLOW,
-                        Arg(("--source",), help="What the run will take in, as its Dag is given it"),
-                        Arg(("--history",), help="The quotes so far, and what became of them", action="store_true"),
+                        Arg(
+                            ("--source",), help="File or other source with the cases, as in the Dag's parameter source"
+                        ),
+                        Arg(("--history",), help="List past estimates beside the actual figures", action="store_true"),
                         JSON,
                     ),
                 ),
                 _command(
                     "override",
-                    "Send a case onto another route of its policy",
+                    "Move a case to another route of its policy, such as a review gate",
                     "case.override",
                     (
                         CASE,
-                        Arg(("--route",), help="A route that a gate serves, or stop", required=True),
-                        Arg(("--reason",), help="Why", required=True),
+                        Arg(("--route",), help="Route with a review gate, or stop", required=True),
+                        REQUIRED_REASON,
                     ),
                 ),
                 _command(
                     "forget",
-                    "Erase what a case says of a person; what happened stays provable",
+                    "Erase a case's personal data; its history stays and can still be verified",
                     "forget.forget",
                     (
                         CASE,
                         REASON,
-                        Arg(("--key-too",), help="Replace the business key as well", action="store_true"),
+                        Arg(("--key-too",), help="Also replace the business key", action="store_true"),
                     ),
                 ),
-                GroupCommand(name="ledger", help="The ledger's tables and its proof", subcommands=_ledger()),
+                GroupCommand(
+                    name="ledger", help="The ledger: Interlock's database, with its audit trail", subcommands=_ledger()
+                ),
                 GroupCommand(
                     name="settings",
-                    help="Connections, pools and variables of airflow_settings.yaml",
+                    help="Airflow connections, pools and variables",
                     subcommands=(
                         _command(
                             "import",
-                            "Load them into this Airflow",
+                            "Import connections, pools and variables from airflow_settings.yaml into Airflow",
                             "settings.import_",
-                            (Arg(("file",), help="The file", nargs="?", default="airflow_settings.yaml"),),
+                            (
+                                Arg(
+                                    ("file",),
+                                    help="Settings file (default: airflow_settings.yaml)",
+                                    nargs="?",
+                                    default="airflow_settings.yaml",
+                                ),
+                            ),
                         ),
                     ),
                 ),
@@ -177,178 +232,216 @@ def get_commands() -> list[CLICommand]:
 def _policy() -> tuple[ActionCommand, ...]:
     reason = Arg(("--reason",), help="What changed and why", default="published from the command line")
     return (
-        _command("check", "Say what cannot work, without publishing", "policy.check", (SUBJECT, INCLUDE, DAG)),
+        _command(
+            "check", "List the errors in a policy, without publishing it", "policy.check", (SUBJECT, INCLUDE, DAG)
+        ),
         _command(
             "publish",
-            "Propose what stands in include, and put it in force where no approval is lacking",
+            "Propose the files in include/ as the next version, and activate it unless approvals are missing",
             "policy.publish",
             (SUBJECT, reason, INCLUDE, DAG),
         ),
         _command(
             "propose",
-            "Record what stands in include as the next version, without putting it in force",
+            "Record the files in include/ as the next version, without activating it",
             "policy.propose",
             (
                 SUBJECT,
                 Arg(("--reason",), help="What changed and why", required=True),
-                Arg(("--from",), dest="origin", help="Take what is in force in this environment of the same ledger"),
+                Arg(
+                    ("--from",),
+                    dest="origin",
+                    help="Propose the active version of this environment (same ledger) instead of include/",
+                ),
                 INCLUDE,
                 DAG,
             ),
         ),
         _command(
             "approve",
-            "Say yes to a version, or no with --reject",
+            "Approve a version, or reject it with --reject",
             "policy.approve",
             (
                 SUBJECT,
                 NUMBER,
-                Arg(("--digest",), help="Digest of what you read; left out: what the version has now"),
-                Arg(("--reject",), help="Say no, with a reason; one no ends it", action="store_true"),
+                Arg(
+                    ("--digest",),
+                    help="Digest of the version that you read: refuse if it differs (default: no comparison)",
+                ),
+                Arg(
+                    ("--reject",),
+                    help="Reject the version; one rejection is final, and needs a reason",
+                    action="store_true",
+                ),
                 REASON,
             ),
         ),
         _command(
             "promote",
-            "Put a version in force that has its approvals",
+            "Activate an approved version",
             "policy.promote",
             (
                 SUBJECT,
                 NUMBER,
-                Arg(("--at",), help="From this instant on: 2026-03-02T09:00:00Z; left out: now"),
-                Arg(("--reason",), help="Why", required=True),
+                Arg(("--at",), help="When the version becomes active, such as 2026-03-02T09:00:00Z (default: now)"),
+                REQUIRED_REASON,
                 DAG,
             ),
         ),
         _command(
             "export",
-            "Write a version that is or was in force, signed, for another environment's ledger",
+            "Export a current or past active version, signed, for another environment",
             "policy.export",
             (
                 SUBJECT,
-                Arg(("--number",), help="Number of the version; left out: the one in force", type=int),
-                Arg(("--file",), help="A new file for it; left out: print it"),
+                Arg(("--number",), help="Number of the version (default: the active version)", type=int),
+                Arg(("--file",), help="New file to write (default: print)"),
             ),
         ),
         _command(
             "import",
-            "Propose a version that was exported in the environment before this one",
+            "Propose a version that another environment exported",
             "policy.import_",
             (
-                Arg(("file",), help="The file"),
-                Arg(("--reason",), help="Why", default="brought over from the environment before"),
+                Arg(("file",), help="File that policy export wrote"),
+                Arg(
+                    ("--reason",),
+                    help="Reason, kept in the audit trail",
+                    default="brought over from the environment before",
+                ),
             ),
         ),
-        _command("key", "Print a new key pair that exported versions are signed with", "policy.key"),
+        _command("key", "Generate a key pair for signing exported versions", "policy.key"),
         _command(
             "show",
-            "Print the policy in force",
+            "Print the active policy",
             "policy.show",
             (
                 SUBJECT,
                 Arg(
                     ("--matrix",),
-                    help="What leads to escalation, retry, fallback and hard stop",
+                    help="Print a summary instead: what leads to human review, retry, fallback and stop",
                     action="store_true",
                 ),
                 JSON,
             ),
         ),
-        _command("history", "List the versions, and which is in force", "policy.history", (SUBJECT, JSON)),
+        _command("history", "List all versions, and which one is active", "policy.history", (SUBJECT, JSON)),
         _command(
             "diff",
-            "Print what is another between two versions; left out: between the one in force and include",
+            "Show the differences between two versions (default: the active version and include/)",
             "policy.diff",
             (
                 SUBJECT,
-                Arg(("a",), help="Number of a version; left out: the one in force", type=int, nargs="?"),
-                Arg(("b",), help="Number of a version; left out: what stands in include", type=int, nargs="?"),
+                Arg(("a",), help="Number of the first version (default: the active version)", type=int, nargs="?"),
+                Arg(("b",), help="Number of the second version (default: the files in include/)", type=int, nargs="?"),
                 INCLUDE,
             ),
         ),
         _command(
             "replay",
-            "Say which decisions of the past a proposal would make otherwise",
+            "Show which past decisions a proposed policy would change",
             "replay.replay",
             (
                 WORKFLOW,
-                Arg(("--last",), help="At most so many decisions (default 10000)", type=COUNT, default=10_000),
+                Arg(("--last",), help="Maximum number of past decisions (default: 10000)", type=COUNT, default=10_000),
                 INCLUDE,
-                Arg(("--version",), help="Number of a published version instead of what stands in include", type=int),
-                Arg(("--dag",), help="Dag that would carry it out; left out: each decision's own, as it was then"),
-                Arg(("--minutes",), help="Of work for one review (default 3)", type=float, default=3.0),
+                Arg(("--version",), help="Replay this version (default: the files in include/)", type=int),
+                Arg(("--dag",), help="Dag to replay with (default: the Dag of each decision, as it was then)"),
+                Arg(("--minutes",), help="Minutes of work per review (default: 3)", type=float, default=3.0),
                 JSON,
             ),
         ),
         _command(
             "rollback",
-            "Put an earlier version in force again, at once",
+            "Activate an earlier version again, effective immediately",
             "policy.rollback",
             (
                 SUBJECT,
-                Arg(("--to",), help="Number of the version; left out: the one before", type=int),
-                Arg(("--reason",), help="Why", required=True),
+                Arg(
+                    ("--to",),
+                    help="Number of the version (default: the nearest lower number that was active)",
+                    type=int,
+                ),
+                REQUIRED_REASON,
             ),
         ),
     )
 
 
 def _workflow() -> tuple[ActionCommand, ...]:
-    reason = Arg(("--reason",), help="Why", required=True)
     return (
-        _command("deploy", "Let it run here", "workflow.deploy", (WORKFLOW, reason)),
-        _command("pause", "Let no new run of it begin here", "workflow.pause", (WORKFLOW, reason)),
-        _command("retire", "Let it run here no more", "workflow.retire", (WORKFLOW, reason)),
+        _command(
+            "deploy", "Allow a workflow to run in this environment", "workflow.deploy", (WORKFLOW, REQUIRED_REASON)
+        ),
+        _command(
+            "pause",
+            "Stop new runs of a workflow in this environment; running ones continue",
+            "workflow.pause",
+            (WORKFLOW, REQUIRED_REASON),
+        ),
+        _command("retire", "End a workflow in this environment", "workflow.retire", (WORKFLOW, REQUIRED_REASON)),
         _command(
             "list",
-            "List how each workflow stands here",
+            "List the workflows of this environment: deployed, paused or retired",
             "workflow.list_",
-            (Arg(("--all",), help="Every change of it", action="store_true"), JSON),
+            (Arg(("--all",), help="List every past change, too", action="store_true"), JSON),
         ),
     )
 
 
 def _switch() -> tuple[ActionCommand, ...]:
-    kind = Arg(("kind",), help="What it is", choices=("workflow", "agent", "connector"))
-    name = Arg(("name",), help="Its name; an agent's is WORKFLOW/AGENT")
-    reason = Arg(("--reason",), help="Why", required=True)
+    kind = Arg(("kind",), help="What to switch", choices=("workflow", "agent", "connector"))
+    name = Arg(("name",), help="Name of the workflow or connector; for an agent, WORKFLOW/AGENT")
     return (
-        _command("off", "Stop new work of a workflow, an agent or a connector", "switch.off", (kind, name, reason)),
-        _command("on", "Let it go on; resume takes up the cases", "switch.on", (kind, name, reason)),
+        _command(
+            "off", "Stop new work of a workflow, an agent or a connector", "switch.off", (kind, name, REQUIRED_REASON)
+        ),
+        _command(
+            "on",
+            "Allow new work again; then run resume to continue the cases",
+            "switch.on",
+            (kind, name, REQUIRED_REASON),
+        ),
         _command(
             "list",
-            "List what is off",
+            "List what is switched off",
             "switch.list_",
-            (Arg(("--all",), help="Also what is on again", action="store_true"), JSON),
+            (Arg(("--all",), help="Also list past switches that are on again", action="store_true"), JSON),
         ),
     )
 
 
 def _incidents() -> tuple[ActionCommand, ...]:
-    incident = Arg(("id",), help="The last digits of its id, from incidents list")
-    closed = Arg(("--closed",), help="Those that are over, too", action="store_true")
+    incident = Arg(("id",), help="Id of the incident, or its last characters, from incidents list")
+    closed = Arg(("--closed",), help="Also list closed incidents", action="store_true")
     return (
-        _command("list", "List the incidents that are not over", "incident.list_", (OF_WORKFLOW, closed, JSON)),
-        _command("acknowledge", "Look after it, so that nobody else is told", "incident.acknowledge", (incident,)),
-        _command("close", "Say that it is over", "incident.close", (incident,)),
+        _command("list", "List the open incidents", "incident.list_", (OF_WORKFLOW, closed, JSON)),
+        _command(
+            "acknowledge",
+            "Take charge of an incident, so that it is not escalated to others",
+            "incident.acknowledge",
+            (incident,),
+        ),
+        _command("close", "Close an incident", "incident.close", (incident,)),
     )
 
 
 def _outcomes() -> tuple[ActionCommand, ...]:
     column = Arg(
         ("--column",),
-        help="FIELD=NAME, as often as needed: what the file calls key, outcome, happened_at or value",
+        help="FIELD=NAME: the file's column for key, outcome, happened_at or value; can be repeated",
         action="append",
         default=[],
     )
     return (
         _command(
             "record",
-            "Record the outcomes that a file tells of",
+            "Import the outcomes in a file",
             "outcome.record",
-            (WORKFLOW, Arg(("file",), help="CSV, JSON lines or Parquet"), column),
+            (WORKFLOW, Arg(("file",), help="CSV, JSON lines or Parquet file"), column),
         ),
-        _command("list", "List them, the last that happened first", "outcome.list_", (WORKFLOW, LIMIT, JSON)),
+        _command("list", "List outcomes, latest first", "outcome.list_", (WORKFLOW, LIMIT, JSON)),
     )
 
 
@@ -356,147 +449,164 @@ def _cases() -> tuple[ActionCommand, ...]:
     return (
         _command(
             "list",
-            "List cases, the last changed first",
+            "List cases, most recently changed first",
             "case.list_",
             (
                 OF_WORKFLOW,
                 Arg(
                     ("--state",),
-                    help="Only in this state, as often as needed: quarantined, dead, waiting …",
+                    help="Only cases in this state, such as quarantined, dead or waiting; can be repeated",
                     action="append",
                     default=[],
                 ),
-                Arg(("--late",), help="Only those that are past their time and not done", action="store_true"),
+                Arg(("--late",), help="Only unfinished cases past their deadline", action="store_true"),
                 LIMIT,
                 JSON,
             ),
         ),
-        _command("show", "Print all that the ledger knows of a case", "case.show", (CASE, JSON)),
+        _command("show", "Print a case with its full history", "case.show", (CASE, JSON)),
         _command(
             "resubmit",
-            "Put a quarantined case or a dead letter back to work, corrected with --set",
+            "Requeue a quarantined or dead-letter case, corrected with --set; the next resume run processes it",
             "case.resubmit",
-            (CASE, SET, Arg(("--from-start",), help="Begin again behind the intake", action="store_true")),
+            (
+                CASE,
+                SET,
+                Arg(
+                    ("--from-start",),
+                    help="Restart after the intake (default for a dead letter: at the task where it failed)",
+                    action="store_true",
+                ),
+            ),
         ),
-        _command("undo", "Undo the effect of a case in the other system", "case.undo", (CASE, REASON)),
+        _command("undo", "Undo in the external system what a case sent", "case.undo", (CASE, REASON)),
         _command(
             "reconcile",
-            "Say whether an effect took place that nobody can look for, such as a mail",
+            "Record whether an effect took place that cannot be looked up, such as an email",
             "case.reconcile",
             (
                 CASE,
-                Arg(("--took-place",), help="Whether it did", choices=("yes", "no"), required=True),
-                Arg(("--reason",), help="How you know", required=True),
+                Arg(("--took-place",), help="Whether the effect took place", choices=("yes", "no"), required=True),
+                Arg(("--reason",), help="How you know, kept in the audit trail", required=True),
             ),
         ),
-        _command("close", "End a case without sending anything", "case.close", (CASE, REASON)),
+        _command("close", "Close a case without sending anything", "case.close", (CASE, REASON)),
     )
 
 
-TEXT = Arg(("--text",), help="What to say", required=True)
+TEXT = Arg(("--text",), help="Text of the message", required=True)
 
 
 def _review() -> tuple[ActionCommand, ...]:
     return (
-        _command("list", "List the cases that wait for people", "review.list_", (OF_WORKFLOW, LIMIT, JSON)),
-        _command("show", "Print what is to be decided on a case", "review.show", (CASE, JSON)),
-        _command("approve", "Approve what a case would send", "review.approve", (CASE, DIGEST, REASON)),
-        _command("reject", "Reject it, with a reason", "review.reject", (CASE, DIGEST, REASON)),
-        _command("ask", "Ask the owner of a case something before you decide", "review.ask", (CASE, TEXT)),
-        _command("reply", "Answer what was asked back", "review.reply", (CASE, TEXT)),
+        _command("list", "List the cases that wait for human review", "review.list_", (OF_WORKFLOW, LIMIT, JSON)),
+        _command("show", "Print what a case would send, and its digest", "review.show", (CASE, JSON)),
+        _command("approve", "Vote to approve what a case would send", "review.approve", (CASE, DIGEST, REASON)),
+        _command("reject", "Vote to reject a case; needs a reason", "review.reject", (CASE, DIGEST, REASON)),
+        _command("ask", "Ask the owner of a case a question before you decide", "review.ask", (CASE, TEXT)),
+        _command("reply", "Answer a reviewer's question about a case", "review.reply", (CASE, TEXT)),
         _command(
             "handover",
-            "Hand a case over to another who may decide it",
+            "Hand a case over to another eligible reviewer",
             "review.handover",
-            (CASE, Arg(("--to",), help="Who", required=True), TEXT),
+            (CASE, Arg(("--to",), help="User name of the new reviewer", required=True), TEXT),
         ),
         _command(
             "breakglass",
-            "Sign a case off alone when nobody who may can be reached; it must be reviewed later",
+            "Emergency sign-off (break glass) by one person when no eligible reviewer is reachable",
             "review.break_glass",
-            (CASE, DIGEST, Arg(("--reason",), help="Why nobody else could decide", required=True)),
+            (CASE, DIGEST, Arg(("--reason",), help="Why no eligible reviewer could decide", required=True)),
         ),
-        _command("unreviewed", "List what was signed off so and awaits its review", "review.unreviewed", (JSON,)),
+        _command("unreviewed", "List emergency sign-offs that still need their review", "review.unreviewed", (JSON,)),
         _command(
             "confirm",
-            "Review what was signed off so; what was sent is not undone by a no",
+            "Review an emergency sign-off; a rejection does not undo what was sent",
             "review.confirm",
-            (CASE, Arg(("--reject",), help="Say that it was wrong, with a reason", action="store_true"), REASON),
+            (CASE, Arg(("--reject",), help="Judge the sign-off wrong; needs a reason", action="store_true"), REASON),
         ),
         _command(
             "answer",
-            "Cast the votes of a CSV file: case, answer, digest, reason",
+            "Cast the votes in a CSV file with the columns case, answer, digest and reason",
             "review.answer",
-            (Arg(("file",), help="The file"),),
+            (Arg(("file",), help="CSV file with the votes"),),
         ),
-        _command("edit", "Change the draft with --set; it is asked about again", "review.edit", (CASE, SET, DIGEST)),
-        _command("request", "Pull a case that was not sent yet back to people", "review.request", (CASE, REASON)),
+        _command(
+            "edit",
+            "Change the draft with --set; earlier votes become void and approval starts again",
+            "review.edit",
+            (CASE, SET, DIGEST),
+        ),
+        _command("request", "Return a case that is not sent yet to human review", "review.request", (CASE, REASON)),
         _command(
             "delegate",
-            "Let another person vote for you until a date",
+            "Let another person vote in your place until a date",
             "delegation.give",
             (
-                Arg(("--to",), help="Who stands in for you", required=True),
-                Arg(("--until",), help="2026-12-24, or an instant with its time zone", required=True),
-                Arg(("--reason",), help="Why", required=True),
+                Arg(("--to",), help="User name of your deputy", required=True),
+                Arg(
+                    ("--until",),
+                    help="End: a date such as 2026-12-24, or a time such as 2026-12-24T17:00:00+01:00",
+                    required=True,
+                ),
+                REQUIRED_REASON,
                 OF_WORKFLOW,
             ),
         ),
-        _command("delegations", "List who stands in for whom", "delegation.list_", (JSON,)),
+        _command("delegations", "List current delegations", "delegation.list_", (JSON,)),
         _command(
             "undelegate",
-            "End a delegation before its time",
+            "End a delegation early",
             "delegation.end",
-            (Arg(("id",), help="Its id, from review delegations"),),
+            (Arg(("id",), help="Id of the delegation, from review delegations"),),
         ),
     )
 
 
 def _data() -> tuple[ActionCommand, ...]:
-    of_dataset = Arg(("--dataset",), help="Only of this dataset")
+    of_dataset = Arg(("--dataset",), help="Only this dataset")
     return (
         _command(
             "profile",
-            "Propose a declaration and a suite from a sample of a file",
+            "Generate a dataset declaration and an expectation suite from a sample of a file",
             "data.profile",
             (
-                Arg(("file",), help="The file, or another source"),
-                Arg(("--dataset",), help="Name of the dataset; left out: the file's"),
-                Arg(("--out",), help="The workflow's folder to write into; left out: print"),
+                Arg(("file",), help="File or other source to sample"),
+                Arg(("--dataset",), help="Name of the dataset (default: the file's name)"),
+                Arg(("--out",), help="Workflow folder to write into (default: print)"),
             ),
         ),
         _command(
             "readiness",
-            "Say whether a workflow's data is fit, before anything is built on it",
+            "Check a workflow's datasets: exit code 1 if one that it requires is unfit for use",
             "data.readiness",
             (
                 WORKFLOW,
-                Arg(("--source",), help="What its intake would read: is held against the contract"),
-                Arg(("--as-of",), help="Read as of this instant; left out: when the newest row became known"),
+                Arg(("--source",), help="Source of cases to validate with the intake's contract"),
+                Arg(("--as-of",), help="Read the data as of this time (default: when its newest row became known)"),
                 INCLUDE,
                 JSON,
             ),
         ),
         _command(
             "quarantine",
-            "List the rows that were put aside, each with its reasons",
+            "List quarantined rows with their reasons",
             "data.quarantine",
-            (WORKFLOW, of_dataset, Arg(("--run",), help="Only of this Dag run"), LIMIT, JSON),
+            (WORKFLOW, of_dataset, Arg(("--run",), help="Only this Dag run"), LIMIT, JSON),
         ),
     )
 
 
 def _ledger() -> tuple[ActionCommand, ...]:
     return (
-        _command("migrate", "Make or renew the tables", "ledger.migrate", ()),
+        _command("migrate", "Create the ledger's tables, or upgrade them", "ledger.migrate", ()),
         _command(
             "verify",
-            "Prove that nothing was changed behind the ledger's back",
+            "Verify the audit trail: exit code 1 if anything was altered afterwards",
             "ledger.verify",
             (
                 Arg(
                     ("--anchor",),
-                    help="File of an anchor that was kept elsewhere, as often as needed",
+                    help="Anchor file that was kept elsewhere, to compare with; can be repeated",
                     action="append",
                     default=[],
                 ),
@@ -505,28 +615,32 @@ def _ledger() -> tuple[ActionCommand, ...]:
         ),
         _command(
             "anchor",
-            "Record the length and head of every chain, to be kept elsewhere",
+            "Create an anchor: the state of every audit chain, to keep outside the database",
             "ledger.anchor",
-            (Arg(("--file",), help="A new file for it; left out: print it"),),
+            (Arg(("--file",), help="New file to write (default: print)"),),
         ),
         _command(
             "export",
-            "Write the audit events as lines of JSON, without content",
+            "Export audit events as JSON lines, without the cases' content",
             "ledger.export",
             (
-                Arg(("--since",), help="Only from this instant on: 2026-03-02T09:00:00Z"),
-                Arg(("--chain",), help="Only of this chain"),
-                Arg(("--file",), help="Write there, and over what is there; left out: print"),
+                Arg(("--since",), help="Only events since this time, such as 2026-03-02T09:00:00Z"),
+                Arg(("--chain",), help="Only this audit chain"),
+                Arg(("--file",), help="File to write; overwrites an existing file (default: print)"),
             ),
         ),
         _command(
             "grants",
-            "Print the SQL for three PostgreSQL roles with the rights that they need",
+            "Print the SQL that grants three PostgreSQL roles the rights that they need",
             "ledger.grants",
             tuple(
-                Arg((f"--{name}",), help=f"Role of {whose}", default=f"interlock_{name}")
-                for name, whose in (("worker", "the tasks"), ("console", "the API server"), ("auditor", "who verifies"))
+                Arg(
+                    (f"--{name}",),
+                    help=f"PostgreSQL role of {whose} (default: interlock_{name})",
+                    default=f"interlock_{name}",
+                )
+                for name, whose in (("worker", "the tasks"), ("console", "the API server"), ("auditor", "the auditors"))
             ),
         ),
-        _command("show", "Print all that the ledger knows of a case", "case.show", (CASE, JSON)),
+        _command("show", "Same as cases show", "case.show", (CASE, JSON)),
     )

@@ -4,39 +4,39 @@ Everything that Interlock raises on purpose.
 ::
 
     InterlockError
-    ├── ConfigurationError        what was written down cannot work
-    │   ├── UnknownName           a name that nothing carries
-    │   ├── PolicyError           a policy, rule or check that is refused
-    │   └── ContractChanged       code and pinned version disagree on a contract
-    ├── InputError                what came in cannot be taken
+    ├── ConfigurationError        a file or setting is wrong
+    │   ├── UnknownName           a name that does not exist
+    │   ├── PolicyError           a policy, rule or check that is invalid
+    │   └── ContractChanged       the code's contract differs from the pinned version's
+    ├── InputError                input that cannot be accepted
     │   ├── SourceError           a source that cannot be read as a whole
     │   ├── ContractViolation     a payload that does not satisfy its contract
-    │   └── StaleContext          what a role would read is older than the policy lets it be
-    ├── AgentError                what carries a role out did not deliver
+    │   └── StaleContext          data for a role that is older than the policy allows
+    ├── AgentError                an agent did not deliver for one case
     │   ├── AgentUnavailable      no answer: connection, 5xx                    (retryable)
     │   │   ├── RateLimited       the service wants fewer calls                 (retryable)
-    │   │   └── CircuitOpen       it failed so often that nobody asks for now   (retryable)
+    │   │   └── CircuitOpen       failed so often that calls are paused         (retryable)
     │   ├── AgentTimeout          no answer in time                             (retryable)
-    │   ├── MalformedOutput       an answer that is not what was asked          (retryable)
-    │   ├── AgentCrashed          it ended its process at this case
-    │   ├── Overrun               it took more tokens than the call allowed; its answer is kept
-    │   ├── AgentRefused          the model declined, or a content filter did
-    │   └── BatchRefused          the service did not take a batch, or has no interface for them
-    ├── ConnectorError            the other system did not take the effect
-    │   ├── ConnectorUnavailable  whether it took it is unknown: look before a repeat  (retryable)
-    │   ├── EffectInDoubt         it may have taken it and can never tell: a person must say
-    │   └── EffectRefused         it said no
-    ├── BudgetExhausted           a budget has no room for the most that a call can cost
+    │   ├── MalformedOutput       an answer of the wrong form                   (retryable)
+    │   ├── AgentCrashed          the agent ended its process at this case
+    │   ├── Overrun               more tokens used than the call allowed; its answer is kept
+    │   ├── AgentRefused          the model or a content filter declined
+    │   └── BatchRefused          the service refused a batch, or does not support batches
+    ├── ConnectorError            the external system did not accept the effect
+    │   ├── ConnectorUnavailable  no answer: look for the effect before a repeat  (retryable)
+    │   ├── EffectInDoubt         no answer, and no way to look: a person must decide
+    │   └── EffectRefused         the external system refused
+    ├── BudgetExhausted           a budget does not cover the maximum cost of a call
     ├── NotAuthorised             no rule or person allowed this
     ├── LedgerError               the ledger cannot be read or written
-    │   ├── LedgerUnavailable     it did not answer                             (retryable)
+    │   ├── LedgerUnavailable     no answer                                     (retryable)
     │   ├── Superseded            another attempt of this task has taken over
-    │   └── Tampered              what is written is not what was recorded
-    ├── SwitchedOff               a person stopped this workflow, agent or connector
-    ├── NotDeployed               the workflow does not run in this environment
-    └── Stopped                   ``stop_when`` of the policy, or the run's last check
+    │   └── Tampered              records were altered afterwards
+    ├── SwitchedOff               a person switched off this workflow, agent or connector
+    ├── NotDeployed               the workflow is not deployed in this environment
+    └── Stopped                   the policy's ``stop_when``, or the check at the end of a run, stopped the work
 
-``retryable`` says whether another attempt can help, because that is what Airflow asks.
+``retryable`` says whether another attempt can help, because that is what Airflow needs to know.
 """
 
 from __future__ import annotations
@@ -53,43 +53,43 @@ class InterlockError(Exception):
 
 
 class ConfigurationError(InterlockError):
-    """What was written down cannot work. A retry reads the same text."""
+    """A file or setting is wrong. A retry reads the same text."""
 
 
 class UnknownName(ConfigurationError):
-    """A name that nothing carries."""
+    """A name that does not exist."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
-        there = sorted(known)
-        near = get_close_matches(name, there, n=1)
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1)
         place = f" in {where}" if where else ""
-        listing = ", ".join(map(repr, there[:20])) + (", …" if len(there) > 20 else "")
+        listing = ", ".join(map(repr, names[:20])) + (", …" if len(names) > 20 else "")
         super().__init__(
             f"there is no {kind} {name!r}{place}."
             + (f" Did you mean {near[0]!r}?" if near else "")
-            + (f" Known: {listing}." if there else " There is none at all.")
+            + (f" Known: {listing}." if names else " There is none at all.")
         )
 
 
 class PolicyError(ConfigurationError):
-    """A policy, rule or check that is refused, with each problem on a line of its own."""
+    """A policy, rule or check is invalid. The message has one line for each problem."""
 
 
 class ContractChanged(ConfigurationError):
-    """The code's contract is not the one of the pinned version."""
+    """The code's contract differs from the one of the pinned version."""
 
 
 class InputError(InterlockError):
-    """What came in cannot be taken. A retry meets the same input."""
+    """Input cannot be accepted. A retry reads the same input."""
 
 
 class SourceError(InputError):
-    """A source that cannot be read as a whole: missing, wrong encoding, no such table."""
+    """A source cannot be read as a whole: missing, wrong encoding, no such table."""
 
 
 class ContractViolation(InputError):
     """
-    A payload that does not satisfy its contract: *problems* are ``field: what is wrong`` lines without the values.
+    A payload does not satisfy its contract: *problems* are ``field: what is wrong`` lines without the values.
     """
 
     def __init__(self, contract: str, problems: Iterable[str]) -> None:
@@ -99,30 +99,30 @@ class ContractViolation(InputError):
 
 
 class StaleContext(InputError):
-    """What a role would read of a case is older than the policy's ``fresh`` lets it be."""
+    """Data that a role would read for a case is older than the policy's ``fresh`` allows."""
 
 
 class AgentError(InterlockError):
-    """What carries a role out did not deliver for one case."""
+    """An agent did not deliver for one case."""
 
     retry_after_seconds: float | None = None
-    """What the service asked for, when it did (``Retry-After``)."""
+    """How long the service asks to wait (``Retry-After``); None if it does not say."""
     may_be_charged: bool = False
-    """The call was made and its answer is not known, so the service may bill it."""
+    """The call was made and its answer was lost, so the service may bill it."""
 
 
 class AgentUnavailable(AgentError):
-    """The service did not answer, or said that it cannot now. Nothing was recorded, so a retry starts clean."""
+    """The service did not answer, or is temporarily unavailable. Nothing was recorded, so a retry starts clean."""
 
     retryable = True
 
 
 class RateLimited(AgentUnavailable):
-    """The service said that it is asked too often."""
+    """The service received too many requests."""
 
 
 class CircuitOpen(AgentUnavailable):
-    """The service failed so many times in a row that it is not asked until one call has gone through."""
+    """The service failed so many times in a row that calls are paused until a single trial call succeeds."""
 
 
 class AgentTimeout(AgentError):
@@ -132,60 +132,60 @@ class AgentTimeout(AgentError):
 
 
 class MalformedOutput(AgentError):
-    """An answer that is not what the contract asks: prose for JSON, a missing field."""
+    """An answer does not have the form that the contract requires: prose for JSON, a missing field."""
 
     retryable = True
 
 
 class AgentRefused(AgentError):
-    """The model declined to answer, or a content filter did. The same question meets the same refusal."""
+    """The model declined to answer, or a content filter did. The same question gets the same refusal."""
 
 
 class BatchRefused(AgentError):
-    """The service did not take a batch of requests, or has no interface for them. Nothing of it runs."""
+    """The service refused a batch of requests, or does not support batches. None of its requests run."""
 
 
 class AgentCrashed(AgentError):
-    """The agent ended its process at this case, each time that it was asked for the case alone."""
+    """The agent ended its process at this case, each time it processed the case alone."""
 
 
 class Overrun(AgentError):
     """
-    The service took more tokens than the call allowed, so it cost more than was set aside.
+    The service used more tokens than the call allowed, so the call cost more than was reserved.
 
-    Nothing raises it: the answer is paid for and kept. It is what the incident is called, and its runbook entry.
+    Nothing raises it: the answer is paid for and kept. It names the incident and its runbook entry.
     """
 
 
 class ConnectorError(InterlockError):
-    """The other system did not take the effect."""
+    """The external system did not accept the effect."""
 
     retry_after_seconds: float | None = None
 
 
 class ConnectorUnavailable(ConnectorError):
-    """No answer, so it is unknown whether the effect took place. Look before repeating it."""
+    """No answer, so it is unknown whether the effect took place. Look for it before a repeat."""
 
     retryable = True
     surely_not: bool = False
-    """It did not take place: the way there failed before anything was handed over, so a repeat needs no look."""
+    """It did not take place: the connection failed before anything was sent, so a repeat is safe."""
 
 
 class EffectInDoubt(ConnectorError):
     """
-    The effect may have taken place, and the other system has no way to tell. It is not repeated; a person must say.
+    The effect may have taken place, and the external system cannot be asked. It is not repeated; a person must decide.
     """
 
 
 class EffectRefused(ConnectorError):
-    """The other system said no. The same effect meets the same answer."""
+    """The external system refused. The same effect gets the same answer."""
 
 
 class BudgetExhausted(InterlockError):
     """
-    A budget has no room for the most that a call can cost, so the call was not made.
+    A budget does not cover the maximum cost of a call, so the call was not made.
 
-    *until* is when its period ends; *is_soft*: there is room, but the soft limit is passed.
+    *until* is when its period ends; *is_soft*: the budget would cover it, but its soft limit is exceeded.
     """
 
     def __init__(self, message: str, *, scope: str = "", until: datetime | None = None, is_soft: bool = False) -> None:
@@ -208,16 +208,16 @@ class LedgerUnavailable(LedgerError):
 
 
 class Superseded(LedgerError):
-    """Another attempt of this task has taken over, so this one may write nothing more."""
+    """Another attempt of this task has taken over, so this one may no longer write."""
 
 
 class Tampered(LedgerError):
-    """What is written is not what was recorded."""
+    """Records were altered after they were written."""
 
 
 class SwitchedOff(InterlockError):
     """
-    A person stopped this workflow, agent or connector. Nothing goes on until a person switches it on again.
+    A person switched off this workflow, agent or connector. Nothing continues until a person switches it on again.
 
     *kind* and *name* are those of the switch.
     """
@@ -228,7 +228,7 @@ class SwitchedOff(InterlockError):
 
 
 class NotDeployed(InterlockError):
-    """The workflow was never deployed in this environment, or a person paused or retired it."""
+    """The workflow was never deployed in this environment, or a person has paused or retired it."""
 
 
 class Stopped(InterlockError):

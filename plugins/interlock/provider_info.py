@@ -1,8 +1,8 @@
 """
-What Airflow's provider manager asks of Interlock: its commands, its settings and its connection type.
+What Interlock declares to Airflow's provider manager: its commands, its settings and its connection type.
 
-A plugin cannot add commands or settings, a provider can, so the one distribution is both. Airflow reads this in every
-process, so nothing is imported here.
+A plugin cannot add commands or settings, but a provider can, so the distribution is both. Airflow imports this module
+in every process, so it imports nothing itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _option(description: str, default: str, *, example: str | None = None) -> di
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider description, in the form that Airflow's ``provider_info.schema.json`` asks."""
+    """Return the provider description, as Airflow's ``provider_info.schema.json`` requires."""
     return {
         "package-name": "interlock",
         "name": "Interlock",
@@ -37,19 +37,24 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "interlock": {
-                "description": "AI agents as governed batch work.",
+                "description": "Interlock runs AI agents as governed batch work.",
                 "options": {
                     "environment": _option(
-                        "Which policy versions are in force here: ``test``, ``staging`` or ``production``.", "test"
+                        "Environment of this Airflow: ``test``, ``staging`` or ``production``. Each has its own policy "
+                        "versions, approvals and cases in the ledger.",
+                        "test",
                     ),
                     "include_path": _option(
-                        "A folder per workflow. Empty: ``include`` beside the Dags folder or in AIRFLOW_HOME.",
+                        "Folder with one subfolder per workflow. Empty: ``include`` next to the Dags folder, in "
+                        "AIRFLOW_HOME or in the working directory.",
                         "",
                         example="/opt/airflow/include",
                     ),
-                    "ledger_conn_id": _option("Airflow connection of the ledger's database.", "interlock_ledger"),
+                    "ledger_conn_id": _option(
+                        "Id of the Airflow connection to the ledger's database.", "interlock_ledger"
+                    ),
                     "ledger_url": _option(
-                        "SQLAlchemy URL of the ledger where that connection does not exist. "
+                        "SQLAlchemy URL of the ledger's database, used if that connection does not exist. "
                         "Empty: the SQLite file ``interlock.db`` in AIRFLOW_HOME.",
                         "",
                         example="postgresql+psycopg://interlock@db.example.com/interlock",
@@ -60,22 +65,22 @@ def get_provider_info() -> dict[str, Any]:
                         example="/var/cache/interlock",
                     ),
                     "snapshot_path": _option(
-                        "Folder for snapshots of datasets, which all workers share, or an object storage path. "
+                        "Folder for snapshots of datasets, shared by all workers, or an object storage path. "
                         "Empty: ``interlock_snapshots`` in AIRFLOW_HOME.",
                         "",
                         example="s3://aws_default@company-data/interlock",
                     ),
                     "notifiers": _option(
-                        "How notices are sent: a JSON list of Airflow notifiers by dotted path, with their arguments. "
-                        "Empty: notices wait in the ledger.",
+                        "How notices are sent: a JSON list of Airflow notifiers, each with import path and arguments. "
+                        "Empty: notices stay in the ledger, unsent.",
                         "",
                         example='[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", '
                         '"kwargs": {"to": "{to}", "subject": "{subject}", "html_content": "{body}"}}]',
                     ),
                     "find_names": _option(
-                        "Function ``def f(text) -> [(start, end, kind)]`` by dotted path, which says where a text "
-                        "names people, places and organisations. Empty: nobody can, and a policy that requires it "
-                        "sends nothing.",
+                        "Import path of a function ``def f(text) -> [(start, end, kind)]`` that finds names of people, "
+                        "places and organisations in a text. Empty: names are not found, and where a policy requires "
+                        "it, nothing is sent.",
                         "",
                         example="our_company.names.find",
                     ),

@@ -1,9 +1,9 @@
 """
-Loads ``airflow_settings.yaml`` into Airflow's metadata database: connections, pools and variables.
+Imports ``airflow_settings.yaml`` into Airflow's metadata database: connections, pools and variables.
 
-The file is Astro's, and ``astro dev start`` reads it by itself; plain Airflow has no importer for it, so this is one.
-Importing twice is importing once: what the file names is set to what the file says, and nothing else is touched. A
-password that somebody typed into the UI stays when the file has none, because the file should have none.
+The file format is Astro's, and ``astro dev start`` reads it; plain Airflow has no importer, so this module is one. A
+second import changes nothing: what the file names gets the file's values, and everything else stays. A password that
+was entered in the UI stays if the file has none, because the file should have none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SECRET_NAME = re.compile(r"passw|secret|token|api_?key|private_?key|credential"
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowSettings:
-    """What a settings file says, checked, and not yet written anywhere."""
+    """The validated content of a settings file, not yet written anywhere."""
 
     connections: tuple[Mapping[str, Any], ...] = ()
     """Arguments of :class:`airflow.models.connection.Connection`."""
@@ -46,12 +46,12 @@ class AirflowSettings:
     variables: tuple[Mapping[str, str], ...] = ()
     """``key`` and ``value``."""
     warnings: tuple[str, ...] = ()
-    """What was left out and why, and what looks like a secret. Never a value."""
+    """What was skipped and why, and what looks like a secret. Never a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSummary:
-    """What :func:`import_settings` set, by name."""
+    """The names that :func:`import_settings` set."""
 
     connections: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
@@ -65,14 +65,14 @@ class ImportSummary:
 
 def read_settings(path: Path) -> AirflowSettings:
     """
-    Return what the settings file *path* says, without a look at any database.
+    Return the content of the settings file *path*; no database is read.
 
-    :raises ConfigurationError: it cannot be read, is not YAML, or an entry cannot work; the place is named.
+    :raises ConfigurationError: it cannot be read, is not YAML, or an entry is invalid; the message names the place.
     """
     document = _load_yaml(path)
     body = document.get("airflow") or {}
     if not isinstance(body, Mapping):
-        raise ConfigurationError(f"{path}: 'airflow' holds a {type(body).__name__}. Put {_listing(_KINDS)} under it.")
+        raise ConfigurationError(f"{path}: 'airflow' is a {type(body).__name__}. Put {_listing(_KINDS)} under it.")
     _known_only(document, ("airflow",), "key", str(path))
     _known_only(body, _KINDS, "kind of setting", f"{path}: airflow")
     warnings: list[str] = []
@@ -88,9 +88,9 @@ def import_settings(path: Path) -> ImportSummary:
     """
     Set the connections, pools and variables of the settings file *path* in Airflow's metadata database.
 
-    To be called where that database can be reached: a command, never a task.
+    Call it where that database can be reached: in a command, never in a task.
 
-    :raises ConfigurationError: as :func:`read_settings`; nothing is written then.
+    :raises ConfigurationError: as :func:`read_settings`; then nothing is written.
     """
     from airflow.models.connection import Connection
     from airflow.models.pool import Pool
@@ -102,15 +102,15 @@ def import_settings(path: Path) -> ImportSummary:
     with create_session() as session:
         for wanted in settings.connections:
             new = Connection(**wanted)
-            there = session.scalar(select(Connection).where(Connection.conn_id == new.conn_id))
-            if there is None:
+            existing = session.scalar(select(Connection).where(Connection.conn_id == new.conn_id))
+            if existing is None:
                 session.add(new)
                 continue
             for name in ("conn_type", "host", "schema", "login", "port"):
-                setattr(there, name, getattr(new, name))
+                setattr(existing, name, getattr(new, name))
             if new.password:
-                there.set_password(new.password)
-            there.set_extra(new.extra or "")
+                existing.set_password(new.password)
+            existing.set_extra(new.extra or "")
         for pool in settings.pools:
             Pool.create_or_update_pool(**pool, include_deferred=False, session=session)
         for variable in settings.variables:
@@ -129,7 +129,9 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no settings file {str(path)!r}. Name the one to import.") from None
+        raise ConfigurationError(
+            f"there is no settings file {str(path)!r}. Give the path of the file to import."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"settings file {str(path)!r} cannot be read: {error}") from error
     except yaml.YAMLError as error:
@@ -147,19 +149,21 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
 
 
 def _entries(body: Mapping[str, Any], kind: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the entries of *kind* that say anything, each with the place it stands at."""
+    """Return the entries of *kind* that have any value, each with its place in the file."""
     entries = body.get(kind) or []
     if not isinstance(entries, list):
-        raise ConfigurationError(f"{path}: {kind} holds a {type(entries).__name__}. Make it a list: '- …' a line.")
-    told = []
+        raise ConfigurationError(
+            f"{path}: {kind} is a {type(entries).__name__}. Make it a list, with one '- …' for each entry."
+        )
+    filled = []
     for number, entry in enumerate(entries, 1):
         where = f"{path}: {kind}, entry {number}"
         if not isinstance(entry, Mapping):
             raise ConfigurationError(f"{where} is {entry!r}. Each entry is a mapping: '{kind[:4]}_…: value'.")
-        # Astro's own template is a file of entries without values.
+        # Astro's template has entries without values.
         if any(value not in (None, "", {}) for value in entry.values()):
-            told.append((where, entry))
-    return told
+            filled.append((where, entry))
+    return filled
 
 
 def _connections(entries: Iterable[tuple[str, Mapping[str, Any]]], warnings: list[str]) -> Iterable[Mapping[str, Any]]:
@@ -168,17 +172,19 @@ def _connections(entries: Iterable[tuple[str, Mapping[str, Any]]], warnings: lis
         _known_only(entry, _CONNECTION_KEYS, "key", where)
         conn_id = _name(entry, "conn_id", where, seen)
         if not entry.get("conn_type") and not entry.get("conn_uri"):
-            raise ConfigurationError(f"{where}: connection {conn_id!r} has no conn_type. Give it, or a conn_uri.")
+            raise ConfigurationError(
+                f"{where}: connection {conn_id!r} has no conn_type. Give a conn_type or a conn_uri."
+            )
         if _holds_secret(entry):
             warnings.append(
-                f"connection {conn_id!r} holds what looks like a secret. Take it out of the file: "
+                f"connection {conn_id!r} contains what looks like a secret. Remove it from the file: "
                 f"Airflow reads it from AIRFLOW_CONN_{re.sub(r'[^A-Z0-9]', '_', conn_id.upper())} or a secrets backend."
             )
         if uri := entry.get("conn_uri"):
             rest = [key for key in _CONNECTION_KEYS[3:] if entry.get(key)]
             if entry.get("conn_type") or rest:
                 raise ConfigurationError(
-                    f"{where}: connection {conn_id!r} has a conn_uri and more. Keep one of the two."
+                    f"{where}: connection {conn_id!r} has a conn_uri and other fields. Keep one of the two."
                 )
             yield {"conn_id": conn_id, "uri": str(uri)}
             continue
@@ -199,7 +205,7 @@ def _pools(entries: Iterable[tuple[str, Mapping[str, Any]]], warnings: list[str]
         name = _name(entry, "pool_name", where, seen)
         slots = _whole_number(entry.get("pool_slot"), "pool_slot", where)
         if not slots:
-            warnings.append(f"pool {name!r} has no pool_slot and was left out.")
+            warnings.append(f"pool {name!r} has no pool_slot and was skipped.")
             continue
         yield {"name": name, "slots": slots, "description": str(entry.get("pool_description") or "")}
 
@@ -211,15 +217,15 @@ def _variables(entries: Iterable[tuple[str, Mapping[str, Any]]], warnings: list[
         key = _name(entry, "variable_name", where, seen)
         value = entry.get("variable_value")
         if value in (None, ""):
-            warnings.append(f"variable {key!r} has no variable_value and was left out.")
+            warnings.append(f"variable {key!r} has no variable_value and was skipped.")
             continue
         if not isinstance(value, str):
             raise ConfigurationError(
-                f"{where}: variable {key!r} holds a {type(value).__name__}. Quote it: it is a text."
+                f"{where}: variable {key!r} is a {type(value).__name__}. Put it in quotes: a variable is text."
             )
         if _SECRET_NAME.search(key):
             warnings.append(
-                f"variable {key!r} has the name of a secret. Take it out of the file: Airflow reads it from "
+                f"variable {key!r} has the name of a secret. Remove it from the file: Airflow reads it from "
                 f"AIRFLOW_VAR_{re.sub(r'[^A-Z0-9]', '_', key.upper())} or a secrets backend."
             )
         yield {"key": key, "value": value}
@@ -230,7 +236,7 @@ def _name(entry: Mapping[str, Any], key: str, where: str, seen: set[str]) -> str
     if not name:
         raise ConfigurationError(f"{where} has no {key}. Give it one.")
     if name in seen:
-        raise ConfigurationError(f"{where}: {key} {name!r} stands here twice. Delete one of them.")
+        raise ConfigurationError(f"{where}: {key} {name!r} is defined twice. Delete one of them.")
     seen.add(name)
     return name
 
@@ -251,7 +257,7 @@ def _extra(value: Any, where: str) -> str | None:
         try:
             value = json.loads(value)
         except ValueError as error:
-            raise ConfigurationError(f"{where}: conn_extra is text, but not JSON: {error}. Write YAML.") from None
+            raise ConfigurationError(f"{where}: conn_extra is text, but not JSON: {error}. Write it as YAML.") from None
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{where}: conn_extra is a {type(value).__name__}. Write a mapping.")
     return json.dumps(value)

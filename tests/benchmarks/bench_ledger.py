@@ -31,6 +31,7 @@ from interlock.ledger.effects.authorisation import authorise
 from interlock.ledger.store import schema
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.migrate import migrate
+from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.transaction import Actor, Row, Transaction, new_id
 
 PERSON = "{name: b, email: b@example.com}"
@@ -83,7 +84,7 @@ def write_cases(tx: Transaction, count: int, first: int, *, version: str, run: s
     tx.insert(schema.case, complete, kind="case.taken_in", facts=place)
     tx.insert_quietly(schema.case_secret, [{"case_id": i, "secret": secret} for i, secret, _ in made])
     store_payload(tx, made)
-    current = complete
+    current = [Case.from_values(row) for row in complete]
     drafts = store_payload(tx, [(i, secret, {"text": f"About it: {body['text']}"}) for i, secret, body in made])
     for task, digests in (("triage", drafts), ("draft", drafts)):
         tx.insert(
@@ -92,16 +93,16 @@ def write_cases(tx: Transaction, count: int, first: int, *, version: str, run: s
             kind="handoff.made",
             facts=lambda r: {"agent": r["agent"], "contract": r["contract"]},
         )
-        current = move(tx, [(row, {"context": {"Reply": task}}) for row in current], kind="case.handed_on")
+        current = move(tx, [(row, CaseChange(context={"Reply": task})) for row in current], kind="case.handed_on")
     inputs = store_payload(
         tx, [(i, secret, {"confidence": 0.93, "amount": body["amount"]}) for i, secret, body in made]
     )
     decided = [_decision(tx, row, d, version, run) for row, d in zip(rows, inputs, strict=True)]
     tx.insert(schema.decision, decided, kind="decision.made", facts=lambda r: {"route": r["route"]})
-    current = move(tx, [(row, {"state": CaseState.ROUTED, "route": "auto"}) for row in current], kind="case.routed")
+    current = move(tx, [(row, CaseChange(state=CaseState.ROUTED, route="auto")) for row in current], kind="case.routed")
     grants = [(row["id"], d, f"decision:{one['id']}") for row, d, one in zip(rows, drafts, decided, strict=True)]
     authorise(tx, grants, action="outbox", version_id=version)
-    move(tx, [(row, {"state": CaseState.AUTHORISED}) for row in current], kind="case.authorised")
+    move(tx, [(row, CaseChange(state=CaseState.AUTHORISED)) for row in current], kind="case.authorised")
     tx.insert(schema.usage, [_usage(tx, row, run) for row in rows], kind="usage.recorded")
 
 

@@ -43,9 +43,9 @@ def state_of(triage, key):
 
 def test_the_way_through_the_console(triage, run, open_page):
     page = open_page("alice")
-    said = []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda message: said.append(message.text) if is_error_of_ours(message) else None)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if is_error_of_ours(message) else None)
 
     # The queue: everything waits, and a message that is a script is a text.
     frame = console(page)
@@ -69,7 +69,7 @@ def test_the_way_through_the_console(triage, run, open_page):
     dialog = frame.get_by_role("dialog")
     dialog.get_by_role("button", name="Reject").click()
     assert state_of(triage, "B-02")[0] == "waiting"
-    dialog.get_by_label("Why").fill("the shop must do that")
+    dialog.get_by_label("Reason").fill("the shop must do that")
     dialog.get_by_role("button", name="Reject").click()
     frame.get_by_text("B-02 is rejected").wait_for()
     assert state_of(triage, "B-02") == ("rejected", "the shop must do that")
@@ -82,7 +82,7 @@ def test_the_way_through_the_console(triage, run, open_page):
     edited = field.input_value().replace("Hello,", "Dear customer,")
     field.fill(edited)
     frame.get_by_role("button", name="Save the changes").click()
-    frame.get_by_text("Saved: look at it again and decide").wait_for()
+    frame.get_by_text("Saved: review it again and decide").wait_for()
     assert "Dear customer," in frame.locator("section.draft").inner_text()
 
     # Who edited it cannot approve it: another of the voters must.
@@ -98,9 +98,9 @@ def test_the_way_through_the_console(triage, run, open_page):
     frame = console(page, f"/dags/{DAG}/runs/{run}/tasks/validate/plugin/interlock-task")
     row = frame.locator("tr", has_text="B-01")
     row.get_by_role("button", name="Ask for review").click()
-    frame.get_by_role("dialog").get_by_label("Why").fill("the amount is odd")
+    frame.get_by_role("dialog").get_by_label("Reason").fill("the amount is odd")
     frame.get_by_role("dialog").get_by_role("button", name="Ask for review").click()
-    frame.get_by_text("B-01 goes to people").wait_for()
+    frame.get_by_text("B-01 is sent to review").wait_for()
     assert state_of(triage, "B-01") == ("waiting", "asked for by alice: the amount is odd")
     assert triage.airflow.task_states(DAG, run)["sign_off"] == "awaiting_input"
 
@@ -109,7 +109,7 @@ def test_the_way_through_the_console(triage, run, open_page):
     frame.get_by_label("all of mine on this page").check()
     frame.get_by_role("button", name="Approve 3 ticked").click()
     frame.get_by_role("dialog").get_by_role("button", name="Approve them").click()
-    frame.get_by_text("3 approved. That was the last one: the run goes on within seconds").wait_for()
+    frame.get_by_text("3 approved. That was the last case: the run continues within seconds").wait_for()
 
     assert triage.airflow.wait_for_run(DAG, run) == "success"
     assert triage.summary(run)["by_state"] == {"executed": 4, "rejected": 1}
@@ -117,7 +117,29 @@ def test_the_way_through_the_console(triage, run, open_page):
     assert {key for key in sent if key.startswith("B-")} == {"B-01", "B-03", "B-04", "B-05"}
     assert sent["B-03"]["text"] == edited.strip()
     assert page.title() != "taken over"
-    assert said == []
+    assert errors == []
+
+
+def test_no_click_is_lost_while_the_script_is_still_on_its_way(triage, open_page):
+    """A tick that the script does not see would be taken back by it, and the buttons would stay at 0."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    run = triage.parked_run("slow_script", [a_ticket("S-01", "I want a refund for my purchase, please")])
+    page = open_page("alice")
+    on_its_way = []
+    page.route("**/console.js", lambda route: on_its_way.append(route), times=1)
+    frame = console(page)
+    everything = frame.get_by_label("all of mine on this page")
+    everything.wait_for()
+
+    with pytest.raises(playwright.TimeoutError):
+        everything.check(timeout=1_000)
+    on_its_way[0].continue_()
+    everything.check()
+
+    frame.get_by_role("button", name="Approve 1 ticked").click()
+    frame.get_by_role("dialog").get_by_role("button", name="Approve them").click()
+    frame.get_by_text("1 approved").wait_for()
+    assert triage.airflow.wait_for_run(DAG, run) == "success"
 
 
 def test_what_no_agent_wrote_is_written_on_its_page(triage, open_page):
@@ -134,7 +156,7 @@ def test_what_no_agent_wrote_is_written_on_its_page(triage, open_page):
     frame.get_by_label("subject").fill("Your refund (case UNWRITTEN-1)")
     frame.get_by_label("language").fill("en")
     frame.get_by_role("button", name="Save it").click()
-    frame.get_by_text("Saved: look at it again and decide").wait_for()
+    frame.get_by_text("Saved: review it again and decide").wait_for()
 
     bob = triage.airflow.as_person("bob")
     seen = bob.call("GET", "/interlock/api/reviews/UNWRITTEN-1")

@@ -53,9 +53,9 @@ def test_a_person_who_is_no_voter_cannot_answer_for_them(triage, open_page):
 
     page.goto(f"/dags/{DAG}/runs/{run}/tasks/sign_off/required_actions")
     page.get_by_role("heading", name=re.compile("^N-01 ")).wait_for()
-    with page.expect_response(lambda answer: "hitlDetails" in answer.url and answer.request.method == "PATCH") as said:
+    with page.expect_response(lambda each: "hitlDetails" in each.url and each.request.method == "PATCH") as response:
         page.get_by_role("button", name="Approve", exact=True).click()
 
-    assert said.value.status == 403
+    assert response.value.status == 403
     assert triage.summary(run)["by_state"] == {"waiting": 1}
     assert "N-01" not in triage.sent()

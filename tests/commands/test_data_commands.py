@@ -17,20 +17,20 @@ BAD = "id,day,vendor,amount,currency\n1,2014-01-08,Ada,x,USD\n2,2014-01-09,Ada,5
 def test_a_proposal_is_written_once_and_holds_for_its_file(terminal, shop, tmp_path: Path):
     out = tmp_path / "new"
 
-    said = terminal(f"data profile {shop.root / 'sales.csv'} --out {out}")
+    printed = terminal(f"data profile {shop.root / 'sales.csv'} --out {out}")
 
-    assert (said.code, said.out.count("wrote")) == (0, 2)
+    assert (printed.code, printed.out.count("wrote")) == (0, 2)
     assert parse_datasets(yaml.safe_load((out / "datasets.yaml").read_text("utf-8")))["sales"].time == "day"
     assert parse_suite(yaml.safe_load((out / "expectations/sales.yaml").read_text("utf-8"))).expectations
     before = {file: file.read_bytes() for file in out.rglob("*.yaml")}
     again = terminal(f"data profile {shop.root / 'sales.csv'} --out {out}")
-    assert "datasets.yaml and expectations/sales.yaml" in again.told
-    assert "would be written over" in again.told
+    assert "datasets.yaml and expectations/sales.yaml" in again.error
+    assert "would be overwritten" in again.error
     assert {file: file.read_bytes() for file in out.rglob("*.yaml")} == before
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty: not even a header"),
         ("id,day\n", "there is no row that can be read"),
@@ -38,30 +38,30 @@ def test_a_proposal_is_written_once_and_holds_for_its_file(terminal, shop, tmp_p
         ("id,vendor\n1,Ada\n", "no column holds a date or a time"),
     ],
 )
-def test_a_file_that_nothing_can_be_proposed_for_ends_in_one_line(terminal, shop, tmp_path: Path, content, told):
+def test_a_file_that_nothing_can_be_proposed_for_ends_in_one_line(terminal, shop, tmp_path: Path, content, message):
     (tmp_path / "given.csv").write_text(content, encoding="utf-8")
 
-    said = terminal(f"data profile {tmp_path / 'given.csv'}")
+    printed = terminal(f"data profile {tmp_path / 'given.csv'}")
 
-    assert (said.code, said.out) == (1, "")
-    assert told in said.told
+    assert (printed.code, printed.out) == (1, "")
+    assert message in printed.error
 
 
 def test_a_folder_that_is_a_file_and_a_name_that_is_none_end_in_one_line(terminal, shop):
     file = shop.root / "sales.csv"
 
-    assert "FileExistsError" in terminal(f"data profile {file} --out {file}").told
-    assert "cannot name a dataset" in terminal(f"data profile {file} --dataset ../sales").told
-    assert "In " in terminal(f"data profile {shop.root / 'sale.csv'}").told
+    assert "FileExistsError" in terminal(f"data profile {file} --out {file}").error
+    assert "cannot name a dataset" in terminal(f"data profile {file} --dataset ../sales").error
+    assert "In " in terminal(f"data profile {shop.root / 'sale.csv'}").error
 
 
 def test_readiness_says_in_json_what_it_says_in_words(terminal, shop):
-    words, told = terminal("data readiness shop"), terminal("data readiness shop --json").json
+    words, document = terminal("data readiness shop"), terminal("data readiness shop --json").json
 
-    [sales] = told["datasets"]
-    assert (told["ready"], sales["state"], sales["as_of"]) == (True, "fit", "2014-02-27T00:00:00+00:00")
+    [sales] = document["datasets"]
+    assert (document["ready"], sales["state"], sales["as_of"]) == (True, "fit", "2014-02-27T00:00:00+00:00")
     assert words.out.splitlines() == [
-        f"sales: fit, {sales['rows']} rows as of 2014-02-27 00:00 UTC, {sales['put_aside']} put aside",
+        f"sales: fit, {sales['rows']} rows as of 2014-02-27 00:00 UTC, {sales['put_aside']} quarantined",
         f"  {sales['periods']['count']} full weeks, week of 2014-01-06 to week of 2014-02-17, none empty",
         "shop is ready",
     ]
@@ -69,29 +69,29 @@ def test_readiness_says_in_json_what_it_says_in_words(terminal, shop):
 
 def test_readiness_of_what_is_not_fit_says_why_and_ends_with_1(terminal, shop):
     (shop.root / "sales.csv").write_text(BAD, encoding="utf-8")
-    words, told = terminal("data readiness shop"), terminal("data readiness shop --json")
+    words, document = terminal("data readiness shop"), terminal("data readiness shop --json")
 
-    assert (words.code, told.code) == (1, 1)
-    [sales] = told.json["datasets"]
+    assert (words.code, document.code) == (1, 1)
+    [sales] = document.json["datasets"]
     assert (sales["rows"], sales["put_aside"]) == (1, 2)
-    assert "sales: withheld, 1 row as of 2014-01-10 00:00 UTC, 2 put aside" in words.out
+    assert "sales: withheld, 1 row as of 2014-01-10 00:00 UTC, 2 quarantined" in words.out
     assert f"  critical: {sales['reasons']['critical'][0]}" in words.out.splitlines()
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("sho", "Did you mean 'shop'?"),
-        ("company", "'company' is no workflow"),
+        ("company", "'company' is not a workflow"),
         ("shop --as-of yesterday", "--as-of: 'yesterday' is no date; write 2026-11-24"),
         ("shop --include /nowhere", "there is no workflow 'shop' in the include folder '/nowhere'"),
     ],
 )
-def test_readiness_of_what_is_misspelt_ends_in_one_line(terminal, shop, line, told):
-    said = terminal(f"data readiness {line}")
+def test_readiness_of_what_is_misspelt_ends_in_one_line(terminal, shop, line, message):
+    printed = terminal(f"data readiness {line}")
 
-    assert (said.code, said.out) == (1, "")
-    assert told in said.told
+    assert (printed.code, printed.out) == (1, "")
+    assert message in printed.error
 
 
 def test_rows_that_were_put_aside_are_listed_with_their_reasons(terminal, shop):
@@ -100,20 +100,20 @@ def test_rows_that_were_put_aside_are_listed_with_their_reasons(terminal, shop):
     with pytest.raises(Stopped):
         shop.read()
 
-    words, told = terminal("data quarantine shop").out.splitlines(), terminal("data quarantine shop --json").json
+    words, document = terminal("data quarantine shop").out.splitlines(), terminal("data quarantine shop --json").json
 
-    assert [(row["row"], row["reasons"]) for row in told] == [
+    assert [(row["row"], row["reasons"]) for row in document] == [
         (2, ["amount: is no decimal"]),
         (4, ["day: is no date"]),
     ]
-    assert told[0]["values"]["amount"] == "x"
+    assert document[0]["values"]["amount"] == "x"
     assert [line.split()[:3] for line in words[2:]] == [["r1", "sales", "2"], ["r1", "sales", "4"]]
     assert [row["row"] for row in terminal("data quarantine shop --limit 1 --json").json] == [2]
     assert len(terminal("data quarantine shop --run r1 --dataset sales --json").json) == 2
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("sho", "there is no workflow 'sho' in the ledger of 'test'. Did you mean 'shop'?"),
         ("shop --dataset sale", "there is no dataset 'sale' in the readings of 'shop'. Did you mean 'sales'?"),
@@ -121,16 +121,16 @@ def test_rows_that_were_put_aside_are_listed_with_their_reasons(terminal, shop):
         ("shop --limit 0", "invalid positive int value: '0'"),
     ],
 )
-def test_nothing_is_not_said_of_what_is_misspelt(terminal, shop, line, told):
-    """``Nothing was put aside`` for a name that is none would be read as good news."""
+def test_nothing_is_not_said_of_what_is_misspelt(terminal, shop, line, message):
+    """``No row was quarantined`` for a name that does not exist would be read as good news."""
     shop.read()
-    assert terminal("data quarantine shop").out == "Nothing was put aside\n"
+    assert terminal("data quarantine shop").out == "No row was quarantined\n"
 
-    said = terminal(f"data quarantine {line}")
+    printed = terminal(f"data quarantine {line}")
 
-    assert said.code > 0
-    assert said.out == ""
-    assert told in said.told
+    assert printed.code > 0
+    assert printed.out == ""
+    assert message in printed.error
 
 
 def test_rows_whose_snapshot_is_gone_are_not_told_as_none(terminal, shop, tmp_path: Path):
@@ -139,8 +139,8 @@ def test_rows_whose_snapshot_is_gone_are_not_told_as_none(terminal, shop, tmp_pa
         shop.read()
     shutil.rmtree(tmp_path / "snapshots")
 
-    words, told = terminal("data quarantine shop"), terminal("data quarantine shop --json")
+    words, document = terminal("data quarantine shop"), terminal("data quarantine shop --json")
 
     assert words.out == ""
-    assert "r1, sales: 2 rows put aside cannot be shown: snapshot" in words.told
-    assert told.json == []
+    assert "r1, sales: 2 quarantined rows cannot be shown: snapshot" in words.error
+    assert document.json == []

@@ -24,9 +24,9 @@ def test_a_workflow_can_be_checked_before_there_is_a_ledger(terminal, flow, tmp_
         f'{{"conn_type": "interlock", "extra": {{"path": "{tmp_path / "not_there_yet.db"}"}}}}',
     )
 
-    assert terminal("policy check refunds").out.startswith("refunds: nothing is wrong with it")
+    assert terminal("policy check refunds").out.startswith("refunds: no errors, validated without a Dag")
     flow.write("policy.yaml", POLICY.replace("default: review", "default: revew"))
-    assert "'revew'" in terminal("policy check refunds").told
+    assert "'revew'" in terminal("policy check refunds").error
 
 
 def test_what_only_lacks_the_companys_new_files_says_so(terminal, flow):
@@ -34,13 +34,13 @@ def test_what_only_lacks_the_companys_new_files_says_so(terminal, flow):
 
     refused = terminal("policy check refunds")
     assert (refused.code, refused.out) == (1, "")
-    assert "bosses" in refused.told
-    assert "policy publish company" not in refused.told
+    assert "bosses" in refused.error
+    assert "policy publish company" not in refused.error
 
     flow.write("../company/access.yaml", ACCESS.replace("  leads: [lea, leo]", "  leads: [lea, leo]\n  bosses: [lea]"))
-    told = terminal("policy check refunds").told
-    assert "of which version 1 is in force here, 1 of 1 would go" in told
-    assert "airflow interlock policy publish company" in told
+    error = terminal("policy check refunds").error
+    assert "differs from version 1 in force here, and would solve 1 of 1 problems" in error
+    assert "airflow interlock policy publish company" in error
 
 
 @pytest.mark.parametrize(("limit", "is_refused"), [("0.0019", True), ("0.0021", False)])
@@ -54,8 +54,10 @@ def test_a_budget_that_no_call_fits_into_is_refused(terminal, flow, limit, is_re
     flow.write("policy.yaml", POLICY.replace("stop_when:", f"budgets: [{{per: run, limit: {limit}}}]\nstop_when:"))
     flow.publish()
 
-    said = terminal("policy check refunds")
+    printed = terminal("policy check refunds")
 
-    assert said.code == int(is_refused)
-    told = f"an answer of 'judge' can cost 0.002000 USD by its max_tokens of 200, and the budget is {limit} USD per run"
-    assert (told in said.told) == is_refused
+    assert printed.code == int(is_refused)
+    message = (
+        f"an answer of 'judge' can cost 0.002000 USD by its max_tokens of 200, and the budget is {limit} USD per run"
+    )
+    assert (message in printed.error) == is_refused

@@ -28,9 +28,9 @@ def flow(tmp_path, sqlite_ledger: Ledger, monkeypatch) -> Workflow:
 def test_kpis_say_in_json_what_they_say_in_words(terminal, flow):
     flow.up_to("sign_off", rows("a sure=0.95", "b sure=0.9", "c"))
 
-    words, told = terminal("kpi refunds --period all").out, terminal("kpi refunds --period all --json").json
+    words, document = terminal("kpi refunds --period all").out, terminal("kpi refunds --period all --json").json
 
-    [phase] = told["phases"]
+    [phase] = document["phases"]
     by_name = {row["name"]: row for row in phase["kpis"]}
     for name, row in by_name.items():
         [line] = [line for line in words.splitlines() if line.startswith(f"{name} ")]
@@ -42,13 +42,13 @@ def test_kpis_say_in_json_what_they_say_in_words(terminal, flow):
 def test_costs_say_in_json_what_they_say_in_words_and_what_the_ledger_holds(terminal, flow):
     flow.up_to("send", rows("a sure=0.95", "b"))
 
-    words, told = terminal("cost refunds --period all").out, terminal("cost refunds --period all --json").json
+    words, document = terminal("cost refunds --period all").out, terminal("cost refunds --period all --json").json
 
-    [phase] = told["phases"]
+    [phase] = document["phases"]
     total = Decimal(phase["usd"])
     assert total == sum(row["cost"] for row in flow.table(usage)) > 0
     assert total == sum(map(Decimal, phase["by_kind"].values())) == sum(map(Decimal, phase["by_fate"].values()))
-    assert f"  {tell_usd(phase['usd'])} in all" in words.splitlines()
+    assert f"  {tell_usd(phase['usd'])} in total" in words.splitlines()
     for row in phase["by_agent"]:
         assert any(tell_usd(row["usd"]) in line and row["agent"] in line for line in words.splitlines())
 
@@ -56,15 +56,15 @@ def test_costs_say_in_json_what_they_say_in_words_and_what_the_ledger_holds(term
 def test_a_period_before_the_first_run_cost_nothing_and_says_so(terminal, flow):
     flow.up_to("send", rows("a sure=0.95"))
 
-    said = terminal("cost refunds --period 2020-01").out
+    printed = terminal("cost refunds --period 2020-01").out
 
-    assert "nothing was recorded in it" in said
-    assert "prices.yaml" not in said
+    assert "nothing was recorded in it" in printed
+    assert "prices.yaml" not in printed
 
 
 @pytest.mark.parametrize("command", ["kpi", "cost"])
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("refund", "Did you mean 'refunds'?"),
         ("refunds --period mnth", "'mnth' is no period; write day, month, all, 7d, 2026-11 or 2026-11-23"),
@@ -74,18 +74,18 @@ def test_a_period_before_the_first_run_cost_nothing_and_says_so(terminal, flow):
         ("refunds --period 9000-01", "has not begun"),
     ],
 )
-def test_what_is_misspelt_ends_in_one_line(terminal, flow, command, line, told):
+def test_what_is_misspelt_ends_in_one_line(terminal, flow, command, line, message):
     flow.up_to("send", rows("a sure=0.95"))
 
-    said = terminal(f"{command} {line}")
+    printed = terminal(f"{command} {line}")
 
-    assert (said.code, said.out) == (1, "")
-    assert told in said.told
+    assert (printed.code, printed.out) == (1, "")
+    assert message in printed.error
 
 
 @pytest.mark.parametrize("command", ["kpi", "cost"])
 def test_a_workflow_that_never_ran_is_told(terminal, flow, command):
-    assert "there is no run of workflow 'refunds' in the ledger of 'test'" in terminal(f"{command} refunds").told
+    assert "there is no run of workflow 'refunds' in the ledger of 'test'" in terminal(f"{command} refunds").error
 
 
 def test_a_quote_counts_the_rows_of_its_source(terminal, flow):
@@ -94,20 +94,20 @@ def test_a_quote_counts_the_rows_of_its_source(terminal, flow):
     flow.intake(rows("a"))
 
     words = terminal("quote refunds --source in.csv").out
-    told = terminal("quote refunds --source in.csv --json").json
+    document = terminal("quote refunds --source in.csv --json").json
 
-    assert words.startswith(f"refunds, production: 1 new case of 2 rows (1 are in the ledger) of {source}\n")
-    assert (told["cases"], told["rows"], told["known"], told["from_runs"]) == (1, 2, 1, 0)
+    assert words.startswith(f"refunds, production: 1 new case of 2 rows (1 already in the ledger) in {source}\n")
+    assert (document["cases"], document["rows"], document["known"], document["from_runs"]) == (1, 2, 1, 0)
     history = terminal("quote refunds --history --json").json
-    assert history["quotes"][0]["id"] == told["id"]
+    assert history["quotes"][0]["id"] == document["id"]
     assert terminal("quote refunds --history").out.count(str(source)) == 2
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
-        ("refunds", "give --source for a quote, or --history"),
-        ("refunds --source in.csv --history", "give --source for a quote, or --history"),
+        ("refunds", "give either --source for a quote, or --history"),
+        ("refunds --source in.csv --history", "give either --source for a quote, or --history"),
         ("refunds --source gone.csv", "there is no file"),
         ("refunds --source half.csv", "ends in the middle of line 3"),
         ("refunds --source s3://bucket/in.csv", "s3:// cannot be opened"),
@@ -115,20 +115,20 @@ def test_a_quote_counts_the_rows_of_its_source(terminal, flow):
         ("refund --history", "there is no workflow 'refund' in the ledger of 'test'. Did you mean 'refunds'?"),
     ],
 )
-def test_what_cannot_be_quoted_ends_in_one_line_and_keeps_no_quote(terminal, flow, line, told):
+def test_what_cannot_be_quoted_ends_in_one_line_and_keeps_no_quote(terminal, flow, line, message):
     (flow.include.parent / "half.csv").write_text("refund_id,text\nR1,a\nR9", encoding="utf-8")
 
-    said = terminal(f"quote {line}")
+    printed = terminal(f"quote {line}")
 
-    assert (said.code, said.out) == (1, "")
-    assert told in said.told
-    assert "is not to be had here" not in said.told
+    assert (printed.code, printed.out) == (1, "")
+    assert message in printed.error
+    assert "is not to be had here" not in printed.error
     assert terminal("quote refunds --history --json").json["quotes"] == []
 
 
 def test_a_review_of_a_workflow_that_is_none_is_not_told_as_missing(terminal, flow):
-    assert "Did you mean 'refunds'?" in terminal("report show refund").told
-    assert "there is no review in workflow 'refunds'" in terminal("report show refunds").told
+    assert "Did you mean 'refunds'?" in terminal("report show refund").error
+    assert "there is no review in workflow 'refunds'" in terminal("report show refunds").error
 
 
 def test_budgets_say_in_json_what_they_say_in_words(terminal, flow):
@@ -136,9 +136,9 @@ def test_budgets_say_in_json_what_they_say_in_words(terminal, flow):
     flow.write("policy.yaml", f"{POLICY}budgets: [{budgets}]\n")
     flow.publish()
 
-    words, told = terminal("budgets refunds").out, terminal("budgets --json").json
+    words, document = terminal("budgets refunds").out, terminal("budgets --json").json
 
-    assert [(row["budget"], row["limit"], row["left"]) for row in told["budgets"]] == [
+    assert [(row["budget"], row["limit"], row["left"]) for row in document["budgets"]] == [
         ("per case", "0.5", None),
         ("per workflow and month", "10", "10"),
     ]
@@ -150,10 +150,10 @@ def test_budgets_say_in_json_what_they_say_in_words(terminal, flow):
         "0.00 USD",
         "10.00 USD",
         "50%: a cheaper agent is asked",
-        told["budgets"][1]["until"],
+        document["budgets"][1]["until"],
     ]
 
 
 def test_without_a_budget_nothing_is_limited(terminal, flow):
-    assert terminal("budgets refunds").out == "refunds has no budget: nothing is limited\n"
-    assert "Did you mean 'refunds'?" in terminal("budgets refund").told
+    assert terminal("budgets refunds").out == "refunds has no budget: spending is not limited\n"
+    assert "Did you mean 'refunds'?" in terminal("budgets refund").error

@@ -11,12 +11,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from interlock.quickstart.environment import local_environment
+from starlette.routing import Mount
 from workflows import Workflow
 
 PEOPLE = {"lea": "user", "leo": "user", "otto": "user", "vera": "viewer"}
@@ -63,6 +66,23 @@ def app(workflow):
     from interlock.console.app import create_app
 
     return create_app()
+
+
+def _routes_of(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[tuple[str, str], APIRoute]]:
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield from (((method, prefix + route.path), route) for method in sorted(route.methods - {"HEAD"}))
+        elif not isinstance(route, Mount):
+            inner = getattr(route, "original_router", None) or getattr(route, "app", None)
+            if inner is not None and hasattr(inner, "routes"):
+                context = getattr(route, "include_context", None)
+                yield from _routes_of(inner.routes, prefix + (getattr(context, "prefix", "") or ""))
+
+
+@pytest.fixture
+def all_routes(app) -> dict[tuple[str, str], APIRoute]:
+    """Every route of the app by its method and path, those of included routers too."""
+    return dict(_routes_of(app.routes))
 
 
 @pytest.fixture

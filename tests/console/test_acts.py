@@ -33,10 +33,10 @@ def test_an_approved_case_is_sent_as_it_was_seen(parked, client):
     lea = client("lea")
     seen = lea.get("/api/reviews/R1").json()
 
-    said = cast(lea, "R1")
+    response = cast(lea, "R1")
     parked.execute("send_signed")
 
-    assert said.json() == {
+    assert response.json() == {
         "case": "R1",
         "state": "approved",
         "lacking": [],
@@ -51,9 +51,9 @@ def test_an_approved_case_is_sent_as_it_was_seen(parked, client):
 
 
 def test_who_votes_is_who_asks_whatever_the_body_says(parked, client):
-    said = client("lea").post("/api/cases/R1/vote", json={"answer": "approve", "digest": "0" * 64, "person": "leo"})
+    response = client("lea").post("/api/cases/R1/vote", json={"answer": "approve", "digest": "0" * 64, "person": "leo"})
 
-    assert said.status_code == 422
+    assert response.status_code == 422
     assert parked.table(vote) == []
 
 
@@ -67,10 +67,10 @@ def test_a_rejected_case_is_never_sent_and_says_why(parked, client):
 
 
 def test_a_rejection_without_a_reason_is_refused(parked, client):
-    said = cast(client("lea"), "R1", "reject", reason="  ")
+    response = cast(client("lea"), "R1", "reject", reason="  ")
 
-    assert (said.status_code, parked.states()["R1"]) == (409, "waiting")
-    assert "needs a reason" in said.json()["detail"]
+    assert (response.status_code, parked.states()["R1"]) == (409, "waiting")
+    assert "needs a reason" in response.json()["detail"]
 
 
 def test_of_many_votes_each_counts_or_is_refused_by_itself(parked, client):
@@ -84,9 +84,9 @@ def test_of_many_votes_each_counts_or_is_refused_by_itself(parked, client):
         {"case": "R1", "answer": "approve", "digest": digests["R1"]},
     ]
 
-    said = lea.post("/api/votes", json={"votes": votes}).json()["votes"]
+    response = lea.post("/api/votes", json={"votes": votes}).json()["votes"]
 
-    assert sorted((one["case"], one["counts"]) for one in said) == [
+    assert sorted((one["case"], one["counts"]) for one in response) == [
         ("R1", False),
         ("R1", True),
         ("R2", False),
@@ -125,10 +125,10 @@ def test_a_file_of_votes_says_which_line_cannot_be_taken(tmp_path):
 def test_a_vote_on_something_else_than_what_is_there_is_refused(parked, client):
     lea = client("lea")
 
-    said = cast(lea, "R1", digest="0" * 64)
+    response = cast(lea, "R1", digest="0" * 64)
 
-    assert (said.status_code, parked.states()["R1"]) == (409, "waiting")
-    assert "look at it again" in said.json()["detail"]
+    assert (response.status_code, parked.states()["R1"]) == (409, "waiting")
+    assert "look at it again" in response.json()["detail"]
 
 
 def test_a_digest_of_another_case_does_not_count(parked, client):
@@ -139,10 +139,10 @@ def test_a_digest_of_another_case_does_not_count(parked, client):
 
 
 def test_who_is_no_voter_of_the_gate_cannot_vote(parked, client):
-    said = cast(client("otto"), "R1")
+    response = cast(client("otto"), "R1")
 
-    assert said.status_code == 403
-    assert "lea, leo" in said.json()["detail"]
+    assert response.status_code == 403
+    assert "lea, leo" in response.json()["detail"]
     assert parked.states()["R1"] == "waiting"
 
 
@@ -150,9 +150,9 @@ def test_a_second_vote_finds_the_case_decided(parked, client):
     digest = client("lea").get("/api/reviews/R1").json()["digest"]
     assert cast(client("lea"), "R1").status_code == 200
 
-    said = cast(client("leo"), "R1", digest=digest)
+    response = cast(client("leo"), "R1", digest=digest)
 
-    assert said.status_code == 409
+    assert response.status_code == 409
     assert len(parked.table(vote)) == 1
 
 
@@ -160,9 +160,11 @@ def test_an_edit_changes_what_is_asked_about_and_old_votes_do_not_fit_it(parked,
     lea = client("lea")
     before = lea.get("/api/reviews/R1").json()
 
-    said = lea.post("/api/cases/R1/edit", json={"changes": {"text": "Dear customer, no."}, "digest": before["digest"]})
+    response = lea.post(
+        "/api/cases/R1/edit", json={"changes": {"text": "Dear customer, no."}, "digest": before["digest"]}
+    )
 
-    assert said.json() == {"case": "R1", "state": "open", "warnings": []}
+    assert response.json() == {"case": "R1", "state": "open", "warnings": []}
     assert cast(client("leo"), "R1", digest=before["digest"]).status_code == 409
     after = lea.get("/api/reviews/R1").json()
     assert after["execute"] == {**before["execute"], "text": "Dear customer, no."}
@@ -178,28 +180,28 @@ def test_an_edit_must_satisfy_the_contract(parked, client):
     lea = client("lea")
     digest = lea.get("/api/reviews/R1").json()["digest"]
 
-    said = lea.post("/api/cases/R1/edit", json={"changes": {"amount": "much", "colour": "red"}, "digest": digest})
+    response = lea.post("/api/cases/R1/edit", json={"changes": {"amount": "much", "colour": "red"}, "digest": digest})
 
-    assert said.status_code == 409
-    assert "amount" in said.json()["detail"]
-    assert "colour" in said.json()["detail"]
+    assert response.status_code == 409
+    assert "amount" in response.json()["detail"]
+    assert "colour" in response.json()["detail"]
 
 
 def test_an_edit_that_the_policy_stops_is_refused(parked, client):
     lea = client("lea")
     digest = lea.get("/api/reviews/R1").json()["digest"]
 
-    said = lea.post("/api/cases/R1/edit", json={"changes": {"text": "card 4111111111111111"}, "digest": digest})
+    response = lea.post("/api/cases/R1/edit", json={"changes": {"text": "card 4111111111111111"}, "digest": digest})
 
-    assert said.status_code == 409
-    assert "no card number leaves" in said.json()["detail"]
+    assert response.status_code == 409
+    assert "no card number leaves" in response.json()["detail"]
 
 
 def test_a_case_pulled_back_loses_its_authorisation_and_waits(parked, client):
-    said = client("otto").post("/api/cases/R4/review-request", json={"reason": "looks odd"})
+    response = client("otto").post("/api/cases/R4/review-request", json={"reason": "looks odd"})
     parked.execute("send")
 
-    assert said.json()["state"] == "waiting"
+    assert response.json()["state"] == "waiting"
     assert parked.states()["R4"] == "waiting"
     assert parked.sent() == []
     assert [row["withdrawn_by"] for row in parked.table(authorisation)] == ["person:otto"]
@@ -210,10 +212,10 @@ def test_a_case_pulled_back_loses_its_authorisation_and_waits(parked, client):
 def test_a_case_that_was_sent_cannot_be_pulled_back(parked, client):
     parked.execute("send")
 
-    said = client("lea").post("/api/cases/R4/review-request", json={"reason": "oh"})
+    response = client("lea").post("/api/cases/R4/review-request", json={"reason": "oh"})
 
-    assert said.status_code == 409
-    assert "too late" in said.json()["detail"]
+    assert response.status_code == 409
+    assert "too late" in response.json()["detail"]
 
 
 def test_the_last_vote_says_that_the_gate_is_done(parked, client):
@@ -226,9 +228,9 @@ def test_a_dead_letter_goes_back_to_work_with_a_corrected_field(workflow, client
     workflow.up_to("draft", rows("too much", amount=20_000.0))
     assert workflow.states() == {"R1": "dead"}
 
-    said = client("otto").post("/api/cases/R1/resubmit", json={"changes": {"amount": 20.0}})
+    response = client("otto").post("/api/cases/R1/resubmit", json={"changes": {"amount": 20.0}})
 
-    assert (said.status_code, workflow.states()) == (200, {"R1": "open"})
+    assert (response.status_code, workflow.states()) == (200, {"R1": "open"})
     assert client("otto").get("/api/cases/R1").json()["case"]["content"]["amount"] == 20.0
 
 
@@ -243,10 +245,10 @@ def test_a_case_is_closed_with_a_reason_and_its_vote_is_asked_for_no_more(parked
 
 
 def test_an_unknown_case_is_told_with_the_nearest_name(parked, client):
-    said = client("lea").get("/api/cases/R11")
+    response = client("lea").get("/api/cases/R11")
 
-    assert said.status_code == 404
-    assert "Did you mean 'R1'?" in said.json()["detail"]
+    assert response.status_code == 404
+    assert "Did you mean 'R1'?" in response.json()["detail"]
 
 
 def test_a_broken_policy_is_refused_with_every_problem(workflow, client):
@@ -254,22 +256,22 @@ def test_a_broken_policy_is_refused_with_every_problem(workflow, client):
     workflow.write("policy.yaml", broken.replace("voters: leads", "voters: nobodies"))
     bundle = read_bundle(workflow.include, NAME).to_json()
 
-    said = client("otto").post(
+    response = client("otto").post(
         "/api/versions", json={"bundle": bundle, "reason": "why not", "wiring": WIRING.to_json()}
     )
 
-    assert said.status_code == 422
-    assert all(word in said.json()["detail"] for word in ("ammount", "the_moon", "nobodies"))
+    assert response.status_code == 422
+    assert all(word in response.json()["detail"] for word in ("ammount", "the_moon", "nobodies"))
 
 
 def test_a_policy_is_published_by_whoever_asks(workflow, client):
     workflow.write("policy.yaml", POLICY.replace("threshold: 0.8", "threshold: 0.5"))
     bundle = read_bundle(workflow.include, NAME).to_json()
 
-    said = client("otto").post("/api/versions", json={"bundle": bundle, "reason": "more of them"})
+    response = client("otto").post("/api/versions", json={"bundle": bundle, "reason": "more of them"})
 
-    assert said.status_code == 200, said.text
-    assert (said.json()["number"], said.json()["author"]) == (2, "person:otto")
+    assert response.status_code == 200, response.text
+    assert (response.json()["number"], response.json()["author"]) == (2, "person:otto")
 
 
 def test_the_ledger_verifies_after_all_that_people_did(parked, client):

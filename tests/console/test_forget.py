@@ -21,10 +21,10 @@ def sent(workflow):
 
 
 def test_who_may_change_the_dag_forgets_a_case_under_the_own_name(sent, client):
-    said = client("otto").post("/api/cases/R1/forget", json=ASKED)
+    response = client("otto").post("/api/cases/R1/forget", json=ASKED)
 
-    assert said.status_code == 200, said.text
-    assert (said.json()["case"], said.json()["state"]) == ("R1", "executed")
+    assert response.status_code == 200, response.text
+    assert (response.json()["case"], response.json()["state"]) == ("R1", "executed")
     told = [row for row in sent.table(audit_event) if row["kind"] == "case.forgotten"]
     assert ['"actor":"person:otto"' in row["body"] for row in told] == [True]
     assert (verify(sent.ledger).problems, verify(sent.ledger).forgotten) == ([], 1)

@@ -55,7 +55,7 @@ def test_no_page_has_anything_inline_that_its_policy_forbids(parked, client, pat
     page = client("lea").get(path).text
 
     assert not re.search(r"<style|\sstyle=|javascript:", page)
-    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", ""]
+    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", "", ""]
 
 
 def test_the_queue_shows_mine_first_and_the_digest_of_each(parked, client):
@@ -68,7 +68,7 @@ def test_the_queue_shows_mine_first_and_the_digest_of_each(parked, client):
 
 
 def test_who_is_no_voter_finds_nothing_to_tick(parked, client):
-    for person, why in (("otto", "none of these waits for your vote"), ("vera", "may look, but not vote")):
+    for person, why in (("otto", "none of these waits for your vote"), ("vera", "may view cases, but not vote")):
         page = client(person).get("/")
 
         assert 'name="case"' not in page.text
@@ -79,8 +79,8 @@ def test_the_queue_is_narrowed_by_route_and_gate(parked, client):
     lea = client("lea")
 
     assert "R1" in text_of(lea.get("/review?gate=leads&route=review&workflow=refunds"))
-    assert "Nothing waits here for this filter" in text_of(lea.get("/review?gate=nowhere"))
-    assert "Nothing waits here for this filter" in text_of(lea.get("/review?route=auto"))
+    assert "No case is waiting for this filter" in text_of(lea.get("/review?gate=nowhere"))
+    assert "No case is waiting for this filter" in text_of(lea.get("/review?route=auto"))
 
 
 def test_the_buttons_of_a_review_are_off_with_the_reason(parked, client):
@@ -124,7 +124,7 @@ def test_what_no_agent_wrote_is_written_on_the_page_and_approved_by_another(work
     lea, leo = client("lea"), client("leo")
 
     page = unescape(lea.get("/review/R1").text)
-    assert "There is nothing to send yet: open it to write it" in lea.get("/").text
+    assert "Nothing to send yet: open the case to write it" in lea.get("/").text
     assert "No agent delivered the Letter of this case" in page
     assert "AgentRefused at draft: no" in page
     assert page.count("disabled aria-describedby=") == 1  # to reject is possible
@@ -153,9 +153,9 @@ def test_a_case_that_is_decided_leads_from_its_review_to_its_history(parked, cli
     digest = lea.get("/api/reviews/R2").json()["digest"]
     lea.post("/api/cases/R2/vote", json={"answer": "reject", "digest": digest, "reason": "not <b>ours</b>"})
 
-    said = lea.get("/review/R2")
+    response = lea.get("/review/R2")
 
-    assert (said.status_code, said.headers["location"]) == (303, f"/interlock/case/{case_id(parked, 'R2')}")
+    assert (response.status_code, response.headers["location"]) == (303, f"/interlock/case/{case_id(parked, 'R2')}")
     history = text_of(lea.get("/case/R2"))
     assert "lea rejected" in history
     assert "not <b>ours</b>" in history
@@ -167,7 +167,7 @@ def test_the_history_of_a_case_tells_confidence_rule_and_effect(parked, client):
 
     history = text_of(client("vera").get("/case/R3"))
 
-    assert "judge handed on Verdict@1, 95% sure" in history
+    assert "judge delivered Verdict@1, confidence 95%" in history
     assert "rule: certain enough" in history
     assert "confidence 95%, threshold 80%" in history
     assert "sent by payout" in history
@@ -201,7 +201,7 @@ def test_a_run_with_more_cases_than_are_shown_says_how_many(workflow, client):
 
     page = client("lea").get("/task?dag_id=refunds&run_id=r1")
 
-    assert "The first 200 of 230 cases" in text_of(page)
+    assert "Showing the first 200 of 230 cases" in text_of(page)
     assert page.text.count("<tr>") == 201
 
 
@@ -221,14 +221,14 @@ def test_the_runs_are_listed_with_their_figures(parked, client):
 
 def test_without_a_run_or_a_case_the_pages_say_so(workflow, client):
     assert "No run yet" in text_of(client("vera").get("/runs"))
-    assert "Nothing waits here." in text_of(client("vera").get("/"))
+    assert "No case is waiting." in text_of(client("vera").get("/"))
 
 
 def test_an_unknown_case_is_a_page_that_names_the_nearest(parked, client):
-    said = client("lea").get("/case/RR1", headers={"Accept": "text/html"})
+    response = client("lea").get("/case/RR1", headers={"Accept": "text/html"})
 
-    assert said.status_code == 404
-    assert "Did you mean 'R1'?" in unescape(said.text)
+    assert response.status_code == 404
+    assert "Did you mean 'R1'?" in unescape(response.text)
 
 
 def test_every_link_respects_the_path_that_airflow_is_served_below(parked, client, monkeypatch):

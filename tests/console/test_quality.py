@@ -64,7 +64,7 @@ def test_a_page_says_what_failed_first_and_shows_no_value(checked, client):
     page = shown(client, "/quality?dag_id=refunds&run_id=r1&task_id=read")
 
     assert "orders, as it was read withheld" in page
-    assert "8 of 9 checks hold" in page
+    assert "8 of 9 checks passed" in page
     assert "small amounts warning 1 row 1 of 2 rows fail." in page
     assert "Nothing that rests on it is surer than 60%" in page
     assert "1 of 3 rows are quarantined (day: is no date: 1)" in page
@@ -95,5 +95,5 @@ def test_the_link_of_a_data_check_leads_to_its_page(airflow_home):
 def test_a_run_with_data_checks_leads_to_what_they_found(checked, client):
     page = client("vera").get("/task?dag_id=refunds&run_id=r1").text
 
-    (address,) = re.findall(r'href="([^"]+)">What its data checks found', page)
+    (address,) = re.findall(r'href="([^"]+)">Results of the data checks', page)
     assert unescape(address).endswith("/quality?dag_id=refunds&run_id=r1")

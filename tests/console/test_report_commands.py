@@ -44,11 +44,11 @@ def test_the_review_as_data_has_the_numbers_of_its_text(workflow, capsys):
     words = capsys.readouterr().out
 
     report.show(asked(json=True))
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
 
-    assert (told["case"], told["state"]) == ("R1", "waiting")
-    assert told["review"]["figures"]
-    for fact in told["facts"]:
+    assert (printed["case"], printed["state"]) == ("R1", "waiting")
+    assert printed["review"]["figures"]
+    for fact in printed["facts"]:
         [line] = [line for line in words.splitlines() if f"(fact `{fact['id']}`)" in line]
         assert fact["shown"] in line
 
@@ -67,7 +67,7 @@ def test_a_period_without_a_review_is_told(workflow):
     with pytest.raises(SystemExit, match="no review of '2015'"):
         report.show(asked(period="2015"))
     row, _, finding = latest_review(workflow.ledger, "refunds")
-    assert (row["business_key"], finding["kind"]) == ("R1", "review")
+    assert (row.business_key, finding["kind"]) == ("R1", "review")
 
 
 def test_a_fact_is_told_with_its_rows_and_done_again(workflow, capsys):
@@ -76,20 +76,20 @@ def test_a_fact_is_told_with_its_rows_and_done_again(workflow, capsys):
 
     report.provenance(asked(fact=fact[:8]))
     said = capsys.readouterr().out
-    assert "done again just now: 1,672.25 USD, the same" in said
+    assert "recomputed just now: 1,672.25 USD, the same" in said
     assert "Fitness 24/7" in said
     assert "2 more rows" in said
 
     report.provenance(asked(fact=fact, json=True))
-    told = json.loads(capsys.readouterr().out)
-    assert (told["is_confirmed"], told["fact"]["id"], len(told["rows"])) == (True, fact, 2)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["is_confirmed"], printed["fact"]["id"], len(printed["rows"])) == (True, fact, 2)
 
 
 def test_a_fact_that_follows_from_others_names_them(workflow, capsys):
     _, review, _ = latest_review(workflow.ledger, "refunds")
     report.provenance(asked(fact=review["figures"][0]["change"]))
     said = capsys.readouterr().out
-    assert said.count("follows from") == 2
+    assert said.count("derived from") == 2
     assert "100 * (a - b) / b" in said
 
 

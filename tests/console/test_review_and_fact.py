@@ -77,17 +77,17 @@ def test_every_number_of_the_review_resolves_to_its_rows(client, workflow):
             continue
         seen.add(fact_id)
         assert f'href="/interlock/fact/{fact_id}"' in article
-        said = lea.get(f"/fact/{fact_id}")
-        assert said.status_code == 200
-        assert "Done again just now" in said.text
-        inputs = re.findall(r'<li><a href="/interlock/fact/([0-9a-f]+)"', said.text)
+        response = lea.get(f"/fact/{fact_id}")
+        assert response.status_code == 200
+        assert "Recomputed just now" in response.text
+        inputs = re.findall(r'<li><a href="/interlock/fact/([0-9a-f]+)"', response.text)
         if inputs:
             ahead += inputs
-        elif "Over the rows where" in said.text:
-            assert "<tbody><tr>" in said.text
+        elif "Rows where" in response.text:
+            assert "<tbody><tr>" in response.text
             with_rows += 1
         else:
-            assert "target of punctual in kpis/orders.yaml" in said.text
+            assert "target of punctual in kpis/orders.yaml" in response.text
     assert with_rows > 5
 
 
@@ -106,7 +106,7 @@ def test_a_snapshot_that_is_gone_or_changed_is_told(client, workflow, snapshots)
     file.write_bytes(b"another")
     assert "is not what was read" in client("lea").get(f"/fact/{fact}", headers={"Accept": "text/html"}).text
     file.unlink()
-    assert "It cannot be done again here" in client("lea").get(f"/fact/{fact}").text
+    assert "It cannot be recomputed here" in client("lea").get(f"/fact/{fact}").text
     assert Snapshots(snapshots).root == snapshots
 
 

@@ -29,9 +29,9 @@ def as_otto(client, monkeypatch):
     otto = client("otto")
 
     def call(method: str, path: str, body=None):
-        said = otto.request(method, f"/api{path}", json=body)
-        assert said.status_code == 200, said.text
-        return said.json()
+        response = otto.request(method, f"/api{path}", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     for module in ("policy", "switch"):
         monkeypatch.setattr(f"interlock.commands.{module}.call", call)
@@ -39,17 +39,21 @@ def as_otto(client, monkeypatch):
 
 
 def test_a_rollback_is_the_persons_who_asked_and_in_force_at_once(two_versions, client):
-    said = client("otto").post(f"/api/workflows/{NAME}/rollback", json={"reason": "it let too much go"})
+    response = client("otto").post(f"/api/workflows/{NAME}/rollback", json={"reason": "it let too much go"})
 
-    assert said.status_code == 200, said.text
-    assert (said.json()["number"], said.json()["instead_of"], said.json()["set_by"]) == (1, 2, "person:otto")
+    assert response.status_code == 200, response.text
+    assert (response.json()["number"], response.json()["instead_of"], response.json()["set_by"]) == (
+        1,
+        2,
+        "person:otto",
+    )
     assert in_force(two_versions.ledger, NAME).number == 1
-    assert changes_in_force(two_versions.ledger, NAME)[0]["set_by"] == "person:otto"
+    assert changes_in_force(two_versions.ledger, NAME)[0].set_by == "person:otto"
     assert verify(two_versions.ledger).problems == []
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "reason"),
     [
         ({"reason": "x", "number": 7}, 404, "Known: '1', '2'"),
         ({"reason": "x", "number": 2}, 409, "in force already"),
@@ -58,11 +62,11 @@ def test_a_rollback_is_the_persons_who_asked_and_in_force_at_once(two_versions, 
         ({"reason": "x", "person": "leo"}, 422, "person"),
     ],
 )
-def test_a_rollback_that_cannot_be_is_refused_with_the_reason(two_versions, client, body, status, told):
-    said = client("otto").post(f"/api/workflows/{NAME}/rollback", json=body)
+def test_a_rollback_that_cannot_be_is_refused_with_the_reason(two_versions, client, body, status, reason):
+    response = client("otto").post(f"/api/workflows/{NAME}/rollback", json=body)
 
-    assert said.status_code == status
-    assert told in said.text
+    assert response.status_code == status
+    assert reason in response.text
     assert in_force(two_versions.ledger, NAME).number == 2
 
 
@@ -82,9 +86,9 @@ def test_a_switch_that_a_person_throws_stops_the_next_task(workflow, client):
     workflow.up_to("send", rows("sure=0.95"))
     otto = client("otto")
 
-    said = otto.post("/api/switches", json={"kind": "connector", "name": "payout", "off": True, "reason": "a leak"})
+    response = otto.post("/api/switches", json={"kind": "connector", "name": "payout", "off": True, "reason": "a leak"})
 
-    assert (said.status_code, said.json()["off_by"]) == (200, "person:otto")
+    assert (response.status_code, response.json()["off_by"]) == (200, "person:otto")
     with pytest.raises(SwitchedOff, match=r"by person:otto .*'a leak'"):
         workflow.execute()
     assert workflow.sent() == []
@@ -95,13 +99,13 @@ def test_a_switch_that_a_person_throws_stops_the_next_task(workflow, client):
 
 
 def test_a_request_from_another_site_throws_nothing(workflow, client):
-    said = client("otto").post(
+    response = client("otto").post(
         "/api/switches",
         json={"kind": "workflow", "name": NAME, "off": True, "reason": "x"},
         headers={"Sec-Fetch-Site": "cross-site"},
     )
 
-    assert said.status_code == 403
+    assert response.status_code == 403
     assert workflow.table(kill_switch) == []
 
 
@@ -118,7 +122,7 @@ def test_the_commands_of_a_switch_say_what_holds(workflow, as_otto, capsys):
 
     told = capsys.readouterr().out
     assert "agent refunds/judge is off in test, by person:otto." in told
-    assert "is off already, by person:otto: nonsense" in told
+    assert "is already off, by person:otto: nonsense" in told
     assert "agent  refunds/judge" in told
     assert "is on again in test, by person:otto" in told
     assert "Nothing is switched off" in told
@@ -129,21 +133,21 @@ def test_the_commands_of_versions_say_what_is_in_force_and_what_differs(two_vers
     from interlock.commands import policy
 
     policy.diff(Namespace(workflow=NAME, a=1, b=None, include=None))
-    told = capsys.readouterr().out
-    assert told.splitlines()[:2] == ["--- version 1: policy.yaml", "+++ include: policy.yaml"]
-    assert "-threshold: 0.8\n+threshold: 0.6\n" in told
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[:2] == ["--- version 1: policy.yaml", "+++ include: policy.yaml"]
+    assert "-threshold: 0.8\n+threshold: 0.6\n" in printed
     policy.diff(Namespace(workflow=NAME, a=None, b=None, include=None))
-    assert "version 2 (in force) and include of refunds say the same" in capsys.readouterr().out
+    assert "version 2 (in force) and include of refunds are the same" in capsys.readouterr().out
 
     policy.rollback(Namespace(workflow=NAME, to=None, reason="too much"))
     assert "version 1 of refunds is in force again in test instead of 2" in capsys.readouterr().out
     policy.history(Namespace(workflow=NAME, json=False))
     listed = capsys.readouterr().out
     assert "IN FORCE SINCE" in listed
-    assert "version 1 was put in force again instead of 2 by person:otto: too much" in listed
+    assert "version 1 was put in force again, replacing 2, by person:otto: too much" in listed
     policy.history(Namespace(workflow=NAME, json=True))
-    said = json.loads(capsys.readouterr().out)
-    assert [(row["number"], row["in_force_since"] is not None) for row in said["versions"]] == [(2, False), (1, True)]
+    output = json.loads(capsys.readouterr().out)
+    assert [(row["number"], row["in_force_since"] is not None) for row in output["versions"]] == [(2, False), (1, True)]
 
 
 def test_the_command_of_a_replay_prints_its_page_and_its_json(workflow, as_otto, capsys):
@@ -155,12 +159,12 @@ def test_the_command_of_a_replay_prints_its_page_and_its_json(workflow, as_otto,
 
     replay.replay(Namespace(**asked, json=False))
     told = capsys.readouterr().out
-    assert "5 decisions, 4 replayed, 1 would be others" in told
+    assert "5 decisions, 4 replayed, 1 would change" in told
     assert "fallback      auto" in told
-    assert "of 3 cases, 2 (66.7%, 1.0 h) go to people before and 1 (33.3%, 0.5 h) after, at 30 minutes each" in told
-    assert "1 cases become automatic: 0.30 errors expected" in told
+    assert "2 of 3 cases before (66.7%, 1.0 h), 1 after (33.3%, 0.5 h), 30 minutes each" in told
+    assert "1 cases become automatic: 0.30 expected errors" in told
     replay.replay(Namespace(**asked | {"version": 1}, json=True))
-    said = json.loads(capsys.readouterr().out)
-    assert (said["proposal"], said["replayed"], said["flipped"]) == ("version 1", 5, 0)
+    output = json.loads(capsys.readouterr().out)
+    assert (output["proposal"], output["replayed"], output["flipped"]) == ("version 1", 5, 0)
     with pytest.raises(SystemExit, match="not both"):
         replay.replay(Namespace(**asked | {"version": 1, "include": "x"}, json=True))

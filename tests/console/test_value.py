@@ -10,7 +10,7 @@ from html import unescape
 
 import pytest
 import yaml
-from interlock.console.api_case import open_ledger
+from interlock.console.ledger import open_ledger
 from interlock.domain.cost.budget import accounts_of
 from interlock.engine.reports.budget_report import budget_report
 from interlock.engine.reports.value import cost_remarks, cost_report, kpi_report, tell_cost, tell_usd
@@ -115,13 +115,13 @@ def test_the_kpis_of_the_workflow_come_first_and_are_those_of_the_report(flow, c
     for row, cells in zip(phase["kpis"], shown, strict=False):
         assert cells[1:3] == [row["told"], row["baseline_told"]]
         assert cells[5] == str(row["over"])
-    assert shown[0][1:5] == ["66.7%", "25.0%", "+41.7 points better", "≥ 60% kept"]
+    assert shown[0][1:5] == ["66.7%", "25.0%", "+41.7 points better", "≥ 60% met"]
     assert shown[1][3].endswith(" better")
-    assert shown[1][4] == "≤ 5 USD kept"
-    said = text_of(page)
+    assert shown[1][4] == "≤ 5 USD met"
+    text = text_of(page)
     for row in phase["kpis"][2:]:
-        assert f"{row['name'].replace('_', ' ')} {row['meaning']}" in said
-    assert "14 other figures" in said
+        assert f"{row['name'].replace('_', ' ')} {row['meaning']}" in text
+    assert "14 other figures" in text
 
 
 def test_a_broken_threshold_says_so(flow, client):
@@ -129,7 +129,7 @@ def test_a_broken_threshold_says_so(flow, client):
     flow.gate(run="r2")
 
     first = table_rows(page_of(client), under="KPIs")[0]
-    assert first[1:5] == ["40.0%", "25.0%", "+15.0 points better", "≥ 60% broken"]
+    assert first[1:5] == ["40.0%", "25.0%", "+15.0 points better", "≥ 60% breached"]
 
 
 def test_the_cost_is_that_of_the_report_with_what_is_not_in_it(flow, client):
@@ -139,15 +139,15 @@ def test_the_cost_is_that_of_the_report_with_what_is_not_in_it(flow, client):
     [phase] = cost_report(flow.ledger, NAME, "all")["phases"]
     page = page_of(client)
 
-    said = text_of(page)
-    assert f"Cost {tell_usd(phase['usd'])}" in said
+    text = text_of(page)
+    assert f"Cost {tell_usd(phase['usd'])}" in text
     assert Decimal(phase["usd"]) > 0
     assert "1 call has no price and is not in it" in cost_remarks(phase)
     for line in cost_remarks(phase):
-        assert line in said
+        assert line in text
     for part in ("by_kind", "by_fate"):
         for usd in phase[part].values():
-            assert tell_usd(usd) in said
+            assert tell_usd(usd) in text
     by_agent = table_rows(page, under="By agent")
     assert [row[5] for row in by_agent] == [tell_cost(row) for row in phase["by_agent"]]
     assert [row[5] for row in by_agent if "llama" in row[0]] == ["no price"]
@@ -195,7 +195,7 @@ def test_a_soft_limit_that_is_passed_is_told(flow, client):
 
     shown = {cells[0]: cells[1:] for cells in table_rows(page_of(client), under="Budgets now")}
 
-    assert shown["per workflow and month refunds"][4] == "passed 50%: cases wait"
+    assert shown["per workflow and month refunds"][4] == "exceeded 50%: cases wait"
 
 
 def test_an_incident_is_acknowledged_and_closed_by_whoever_may(flow, client):
@@ -205,14 +205,14 @@ def test_an_incident_is_acknowledged_and_closed_by_whoever_may(flow, client):
     assert "AgentUnavailable at judge <b>down</b>" in text_of(viewer)
     assert "nobody" in text_of(viewer)
     assert "data-post" not in viewer
-    address = f"/interlock/api/incidents/{row['id']}"
+    address = f"/interlock/api/incidents/{row.id}"
     assert re.findall(r'data-post="([^"]*)"', otto) == [f"{address}/acknowledge", f"{address}/close"]
     acting = client("otto")
-    assert acting.post(f"/api/incidents/{row['id']}/acknowledge", json={}).status_code == 200
+    assert acting.post(f"/api/incidents/{row.id}/acknowledge", json={}).status_code == 200
     after = page_of(client, person="otto")
     assert "otto since" in text_of(after)
     assert re.findall(r'data-post="([^"]*)"', after) == [f"{address}/close"]
-    assert acting.post(f"/api/incidents/{row['id']}/close", json={}).status_code == 200
+    assert acting.post(f"/api/incidents/{row.id}/close", json={}).status_code == 200
     assert "No incident of refunds is open" in text_of(page_of(client))
 
 
@@ -239,35 +239,35 @@ def test_who_may_not_see_dags_sees_no_figures(flow, client, path):
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="sam", role=None))
     stranger.headers["Authorization"] = f"Bearer {token}"
 
-    said = stranger.get(path)
+    response = stranger.get(path)
 
-    assert said.status_code == 403
-    assert "may not see figures" in said.json()["detail"]
+    assert response.status_code == 403
+    assert "may not see figures" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/value?workflow={}&period={}", "/api/workflows/{}/value?period={}"])
 @pytest.mark.parametrize(
-    ("name", "period", "status", "told"),
+    ("name", "period", "status", "message"),
     [
         ("refund", "all", 404, "there is no workflow 'refund' in the ledger of 'test'. Did you mean 'refunds'?"),
         ("refunds", "mnth", 409, "'mnth' is no period; write day, month, all, 7d, 2026-11 or 2026-11-23"),
         ("refunds", "9000-01", 409, "'9000-01' has not begun"),
     ],
 )
-def test_what_is_misspelt_is_told(flow, client, path, name, period, status, told):
-    said = client("vera").get(path.format(name, period), headers={"Accept": "text/html"})
+def test_what_is_misspelt_is_told(flow, client, path, name, period, status, message):
+    response = client("vera").get(path.format(name, period), headers={"Accept": "text/html"})
 
-    assert said.status_code == status
-    assert told in text_of(said.text)
+    assert response.status_code == status
+    assert message in text_of(response.text)
 
 
 def test_a_misspelt_period_leaves_the_form_with_what_was_typed(flow, client):
     trouble(flow)
-    said = client("vera").get("/value?workflow=refunds&period=mnth").text
+    text = client("vera").get("/value?workflow=refunds&period=mnth").text
 
-    assert said.index('name="period" value="mnth"') < said.index("is no period") < said.index("Open incidents")
-    assert "No run of refunds" not in said
-    assert table_rows(said, under="Budgets now")[0][0] == "per case each of refunds"
+    assert text.index('name="period" value="mnth"') < text.index("is no period") < text.index("Open incidents")
+    assert "The ledger has no run of refunds" not in text
+    assert table_rows(text, under="Budgets now")[0][0] == "per case each of refunds"
 
 
 def test_before_the_first_run_the_page_says_what_to_do_and_what_may_be_spent(workflow, client):
@@ -276,7 +276,7 @@ def test_before_the_first_run_the_page_says_what_to_do_and_what_may_be_spent(wor
 
     page = page_of(client, "")
 
-    assert "No run of refunds is in the ledger" in text_of(page)
+    assert "The ledger has no run of refunds" in text_of(page)
     assert [row[0] for row in table_rows(page, under="Budgets now")][:2] == [
         "per case each of refunds",
         "per run each of refunds",
@@ -286,10 +286,10 @@ def test_before_the_first_run_the_page_says_what_to_do_and_what_may_be_spent(wor
 def test_without_a_budget_or_a_figure_to_keep_the_page_says_where_to_write_them(workflow, client):
     workflow.up_to("send", rows("a"))
 
-    said = text_of(page_of(client))
+    text = text_of(page_of(client))
 
-    assert "workflow.yaml names no KPI" in said
-    assert "Write budgets: in policy.yaml" in said
+    assert "workflow.yaml names no KPI" in text
+    assert "Add budgets: to policy.yaml" in text
 
 
 def test_every_page_leads_to_it(flow, client):
@@ -313,12 +313,12 @@ def test_of_several_workflows_one_is_picked(flow, client):
 
     page = page_of(client, "")
 
-    assert table_rows(page, under="What workflows achieve and cost") == [
+    assert table_rows(page, under="KPIs and cost of workflows") == [
         ["Refunds refunds", "production", "Ann", "1"],
         ["Returns & more returns", "pilot", "Ann", "0"],
     ]
     assert 'href="/interlock/value?workflow=returns"' in page
-    assert "No run of returns is in the ledger" in text_of(page_of(client, "?workflow=returns"))
+    assert "The ledger has no run of returns" in text_of(page_of(client, "?workflow=returns"))
 
 
 def test_more_cases_make_the_page_ask_the_ledger_no_more_often(flow, client):

@@ -7,6 +7,7 @@ import json
 import pytest
 from interlock.errors import ConfigurationError
 from interlock.hooks.notifier import sender
+from interlock.ledger.store.record import Notice
 from servers.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.airflow
@@ -15,7 +16,9 @@ SMTP = {
     "notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
     "kwargs": {"to": "{to}", "subject": "{subject}", "html_content": "{body}", "smtp_conn_id": "loopback_mail"},
 }
-NOTICE = {"subject": "refunds: 2 cases at gate leads", "body": "2 cases {{ wait }} and {to} stays"}
+NOTICE = Notice.from_values(
+    {"subject": "refunds: 2 cases at gate leads", "body": "2 cases {{ wait }} and {to} stays", "recipients": ["lea"]}
+)
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def test_a_notice_arrives_as_mail_with_its_text_untouched(mail):
 
     ((recipients, message),) = mail.messages
     assert recipients == ["lea@example.com", "leo@example.com"]
-    assert message["Subject"] == NOTICE["subject"]
+    assert message["Subject"] == NOTICE.subject
     (part,) = [part for part in message.walk() if part.get_content_type() == "text/html"]
     assert "2 cases {{ wait }} and" in part.get_content()
 

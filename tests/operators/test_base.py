@@ -10,8 +10,8 @@ from interlock.operators import ReasoningOperator
 from workflows import NAME
 
 
-def a_task(name: str = "judge", **said):
-    return ReasoningOperator(task_id=name, agent="judge", contract=Contract, **said)
+def a_task(name: str = "judge", **arguments):
+    return ReasoningOperator(task_id=name, agent="judge", contract=Contract, **arguments)
 
 
 def test_a_task_is_tried_again_unless_the_dag_says_otherwise():

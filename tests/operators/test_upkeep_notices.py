@@ -57,7 +57,7 @@ def test_a_server_that_refuses_leaves_the_gate_open_and_the_notice_for_the_next_
 
     assert upkeep.execute({}) == {"remind": 1, "notices_failed": 1}
     [notice] = list_notices(flow.ledger)
-    assert (notice["state"], "550" in notice["error"], flow.states()) == ("failed", True, {"R1": "waiting"})
+    assert (notice.state, "550" in notice.error, flow.states()) == ("failed", True, {"R1": "waiting"})
 
     mail.refuses = False
     assert upkeep.execute({}) == {"notices_sent": 1}
@@ -66,5 +66,5 @@ def test_a_server_that_refuses_leaves_the_gate_open_and_the_notice_for_the_next_
 def test_without_a_notifier_notices_wait(flow, mail):
     assert UpkeepOperator(task_id="keep_up", notifiers=[]).execute({}) == {"remind": 1}
 
-    assert [row["state"] for row in list_notices(flow.ledger)] == ["waiting"]
+    assert [row.state for row in list_notices(flow.ledger)] == ["waiting"]
     assert mail.messages == []

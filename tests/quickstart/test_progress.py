@@ -63,7 +63,7 @@ def a_client(server):
 def follow(server, pictures, counts=dict):
     server.pictures = [{"run": run, "tasks": tasks} for run, tasks in pictures]
     follower = RunFollower(a_client(server), "triage", "r1", counts)
-    return follower, follower.until_it_stands(between=lambda: None, pause_seconds=0)
+    return follower, follower.wait_until_idle(between=lambda: None, pause_seconds=0)
 
 
 def test_a_run_that_is_over_is_followed_to_its_end(airflow, capsys):
@@ -211,11 +211,11 @@ def test_the_summary_says_what_went_where_and_who_is_waited_for():
     assert "41 of 60 (68.3%); of 40 with a known answer 39 are right (97.5%)" in text
     assert "15 at sign_off (route review) for alice, bob" in text
     assert "4 × rule 'legal wording'" in text
-    spent = "0.62 USD: 0.12 USD models, 0.50 USD people's time; 3 calls of models, 1 without a price, 15 tokens"
+    spent = "0.62 USD: 0.12 USD models, 0.50 USD people's time; 3 model calls, 1 without a price, 15 tokens"
     assert "; 0.16 USD for each of 4 completed outcomes" in text
     assert spent in text
     assert "0.4 s, 2 attempts   60 taken" in text
-    assert "no place" not in text
+    assert "stuck" not in text
 
 
 def test_a_run_that_reads_data_says_as_of_when_and_why():
@@ -225,7 +225,7 @@ def test_a_run_that_reads_data_says_as_of_when_and_why():
     assert "as of        2014-08-04 00:00 UTC\n  facts        98 stated, 3 withheld" in text
     assert describe_as_of(facts, asked="", default="").endswith("2014-08-04 00:00 UTC, the end of the data")
     assert describe_as_of(facts, asked="2014-08-04", default="x").endswith("as asked")
-    assert describe_as_of(facts, asked="", default="2014-08-04").endswith("the Dag's own parameter")
+    assert describe_as_of(facts, asked="", default="2014-08-04").endswith("the default of the Dag's parameter")
     assert "The review: http://x/interlock/review/c1" in addresses("http://x", "d", "r", {}, review="c1")
 
 
@@ -254,4 +254,4 @@ def test_the_summary_leaves_out_what_there_is_not():
 def test_the_summary_names_cases_that_nothing_takes_on():
     text = describe_summary(a_summary(unplaced=[{"case": "T-7", "state": "open", "task": "triage"}]))
 
-    assert "nothing takes these cases on: T-7 (open)" in text
+    assert "no task processes these cases: T-7 (open)" in text

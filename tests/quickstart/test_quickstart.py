@@ -88,8 +88,8 @@ def test_once_goes_up_to_the_gate_and_leaves_no_process_and_the_second_time_prep
         first = quickstart(project, "--once", "--port", str(port))
 
     assert first.returncode == 0, first.stdout + first.stderr
-    assert f"port {port} is in use, taking " in first.stdout
-    assert "making the databases" in first.stdout
+    assert f"port {port} is in use, using " in first.stdout
+    assert "creating the databases" in first.stdout
     assert "sign_off             waits for people" in first.stdout
     assert "the run waits for people" in first.stdout
     assert not left_of(project)
@@ -98,7 +98,7 @@ def test_once_goes_up_to_the_gate_and_leaves_no_process_and_the_second_time_prep
     second = quickstart(project, "--once", "--port", "0")
 
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "making the databases" not in second.stdout
+    assert "creating the databases" not in second.stdout
     assert "the run waits for people" in second.stdout
 
 
@@ -118,14 +118,13 @@ def test_ctrl_c_ends_everything_and_a_second_start_meanwhile_is_refused(project)
     seen = []
     for line in running.stdout:
         seen.append(line)
-        if "Ctrl-C ends it" in line:
+        if "Ctrl-C stops it" in line:
             break
     assert any("admin (admin), alice (user)" in line for line in seen), "".join(seen)
 
     other = quickstart(project, "--once")
     assert other.returncode == 1
-    assert "runs on" in other.stdout
-    assert "already" in other.stdout
+    assert "already runs on" in other.stdout
 
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)

@@ -39,10 +39,10 @@ def test_a_subject_that_would_be_sent_is_never_cut():
 
 
 def test_a_long_message_of_a_customer_is_cut():
-    said = text_of(a_case(text="x" * (LONGEST + 50)))
+    shown = text_of(a_case(text="x" * (LONGEST + 50)))
 
-    assert "x" * LONGEST + " …" in said
-    assert "x" * (LONGEST + 1) not in said
+    assert "x" * LONGEST + " …" in shown
+    assert "x" * (LONGEST + 1) not in shown
 
 
 def test_lines_of_a_draft_stay_lines():
@@ -75,13 +75,13 @@ def test_a_short_message_with_backticks_cannot_leave_its_code():
 def test_a_review_reads_as_it_is_sent_and_its_numbers_lead_to_their_rows():
     fact = a_fact(label="Spend at www.evil.example")
     finding = a_finding([fact])
-    said = text_of(a_case(case=finding, execute=written(finding).model_dump(mode="json")))
+    text = text_of(a_case(case=finding, execute=written(finding).model_dump(mode="json")))
 
-    assert "{" not in said
-    assert "#### Purchasing" in said
-    assert f"]: /interlock/fact/{fact.id}" in said
-    assert "## Sources" not in said
-    assert "www.evil" not in said
+    assert "{" not in text
+    assert "#### Purchasing" in text
+    assert f"]: /interlock/fact/{fact.id}" in text
+    assert "## Sources" not in text
+    assert "www.evil" not in text
 
 
 def test_the_links_of_two_reviews_do_not_mix():
@@ -89,11 +89,11 @@ def test_the_links_of_two_reviews_do_not_mix():
     findings = [a_finding([fact]) for fact in facts]
     cases = [a_case(case=finding, execute=written(finding).model_dump(mode="json")) for finding in findings]
 
-    said = text_of(*cases)
+    text = text_of(*cases)
 
     for fact, name in zip(facts, ("1.1", "2.1"), strict=True):
-        assert f"[{fact.shown}][{name}]" in said
-        assert f"[{name}]: /interlock/fact/{fact.id}" in said
+        assert f"[{fact.shown}][{name}]" in text
+        assert f"[{name}]: /interlock/fact/{fact.id}" in text
 
 
 def test_what_looks_like_a_review_without_its_facts_is_shown_by_its_fields():
@@ -104,31 +104,31 @@ def test_what_looks_like_a_review_without_its_facts_is_shown_by_its_fields():
 
 def test_what_is_empty_is_left_out():
     empty = {"tags": [], "more": {}, "text": ""}
-    said = text_of(a_case(case={"ticket_id": "T-1", **empty}, handoffs={"Triage": {"intent": "card", **empty}}))
+    text = text_of(a_case(case={"ticket_id": "T-1", **empty}, handoffs={"Triage": {"intent": "card", **empty}}))
 
-    assert "``" not in said
-    assert "intent `card`" in said
+    assert "``" not in text
+    assert "intent `card`" in text
 
 
 def test_what_another_role_said_stands_beside_a_review():
     finding = a_finding([a_fact()])
     review = written(finding).model_dump(mode="json")
-    said = text_of(a_case(case=finding, execute=review, handoffs={"Review": review, "Opinion": {"fit": "no"}}))
+    text = text_of(a_case(case=finding, execute=review, handoffs={"Review": review, "Opinion": {"fit": "no"}}))
 
-    assert "*Opinion*: fit `no`" in said
-    assert "*Review*" not in said
+    assert "*Opinion*: fit `no`" in text
+    assert "*Review*" not in text
 
 
 def test_a_name_in_a_review_draws_nothing():
     finding = a_finding([a_fact(label="Spend\n===\n- all ~~good~~!")])
-    said = text_of(a_case(case=finding, execute=written(finding).model_dump(mode="json")))
+    text = text_of(a_case(case=finding, execute=written(finding).model_dump(mode="json")))
 
-    assert "Spend === - all \\~\\~good\\~\\~\\!" in said
-    assert not [line for line in said.splitlines() if line.startswith(("===", "- all"))]
+    assert "Spend === - all \\~\\~good\\~\\~\\!" in text
+    assert not [line for line in text.splitlines() if line.startswith(("===", "- all"))]
 
 
 def test_cases_that_are_not_listed_are_counted():
-    said = request_text([a_case()], 41, "/interlock/review?gate=leads", ["lea", "leo"])
+    text = request_text([a_case()], 41, "/interlock/review?gate=leads", ["lea", "leo"])
 
-    assert "40 more wait and are not listed here" in said
-    assert "May answer: lea, leo." in said
+    assert "40 more cases are waiting and not listed here" in text
+    assert "Voters: lea, leo." in text

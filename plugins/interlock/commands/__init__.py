@@ -1,3 +1,3 @@
 """
-What the commands of ``airflow interlock`` do. Reading goes to the ledger; whatever a person does goes through the API.
+What the commands of ``airflow interlock`` do. Commands read the ledger directly; a person's actions go through the API.
 """

@@ -18,15 +18,15 @@ def matrix(args: Any) -> None:
         print_json(found)
         return
     print_table(
-        [{**row, "people": _listed(row["people"]), "groups": _listed(row["groups"])} for row in found["rights"]],
+        [{**row, "people": _people(row["people"]), "groups": _people(row["groups"])} for row in found["rights"]],
         {"right": "RIGHT", "workflow": "WORKFLOW", "people": "PEOPLE", "groups": "GROUPS"},
         empty="",
     )
     print()
     print_table(
-        [{**row, "people": _listed(row["people"])} for row in found["gates"]],
+        [{**row, "people": _people(row["people"])} for row in found["gates"]],
         {"workflow": "WORKFLOW", "gate": "GATE", "stage": "STAGE", "order": "ORDER", "votes": "VOTES", "people": "OF"},
-        empty="No gate is in force",
+        empty="There are no gates here",
     )
     if found["delegations"]:
         print()
@@ -38,7 +38,7 @@ def matrix(args: Any) -> None:
 
 @command
 def owners(args: Any) -> None:
-    """Print who answers for which workflow."""
+    """Print the owner, maintainer and approver of each workflow."""
     found = owners_of(LedgerHook().get_conn())
     if args.json:
         print_json(found)
@@ -47,7 +47,7 @@ def owners(args: Any) -> None:
         {
             **row,
             **{duty: f"{row[duty]['name']} <{row[duty]['email']}>" for duty in ("owner", "maintainer", "approver")},
-            "escalation": _listed(
+            "escalation": _people(
                 dict.fromkeys(
                     f"{contact['name']} <{contact['email']}>"
                     for duty in ("owner", "maintainer", "approver")
@@ -69,12 +69,12 @@ def owners(args: Any) -> None:
             "escalation": "ESCALATION",
             "review_by": "REVIEW BY",
         },
-        empty="No workflow is in force here",
+        empty="No workflow has an active policy here",
     )
     for row in found:
         if row["is_past_review"]:
-            print(f"warning: the policy of {row['workflow']} is past its review, due by {row['review_by']}")
+            print(f"warning: the policy of {row['workflow']} is overdue for review since {row['review_by']}")
 
 
-def _listed(names: Any) -> str:
+def _people(names: Any) -> str:
     return ", ".join(names) or "nobody"

@@ -1,8 +1,8 @@
 """
-Airflow's REST API, as far as a local run and the tests speak it.
+A client of Airflow's REST API, with what a local run and the tests need.
 
-On SQLite the API answers 500 now and then, when another process holds the database: everything here that can be said
-twice is said again. Nobody is logged in at first: call :meth:`AirflowClient.login`.
+On SQLite the API sometimes answers 500, when another process locks the database: requests that are safe to repeat are
+repeated. A new client is not logged in: call :meth:`AirflowClient.login`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from interlock.errors import ConfigurationError, InterlockError
 
 FINISHED_RUN = frozenset({"success", "failed"})
 BUSY_TASK = frozenset({"scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule", "deferred"})
-"""States of a task that will go on by itself."""
+"""States of a task that proceeds without a person."""
 WAITING_TASK = "awaiting_input"
 
 _ATTEMPTS = 6
 
 
 class ApiRefused(InterlockError):
-    """Airflow's API answered with an error; *status* is the HTTP status, *told* the words of the answer alone."""
+    """Airflow's API answered with an error; *status* is the HTTP status, *detail* the text of the answer alone."""
 
-    def __init__(self, message: str, status: int, told: str = "") -> None:
+    def __init__(self, message: str, status: int, detail: str = "") -> None:
         self.status = status
-        self.told = told or message
+        self.detail = detail or message
         super().__init__(message)
 
 
 class AirflowClient:
     """
-    One person's way to an Airflow.
+    One person's client of an Airflow.
 
     :param url: Address of the API server, without a slash at its end.
     """
@@ -48,7 +48,7 @@ class AirflowClient:
         self._http = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
 
     def close(self) -> None:
-        """Let go of the connections; the client may be used again no more."""
+        """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
     def as_person(self, name: str, password: str | None = None) -> AirflowClient:
@@ -58,13 +58,13 @@ class AirflowClient:
         return other
 
     def login(self, name: str, password: str | None = None) -> str:
-        """Log *name* in (the password is the name when left out) and return the token."""
+        """Log *name* in (default password: the name) and return the token."""
         answer = self.call("POST", "/auth/token", {"username": name, "password": password or name}, is_repeatable=True)
         self.token = str(answer["access_token"])
         return self.token
 
     def health(self) -> dict[str, Any] | None:
-        """Return what Airflow says of its components; None when nobody answers."""
+        """Return the health of Airflow's components; None when the server does not answer."""
         try:
             answer = self._http.get("/api/v2/monitor/health", timeout=10)
         except self._errors:
@@ -90,7 +90,7 @@ class AirflowClient:
         """
         Return when the Dag is parsed.
 
-        :raises ConfigurationError: its file cannot be imported, or it is not there after *timeout_seconds*.
+        :raises ConfigurationError: its file cannot be imported, or there is no such Dag after *timeout_seconds*.
         """
         deadline = time.monotonic() + timeout_seconds
         while not self.has_dag(dag_id):
@@ -99,14 +99,14 @@ class AirflowClient:
                     raise ConfigurationError(f"Dag file {filename!r} cannot be imported:\n{trace.rstrip()}")
             if time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"no Dag {dag_id!r} after {timeout_seconds:.0f} s. Look into the Dag processor's log."
+                    f"there is no Dag {dag_id!r} after {timeout_seconds:.0f} s. See the Dag processor's log."
                 )
             time.sleep(0.3)
 
     def default_of(self, dag_id: str, parameter: str) -> Any:
-        """Return the Dag's own value of a parameter; None when it has none, or no such parameter."""
-        given = (self.call("GET", f"/api/v2/dags/{dag_id}/details")["params"] or {}).get(parameter) or {}
-        return given.get("value")
+        """Return the default value of a Dag's parameter; None when it has no default, or the Dag no such parameter."""
+        parameter_spec = (self.call("GET", f"/api/v2/dags/{dag_id}/details")["params"] or {}).get(parameter) or {}
+        return parameter_spec.get("value")
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None) -> str:
         """Unpause the Dag, start a run of it and return the run's id."""
@@ -116,7 +116,7 @@ class AirflowClient:
         try:
             self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body, is_repeatable=True)
         except ApiRefused as error:
-            # The first of two attempts was taken after all.
+            # The first attempt had succeeded, though its answer was lost.
             if error.status != 409 or self.run_state(dag_id, run_id) is None:
                 raise
         return run_id
@@ -160,8 +160,8 @@ class AirflowClient:
         """
         Answer Airflow's own request of a waiting task.
 
-        Said once only: an answer that was taken makes the next one a refusal. Wait some seconds after the task parked,
-        because Airflow 3.3 may fail a task that is answered at once.
+        Sent only once: Airflow refuses a second answer. Wait some seconds after the task began to wait, because
+        Airflow 3.3 may fail a task that is answered at once.
         """
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}/hitlDetails"
         return self.call("PATCH", path, {"chosen_options": list(options), "params_input": dict(params or {})})
@@ -172,8 +172,8 @@ class AirflowClient:
         """
         Return the JSON answer to one request.
 
-        :param is_repeatable: Say it again after a 5xx or a lost connection; left out, for ``GET`` alone.
-        :raises ApiRefused: another status than 2xx, with the words of the answer.
+        :param is_repeatable: Repeat the request after a 5xx or a lost connection (default: only ``GET``).
+        :raises ApiRefused: a status other than 2xx, with the text of the answer.
         """
         repeats = method == "GET" if is_repeatable is None else is_repeatable
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -189,15 +189,15 @@ class AirflowClient:
                     return dict(answer.json()) if answer.content else {}
                 if last or answer.status_code < 500:
                     raise ApiRefused(
-                        f"{method} {path} was answered {answer.status_code}: {_told(answer)}",
+                        f"{method} {path} was answered {answer.status_code}: {_detail(answer)}",
                         answer.status_code,
-                        _told(answer),
+                        _detail(answer),
                     )
             time.sleep(0.25 * attempt)
         raise AssertionError("unreachable")
 
 
-def _told(answer: Any) -> str:
+def _detail(answer: Any) -> str:
     try:
         document = answer.json()
     except ValueError:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from interlock.commands.case_text import case_text
 from interlock.commands.person import call
-from interlock.commands.terminal import command, print_json, print_table, read_changes
+from interlock.commands.terminal import command, print_json, print_table, print_text, read_changes
 from interlock.domain.cases.case import CaseState
 from interlock.errors import UnknownName
 from interlock.hooks.ledger import LedgerHook
@@ -22,9 +22,10 @@ def list_(args: Any) -> None:
     for state in args.state:
         if state not in known:
             raise UnknownName("state", state, known)
-    rows = list_cases(
+    found = list_cases(
         LedgerHook().get_conn(), workflow=args.workflow, states=args.state, is_late=args.late, limit=args.limit
     )
+    rows = [case.values() for case in found]
     if args.json:
         print_json(rows)
         return
@@ -40,7 +41,7 @@ def list_(args: Any) -> None:
             "changed_at": "CHANGED",
             "reason": "REASON",
         },
-        empty="No case is like that",
+        empty="No case matches",
     )
 
 
@@ -51,12 +52,12 @@ def show(args: Any) -> None:
     if args.json:
         print_json(found)
     else:
-        print(case_text(found))
+        print_text(case_text(found))
 
 
 @command
 def resubmit(args: Any) -> None:
-    """Put a case back to work as the person who is logged in."""
+    """Requeue a case as the person who is logged in."""
     body = {"changes": read_changes(args.set), "from_start": args.from_start}
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/resubmit", body)
     print(f"{answer['case']} is {answer['state']} at {answer['task']}; {answer['note']}")
@@ -75,14 +76,14 @@ def undo(args: Any) -> None:
     """Undo the effect of a case as the person who is logged in."""
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/undo", {"reason": args.reason})
     print(
-        f"the effect of {answer['case']} by {answer['action']} is {answer['effect']}; the case is {answer['state']}: "
-        "close it, or resubmit it with --from-start"
+        f"the effect of {answer['case']} by {answer['action']} is {answer['effect']}; the case is {answer['state']}. "
+        "Close it, or resubmit it with --from-start"
     )
 
 
 @command
 def reconcile(args: Any) -> None:
-    """Say whether an effect in doubt took place, as the person who is logged in."""
+    """Record whether an effect in doubt took place, as the person who is logged in."""
     body = {"took_place": args.took_place == "yes", "reason": args.reason}
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/reconcile", body)
     print(f"{answer['case']} is {answer['state']}{'; ' if answer['note'] else ''}{answer['note']}")

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def case_text(found: Mapping[str, Any]) -> str:
-    """Return what :func:`interlock.ledger.audit.case_history.show_case` found, for a terminal."""
+    """Return the history from :func:`interlock.ledger.audit.case_history.show_case` as text."""
     case = found["case"]
     lines = [
         f"{case['business_key']}  {case['state']}"
@@ -18,7 +18,7 @@ def case_text(found: Mapping[str, Any]) -> str:
     if case["reason"]:
         lines.append(f"reason: {case['reason']}")
     if found["forgotten"]:
-        lines += ["", f"forgotten at {found['forgotten']['at']}: its content and the texts beside it were erased"]
+        lines += ["", f"forgotten at {found['forgotten']['at']}: its content and its texts were erased"]
     else:
         lines += ["", "content", *field_lines(case["content"])]
     for handoff in found["handoffs"]:
@@ -47,9 +47,9 @@ def case_text(found: Mapping[str, Any]) -> str:
 
 
 def field_lines(payload: Mapping[str, Any]) -> list[str]:
-    """Return a payload's fields, a line or more each."""
+    """Return a payload's fields as lines of text, one or more for each field."""
     lines = []
     for name, value in payload.items():
-        told = [str(value)] if not isinstance(value, str) else value.splitlines() or [""]
-        lines += [f"  {name}: {told[0]}", *(f"    {line}" for line in told[1:])]
+        first, *rest = [str(value)] if not isinstance(value, str) else value.splitlines() or [""]
+        lines += [f"  {name}: {first}", *(f"    {line}" for line in rest)]
     return lines

@@ -1,4 +1,4 @@
-"""``airflow interlock data …``: proposing a declaration, whether data is fit, and what was put aside."""
+"""``airflow interlock data …``: propose a declaration, check a workflow's data, list quarantined rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -24,17 +24,22 @@ from interlock.hooks.setting import include_path, snapshot_path
 from interlock.hooks.storage import object_path
 from interlock.ledger.policy.version import demand_published
 
+if TYPE_CHECKING:
+    from interlock.ledger.facts.fact import RunReading
+
 
 @command
 def profile(args: Any) -> None:
-    """Print, or write, a declaration and a suite that hold for the file."""
+    """Print or write a declaration and a suite that the file satisfies."""
     from interlock.analysis.profile import propose
     from interlock.domain.data.source import parse_source
     from interlock.engine.sources.source import read_rows
 
     name = args.dataset or re.sub(r"[^\w-]+", "_", Path(urlsplit(args.file).path).name.partition(".")[0]) or "dataset"
     if not re.fullmatch(r"[\w.-]+", name):
-        raise InputError(f"{name!r} cannot name a dataset and its file; use letters, digits, '_' and '-'")
+        raise InputError(
+            f"{name!r} cannot name a dataset and its file. Give --dataset a name of letters, digits, '_' and '-'"
+        )
     rows = read_rows(parse_source(args.file), connection=_connection, base=_include(args).parent, storage=object_path)
     dataset, suite = propose(rows, name=name, source=args.file)
     texts = {"datasets.yaml": _yaml(dataset), f"expectations/{name}.yaml": _yaml(suite)}
@@ -43,10 +48,10 @@ def profile(args: Any) -> None:
             print(f"# {path}\n{text}")
         return
     folder = Path(args.out)
-    there = [path for path in texts if (folder / path).exists()]
-    if there:
+    existing = [path for path in texts if (folder / path).exists()]
+    if existing:
         raise InputError(
-            f"{' and '.join(there)} in {str(folder)!r} would be written over; give another --out, or print"
+            f"{' and '.join(existing)} in {str(folder)!r} would be overwritten. Give another --out, or none to print"
         )
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,7 @@ def profile(args: Any) -> None:
 
 @command
 def readiness(args: Any) -> None:
-    """Say of each dataset of the workflow whether it is fit, and why not; exit 1 when one that is required is not."""
+    """Print whether each dataset of the workflow is fit for use, and why not; exit code 1 if a required one is not."""
     from interlock.domain.cases.outcome import read_instant
     from interlock.domain.data.source import parse_source
     from interlock.engine.datasets.readiness import look_at_datasets, look_at_source
@@ -64,7 +69,7 @@ def readiness(args: Any) -> None:
     include = _include(args)
     bundle = read_bundle(include, args.workflow)
     if args.workflow == COMPANY:
-        raise InputError(f"{COMPANY!r} is no workflow: it has no datasets")
+        raise InputError(f"{COMPANY!r} is not a workflow, so it has no datasets")
     ledger = LedgerHook().get_conn()
     reach = Reach(connection=_connection, base=include.parent, storage=object_path, ledger=ledger)
     try:
@@ -77,23 +82,22 @@ def readiness(args: Any) -> None:
         contract = load_contracts(include, args.workflow, [settings.contract])[settings.contract]
         found["source"] = look_at_source(parse_source(args.source), reach, contract=contract, settings=settings)
     if not found["datasets"] and not args.source:
-        raise InputError(f"{args.workflow!r} declares no dataset; say what its intake reads: --source")
+        raise InputError(f"{args.workflow!r} declares no dataset. Name what its intake reads with --source")
     needed = [*(d for d in found["datasets"] if d["required"]), *([found["source"]] if args.source else [])]
     found["ready"] = all(one["state"] != "withheld" for one in needed)
     if args.json:
         print_json(found)
     else:
-        print("\n".join(_told(args.workflow, found)))
+        print("\n".join(_describe_readiness(args.workflow, found)))
     if not found["ready"]:
         raise SystemExit(1)
 
 
-def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
+def _describe_readiness(workflow: str, found: dict[str, Any]) -> Iterator[str]:
     for one in found["datasets"]:
-        told = (
-            f"{one['dataset']}: {one['state']}, {counted(one['rows'], 'row')} as of {one['as_of']:%Y-%m-%d %H:%M} UTC"
-        )
-        yield f"{told}, {one['put_aside']} put aside" + ("" if one["required"] else "; not required")
+        state = f"{one['dataset']}: {one['state']}"
+        rows = f"{counted(one['rows'], 'row')} as of {one['as_of']:%Y-%m-%d %H:%M} UTC, {one['put_aside']} quarantined"
+        yield f"{state}, {rows}" + ("" if one["required"] else "; not required")
         if (periods := one["periods"]) is not None:
             gaps = f", empty: {', '.join(periods['empty'][-5:])}" if periods["empty"] else ", none empty"
             full = counted(periods["count"], f"full {periods['grain']}")
@@ -109,7 +113,7 @@ def _told(workflow: str, found: dict[str, Any]) -> Iterator[str]:
 
 @command
 def quarantine(args: Any) -> None:
-    """List the rows that were put aside, each with its reasons, from the snapshots of the readings."""
+    """List the quarantined rows with their reasons, from the snapshots of the readings."""
     from interlock.engine.datasets.snapshot import Snapshots
     from interlock.ledger.facts.fact import readings_of_workflow
 
@@ -118,45 +122,44 @@ def quarantine(args: Any) -> None:
     with ledger.read() as connection:
         readings = readings_of_workflow(connection, ledger.environment, args.workflow)
     for field, asked in (("dataset", args.dataset), ("run", args.run)):
-        known = {str(reading[field]) for reading in readings}
+        known = {str(getattr(reading, field)) for reading in readings}
         if asked is not None and asked not in known:
             raise UnknownName(field, asked, known, where=f"the readings of {args.workflow!r}")
-        readings = [reading for reading in readings if asked in (None, reading[field])]
+        readings = [reading for reading in readings if asked in (None, getattr(reading, field))]
     rows: list[dict[str, Any]] = []
     is_lost = False
     for reading in readings:
         if len(rows) >= args.limit:
             break
-        if reading["quarantine"] is None:
+        if reading.quarantine is None:
             continue
         try:
-            rows += _put_aside(reading, Snapshots(snapshot_path()), args.limit - len(rows))
+            rows += _quarantined_rows(reading, Snapshots(snapshot_path()), args.limit - len(rows))
         except SourceError as error:
             is_lost = True
-            many = counted(reading["quarantined"], "row")
-            aside = f"{reading['run']}, {reading['dataset']}: {many} put aside cannot be shown"
-            print(f"{aside}: {error}", file=sys.stderr)
+            many = counted(reading.quarantined, "quarantined row")
+            print(f"{reading.run}, {reading.dataset}: {many} cannot be shown: {error}", file=sys.stderr)
     if args.json:
         print_json(rows)
         return
     if is_lost and not rows:
         return
     heads = {"run": "RUN", "dataset": "DATASET", "row": "ROW", "reasons": "REASONS", "values": "VALUES"}
-    empty = "Nothing was put aside" if readings else f"No dataset of {args.workflow} was read yet"
+    empty = "No row was quarantined" if readings else f"No dataset of {args.workflow} was read yet"
     print_table([{**row, "reasons": "; ".join(row["reasons"])} for row in rows], heads, empty=empty)
 
 
-def _put_aside(reading: dict[str, Any], snapshots: Any, limit: int) -> Iterator[dict[str, Any]]:
+def _quarantined_rows(reading: RunReading, snapshots: Any, limit: int) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
-    with snapshots.open(reading["quarantine"]) as path:
+    with snapshots.open(reading.quarantine) as path:
         batches = parquet.ParquetFile(path).iter_batches(batch_size=1000)
         items = (item for batch in batches for item in batch.to_pylist())
         for item in list(islice(items, limit)):
             number, reasons = item.pop("_number"), item.pop("_reasons")
             yield {
-                "run": reading["run"],
-                "dataset": reading["dataset"],
+                "run": reading.run,
+                "dataset": reading.dataset,
                 "row": number,
                 "reasons": reasons,
                 "values": item,

@@ -1,4 +1,4 @@
-"""``airflow interlock review delegate …``: who stands in for whom."""
+"""``airflow interlock review delegate …``: who may vote in whose place."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from interlock.errors import InputError
 
 @command
 def give(args: Any) -> None:
-    """Let another person vote for the one who is logged in."""
+    """Let another person vote in the place of the one who is logged in."""
     body = {"taker": args.to, "until": _instant(args.until), "reason": args.reason, "workflow": args.workflow}
     answer = call("POST", "/delegations", body)
     where = f" in {answer['workflow']}" if answer["workflow"] else ""
     print(
-        f"{answer['taker']} votes for {answer['giver']}{where} until {answer['until']}. To end it before: airflow "
+        f"{answer['taker']} votes for {answer['giver']}{where} until {answer['until']}. To end it earlier: airflow "
         f"interlock review undelegate {answer['id'][-8:]}"
     )
 
 
 @command
 def list_(args: Any) -> None:
-    """List the delegations that stand now."""
+    """List the current delegations."""
     rows = call("GET", "/delegations")["delegations"]
     if args.json:
         print_json(rows)
@@ -40,24 +40,24 @@ def list_(args: Any) -> None:
             "until": "UNTIL",
             "reason": "REASON",
         },
-        empty="Nobody stands in for anybody",
+        empty="There are no delegations",
     )
 
 
 @command
 def end(args: Any) -> None:
-    """End one before its time."""
+    """End a delegation early."""
     answer = call("POST", f"/delegations/{quote(args.id, safe='')}/end")
     giver = answer["giver"]
-    print(f"{answer['taker']} no longer votes for {giver}; votes for {giver} that decided nothing yet do not count")
+    print(f"{answer['taker']} no longer votes for {giver}; votes cast for {giver} in open requests no longer count")
 
 
 def _instant(text: str) -> str:
     """Return an instant as the API takes it; a date alone ends with its day, in UTC."""
     try:
-        said = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"{text!r} is no date; write 2026-12-24 or 2026-12-24T17:00:00+01:00") from None
+        raise InputError(f"{text!r} is not a date. Write 2026-12-24 or 2026-12-24T17:00:00+01:00") from None
     if len(text) == 10:
-        said = said.replace(hour=23, minute=59, second=59)
-    return (said if said.tzinfo else said.replace(tzinfo=UTC)).isoformat()
+        instant = instant.replace(hour=23, minute=59, second=59)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).isoformat()

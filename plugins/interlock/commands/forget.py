@@ -11,7 +11,7 @@ from interlock.commands.terminal import command
 
 @command
 def forget(args: Any) -> None:
-    """Forget a case as the person who is logged in."""
+    """Erase a case's personal data as the person who is logged in."""
     body = {"reason": args.reason, "key_too": args.key_too}
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/forget", body)
     print(

@@ -1,4 +1,4 @@
-"""``airflow interlock incidents …``: what is going wrong, and who looks after it."""
+"""``airflow interlock incidents …``: current problems, and who handles them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interlock.commands.terminal import command, print_json, print_table
 
 @command
 def list_(args: Any) -> None:
-    """List the incidents that are not over."""
+    """List the open incidents, with --closed all."""
     wanted = {"workflow": args.workflow, "closed": "true" if args.closed else None}
     query = urlencode({name: value for name, value in wanted.items() if value})
     rows = call("GET", f"/incidents?{query}")["incidents"]
@@ -36,13 +36,13 @@ def list_(args: Any) -> None:
 
 @command
 def acknowledge(args: Any) -> None:
-    """Say that one looks after it."""
+    """Take charge of an incident as the person who is logged in."""
     _settle(args.id, "acknowledge", "acknowledged")
 
 
 @command
 def close(args: Any) -> None:
-    """Say that it is over."""
+    """Close an incident as the person who is logged in."""
     _settle(args.id, "close", "closed")
 
 

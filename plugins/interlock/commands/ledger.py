@@ -14,26 +14,26 @@ from interlock.errors import InputError, Tampered
 from interlock.hooks.ledger import LedgerHook
 from interlock.ledger.audit.anchor import read_anchor, take_anchor
 from interlock.ledger.audit.export import exported_events, read_instant
-from interlock.ledger.audit.verify import verify as prove
+from interlock.ledger.audit.verify import verify as verify_ledger
 from interlock.ledger.store.grants import grants as grants_for
-from interlock.ledger.store.migrate import migrate as bring_up
+from interlock.ledger.store.migrate import migrate as migrate_tables
 from interlock.ledger.store.transaction import Actor
 
 
 @command
 def migrate(args: Any) -> None:
-    """Bring the tables to the newest shape."""
+    """Create or upgrade the tables."""
     ledger = LedgerHook().get_conn()
-    before, after = bring_up(ledger.engine)
+    before, after = migrate_tables(ledger.engine)
     place = ledger.engine.url.render_as_string(hide_password=True)
     print(f"{place}: {'already at' if before == after else 'now at'} revision {after}")
 
 
 @command
 def verify(args: Any) -> None:
-    """Print what verifying found; exit code 1 when something is wrong."""
-    kept = [read_anchor(_read(path), where=path) for path in args.anchor]
-    found = prove(LedgerHook().get_conn(), anchors=kept)
+    """Verify the ledger and print the result; exit code 1 if something is wrong."""
+    anchors = [read_anchor(_read(path), where=path) for path in args.anchor]
+    found = verify_ledger(LedgerHook().get_conn(), anchors=anchors)
     if args.json:
         print_json(
             {
@@ -43,7 +43,7 @@ def verify(args: Any) -> None:
                 "payloads": found.payloads,
                 "payloads_unread": found.unread,
                 "forgotten": found.forgotten,
-                "anchors": len(kept),
+                "anchors": len(anchors),
                 "problems": found.problems,
             }
         )
@@ -52,11 +52,11 @@ def verify(args: Any) -> None:
         return
     print(f"{found.events} events in {found.chains} chains, {found.rows} rows, {found.payloads} payloads")
     if found.unread:
-        print("payloads were left out: this role of the database may not read them")
+        print("payloads were not verified: this database role may not read them")
     if found.forgotten:
         print(f"{found.forgotten} {'case was' if found.forgotten == 1 else 'cases were'} forgotten")
-    for one in kept:
-        print(f"held against anchor {one.number} of {one.taken_at}, of {len(one.chains)} chains")
+    for one in anchors:
+        print(f"compared with anchor {one.number} of {one.taken_at}, of {len(one.chains)} chains")
     if not found.is_sound:
         raise Tampered("\n  " + "\n  ".join(found.problems))
     print("the ledger is sound")
@@ -64,19 +64,19 @@ def verify(args: Any) -> None:
 
 @command
 def anchor(args: Any) -> None:
-    """Take an anchor, and write it where it shall be kept."""
+    """Create an anchor, and print it or write it to a new file."""
     ledger, actor = LedgerHook().get_conn(), Actor("command", "ledger anchor")
     if args.file is None:
         print_json(take_anchor(ledger, actor=actor).to_json())
         return
     try:
-        # "x", and before it is taken: an anchor that is kept already is not written over
+        # "x", and before the anchor is taken: a file that exists is never overwritten.
         with open(args.file, "x", encoding="utf-8") as stream:
             taken = take_anchor(ledger, actor=actor)
             json.dump(taken.to_json(), stream, indent=2, ensure_ascii=False)
             stream.write("\n")
     except FileExistsError:
-        raise InputError(f"{args.file!r} is there already, and anchors are kept; give a new name") from None
+        raise InputError(f"{args.file!r} exists, and an anchor is never overwritten. Give a new name") from None
     except OSError as error:
         raise InputError(f"{args.file!r} cannot be written: {error.strerror}") from None
     print(f"anchor {taken.number} of {len(taken.chains)} chains is in {args.file}; keep it apart from the ledger")
@@ -84,7 +84,7 @@ def anchor(args: Any) -> None:
 
 @command
 def export(args: Any) -> None:
-    """Write the audit events, one JSON document a line."""
+    """Print the audit events or write them to a file, one JSON document a line."""
     since = read_instant(args.since) if args.since else None
     events = exported_events(LedgerHook().get_conn(), since=since, chain=args.chain)
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def export(args: Any) -> None:
 
 @command
 def grants(args: Any) -> None:
-    """Print the SQL for three roles."""
+    """Print the SQL that grants three PostgreSQL roles their rights."""
     print(grants_for(worker=args.worker, console=args.console, auditor=args.auditor))
 
 

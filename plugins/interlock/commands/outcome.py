@@ -1,4 +1,4 @@
-"""``airflow interlock outcomes …``: what the business got from cases."""
+"""``airflow interlock outcomes …``: business outcomes of cases."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def record(args: Any) -> None:
     """Record the outcomes of a file as the person who is logged in."""
     spec = parse_source(args.file)
     if not isinstance(spec, FileSource):
-        raise InputError(f"{args.file!r} is no file; a query or a service is read by RecordOutcomeOperator")
+        raise InputError(f"{args.file!r} is not a file. A query or a service is read by RecordOutcomeOperator")
     source = Path(spec.path).name
     columns = named_columns({name: str(column) for name, column in read_changes(args.column).items()})
     counts: Counter[str] = Counter()
     shown: list[str] = []
-    waiting: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
 
     def send() -> None:
-        answer = call("POST", "/outcomes", {"workflow": args.workflow, "source": source, "rows": waiting})
+        answer = call("POST", "/outcomes", {"workflow": args.workflow, "source": source, "rows": pending})
         shown.extend(answer.pop("rejected_rows"))
         counts.update(answer)
-        waiting.clear()
+        pending.clear()
 
     for row in read_rows(spec, connection=str):
-        waiting.append(_told(row, columns, source))
-        if len(waiting) == AT_ONCE:
+        pending.append(_outcome_row(row, columns, source))
+        if len(pending) == AT_ONCE:
             send()
-    if waiting:
+    if pending:
         send()
     print(", ".join(f"{number} {what.replace('_', ' ')}" for what, number in counts.items()) or f"{source} has no rows")
     for line in shown[:SHOWN]:
@@ -47,10 +47,10 @@ def record(args: Any) -> None:
     if counts["rejected"] > SHOWN:
         print(f"  … and {counts['rejected'] - SHOWN} more")
     if counts["rejected"]:
-        raise InputError("correct the rejected rows and record the file again: what is recorded stays as it is")
+        raise InputError("correct the rejected rows and record the file again: outcomes on record stay as they are")
 
 
-def _told(row: SourceRow, columns: dict[str, str], source: str) -> dict[str, Any]:
+def _outcome_row(row: SourceRow, columns: dict[str, str], source: str) -> dict[str, Any]:
     if row.values is None:
         return {"number": row.number, "values": None, "problem": row.problem}
     fields = pick_fields(row.values, columns, source)

@@ -1,5 +1,5 @@
 """
-Acting as a person: with the person's own Airflow token, through the API.
+Acts as a person: through the API, with the person's own Airflow token.
 
 The token comes from ``INTERLOCK_TOKEN``, or from the file that ``airflow interlock login`` wrote for this Airflow.
 """
@@ -29,7 +29,7 @@ def airflow_url() -> str:
 
 
 def token_file() -> Path:
-    """Return where tokens are kept, by address."""
+    """Return the file that stores tokens by address."""
     return Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "interlock" / "tokens.json"
 
 
@@ -37,14 +37,14 @@ def as_person() -> AirflowClient:
     """
     Return a client that acts as the person who is logged in.
 
-    :raises NotAuthorised: nobody is.
+    :raises NotAuthorised: nobody is logged in.
     """
     url = airflow_url()
     token = os.environ.get("INTERLOCK_TOKEN") or _tokens().get(url)
     if not token:
         raise NotAuthorised(
-            f"nobody is logged in at {url}. Run: airflow interlock login (or set INTERLOCK_TOKEN; INTERLOCK_URL says "
-            "which Airflow)"
+            f"nobody is logged in at {url}. Run: airflow interlock login (or set INTERLOCK_TOKEN). "
+            "INTERLOCK_URL chooses the Airflow"
         )
     client = AirflowClient(url)
     client.token = token
@@ -55,25 +55,25 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
     """
     Return the answer of the console's API to one request as the person who is logged in.
 
-    :raises NotAuthorised: the token is no longer good.
-    :raises InputError: the API refused, with its words.
+    :raises NotAuthorised: the token is no longer valid.
+    :raises InputError: the API refused; the message is its answer.
     """
     client = as_person()
     try:
         return client.call(method, f"{API}{path}", body)
     except ApiRefused as error:
         if error.status == 401:
-            raise NotAuthorised("your token is no longer good. Run: airflow interlock login") from None
+            raise NotAuthorised("your token is no longer valid. Run: airflow interlock login") from None
         if error.status == 0:
             raise InputError(f"Airflow does not answer at {client.url}: {error}. Is the API server up?") from None
-        raise InputError(error.told) from None
+        raise InputError(error.detail) from None
     finally:
         client.close()
 
 
 @command
 def login(args: Any) -> None:
-    """Ask for a password, and keep the token."""
+    """Log in, asking for what is missing, and store the token."""
     url = airflow_url()
     name = args.username or input("Username: ")
     password = args.password or getpass.getpass(f"Password of {name} at {url}: ")
@@ -81,7 +81,7 @@ def login(args: Any) -> None:
     try:
         token = client.login(name, password)
     except ApiRefused as error:
-        raise NotAuthorised(f"{url} does not let {name!r} in: {error.told}") from None
+        raise NotAuthorised(f"{url} refuses to log {name!r} in: {error.detail}") from None
     finally:
         client.close()
     path = token_file()

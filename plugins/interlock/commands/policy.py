@@ -37,26 +37,26 @@ def _body(args: Any) -> dict[str, Any]:
 
 
 def _version(args: Any) -> dict[str, Any]:
-    """Return the version that is named, or the newest."""
+    """Return the version with the number asked for, or the newest."""
     found = call("GET", f"/versions/{quote(args.workflow, safe='')}")["versions"]
-    wanted = [row for row in found if args.number in (None, row["number"])]
+    wanted = [row for row in found if args.number in (None, row.number)]
     if not wanted:
-        known = ", ".join(str(row["number"]) for row in found) or "none"
+        known = ", ".join(str(row.number) for row in found) or "none"
         which = "" if args.number is None else f" {args.number}"
         raise InputError(f"there is no version{which} of {args.workflow!r} here (known: {known})")
     return dict(wanted[0])
 
 
-def _print_lacking(answer: dict[str, Any]) -> None:
+def _print_missing_approvals(answer: dict[str, Any]) -> None:
     for line in answer["lacks"]:
-        print(f"  lacks {line}")
+        print(f"  missing: {line}")
 
 
 def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
     """
-    Return the wiring of Dag *dag_id* as it stands in the Dags folder; None when there is none and it is not required.
+    Return the wiring of Dag *dag_id* in the Dags folder; None when there is no such Dag and it is not required.
 
-    :raises ConfigurationError: the Dag is required and not there, or its file cannot be imported.
+    :raises ConfigurationError: the Dag is required and does not exist, or its file cannot be imported.
     """
     from airflow.configuration import conf
     from airflow.dag_processing.dagbag import DagBag
@@ -72,9 +72,9 @@ def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
         bag.process_file(str(path))
     if dag_id in bag.dags:
         return wiring_of(bag.dags[dag_id])
-    told = "; ".join(f"{path}: {str(text).strip().splitlines()[-1]}" for path, text in bag.import_errors.items())
-    if told:
-        raise ConfigurationError(f"Dag {dag_id!r} cannot be imported: {told}")
+    failures = "; ".join(f"{path}: {str(text).strip().splitlines()[-1]}" for path, text in bag.import_errors.items())
+    if failures:
+        raise ConfigurationError(f"Dag {dag_id!r} cannot be imported: {failures}")
     if required:
         raise ConfigurationError(f"there is no Dag {dag_id!r} in {folder}")
     return None
@@ -82,52 +82,52 @@ def find_wiring(dag_id: str, *, required: bool) -> Wiring | None:
 
 @command
 def check(args: Any) -> None:
-    """Print every problem, or that there is none."""
+    """Print all errors in the policy, or that there are none."""
     bundle, wiring = _proposal(args)
     ledger = LedgerHook().get_conn()
     company = company_in_force(ledger) if is_made(ledger.engine) else Company()
-    if company.number is None and bundle.workflow != COMPANY:  # nothing is in force yet: what would be counts
+    if company.number is None and bundle.workflow != COMPANY:  # nothing is in force yet: the proposed files count
         company = Company(read_bundle(_include(args), COMPANY))
-    said: dict[str, Any] = {"environment": ledger.environment, "wiring": wiring, "today": ledger.clock()}
-    if problems := problems_of(bundle, company, **said):
+    context: dict[str, Any] = {"environment": ledger.environment, "wiring": wiring, "today": ledger.clock()}
+    if problems := problems_of(bundle, company, **context):
         lines = ["", *problems]
         if company.number is not None and bundle.workflow != COMPANY and (_include(args) / COMPANY).is_dir():
-            left = problems_of(bundle, Company(read_bundle(_include(args), COMPANY)), **said)
-            if gone := len(problems) - len(left):
+            remaining = problems_of(bundle, Company(read_bundle(_include(args), COMPANY)), **context)
+            if gone := len(problems) - len(remaining):
                 lines.append(
-                    f"With {COMPANY} as it stands there, of which version {company.number} is in force here, "
-                    f"{gone} of {len(problems)} would go. Publish it first: airflow interlock policy publish {COMPANY}"
+                    f"The folder {COMPANY} differs from version {company.number} in force here, and would solve "
+                    f"{gone} of {len(problems)} problems. Publish it first: airflow interlock policy publish {COMPANY}"
                 )
         raise PolicyError("\n  ".join(lines))
-    held = "its Dag" if wiring else "no Dag (none of that name was found)"
-    print(f"{args.workflow}: nothing is wrong with it, held against {held}; digest {bundle.digest[:12]}")
+    dag = "with its Dag" if wiring else "without a Dag (there is none of that name)"
+    print(f"{args.workflow}: no errors, validated {dag}; digest {bundle.digest[:12]}")
 
 
 @command
 def publish(args: Any) -> None:
-    """Propose, and put in force at once where no approval is lacking, as the person who is logged in."""
+    """Propose a version, and activate it unless approvals are missing, as the person who is logged in."""
     answer = call("POST", "/versions", _body(args))
     name = f"version {answer['number']} of {answer['workflow']}"
     if answer["is_in_force"]:
-        what = "is in force" if answer["is_new"] else "is in force already, unchanged,"
+        what = "is in force" if answer["is_new"] else "is unchanged and already in force"
         print(f"{name} {what} in {answer['environment']}; digest {answer['digest'][:12]}, by {answer['author']}")
         return
-    print(f"{name} is proposed in {answer['environment']}, and not in force yet; digest {answer['digest'][:12]}")
-    _print_lacking(answer)
-    print(f"then: airflow interlock policy promote {answer['workflow']}")
+    print(f"{name} is proposed in {answer['environment']}, but not in force yet; digest {answer['digest'][:12]}")
+    _print_missing_approvals(answer)
+    print(f"next, once approved: airflow interlock policy promote {answer['workflow']}")
 
 
 @command
 def propose(args: Any) -> None:
-    """Record it as the next version."""
+    """Record the files, or another environment's version, as the next version."""
     if args.origin is not None:
         path = f"/versions/{quote(args.workflow, safe='')}/bring-over"
         answer = call("POST", path, {"origin": args.origin, "reason": args.reason})
     else:
         answer = call("POST", "/versions/propose", _body(args))
-    what = "is proposed" if answer["is_new"] else "says the same; nothing was proposed"
+    what = "is proposed" if answer["is_new"] else "has the same content; nothing was proposed"
     print(f"version {answer['number']} of {answer['workflow']} {what}; digest {answer['digest'][:12]}")
-    _print_lacking(answer)
+    _print_missing_approvals(answer)
 
 
 @command
@@ -143,29 +143,29 @@ def approve(args: Any) -> None:
     }
     path = f"/versions/{quote(args.workflow, safe='')}/{version['number']}/approval"
     answer = call("POST", path, body)
-    print(f"version {answer['number']} of {answer['workflow']} is {_STOOD[answer['state']]}")
-    _print_lacking(answer)
+    print(f"version {answer['number']} of {answer['workflow']} is {_APPROVAL[answer['state']]}")
+    _print_missing_approvals(answer)
 
 
-_STOOD = {"open": "not approved by all yet", "approved": "approved", "rejected": "rejected"}
+_APPROVAL = {"open": "not fully approved yet", "approved": "approved", "rejected": "rejected"}
 
 
 @command
 def promote(args: Any) -> None:
-    """Put a version in force as the person who is logged in."""
+    """Activate a version as the person who is logged in."""
     version = _version(args)
     wiring = None if args.workflow == COMPANY else find_wiring(args.dag or args.workflow, required=bool(args.dag))
     body = {"reason": args.reason, "since": args.at, "wiring": wiring.to_json() if wiring else None}
     answer = call("POST", f"/versions/{quote(args.workflow, safe='')}/{version['number']}/promotion", body)
     print(
         f"version {answer['number']} of {answer['workflow']} is in force in {answer['environment']} from "
-        f"{answer['since']} on; digest {answer['digest'][:12]}, by {answer['set_by']}"
+        f"{answer['since']}; digest {answer['digest'][:12]}, by {answer['set_by']}"
     )
 
 
 @command
 def export(args: Any) -> None:
-    """Write a version, signed, for another ledger."""
+    """Print or write a version, signed, for another environment."""
     query = f"?number={args.number}" if args.number is not None else ""
     document = call("POST", f"/versions/{quote(args.workflow, safe='')}/export{query}")
     text = json.dumps(document, indent=1, ensure_ascii=False)
@@ -175,14 +175,14 @@ def export(args: Any) -> None:
     with Path(args.file).open("x", encoding="utf-8") as stream:
         stream.write(text + "\n")
     print(
-        f"version {document['number']} of {document['workflow']} as it was in force in {document['environment']} is in "
+        f"version {document['number']} of {document['workflow']} from {document['environment']} is in "
         f"{args.file}; digest {document['digest'][:12]}, key {document['key']}"
     )
 
 
 @command
 def import_(args: Any) -> None:
-    """Propose a version that was exported elsewhere."""
+    """Propose a version that another environment exported."""
     path = Path(args.file)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -190,7 +190,7 @@ def import_(args: Any) -> None:
         raise InputError(f"{args.file!r} cannot be read as an exported version: {error}") from None
     answer = call("POST", "/versions/import", {"document": document, "reason": args.reason})
     origin = answer["origin"]
-    what = "is proposed" if answer["is_new"] else "is there already"
+    what = "is proposed" if answer["is_new"] else "already exists"
     print(
         f"version {origin['number']} of {answer['workflow']} in {origin['environment']} {what} in "
         f"{answer['environment']} as version {answer['number']}; digest {answer['digest'][:12]}, by {answer['author']}"
@@ -199,21 +199,21 @@ def import_(args: Any) -> None:
 
 @command
 def key(args: Any) -> None:
-    """Print a new key pair for exported versions."""
+    """Print a new key pair for signing exported versions."""
     from interlock.engine.policy.version_transfer import new_key
 
     private, public = new_key()
     print(
-        "Where versions are exported, the private half is the password of a connection:\n"
+        "Where you export versions, store the private key as the password of a connection:\n"
         f"  airflow connections add interlock_signing --conn-type generic --conn-password {private}\n"
-        "Where they arrive, the public half stands in company/approvals.yaml, under the environment they come from:\n"
+        "Where you import them, add the public key to company/approvals.yaml, under the environment that exports:\n"
         f"  trusted_keys: {{test: {public}}}"
     )
 
 
 @command
 def show(args: Any) -> None:
-    """Print the policy in force, or its matrix."""
+    """Print the policy in force, or a summary of it."""
     from interlock.domain.policy.policy_summary import matrix_text
 
     ledger = LedgerHook().get_conn()
@@ -235,17 +235,17 @@ def show(args: Any) -> None:
             return
         reviewed = version.bundle.policy.reviewed
         if reviewed is not None and reviewed.until < ledger.clock().date():
-            print(f"# WARNING: past its review: gone through on {reviewed.last}, due by {reviewed.until}")
+            print(f"# WARNING: overdue for review: last reviewed on {reviewed.last}, due by {reviewed.until}")
         print(version.bundle.text("policy.yaml"))
 
 
 @command
 def history(args: Any) -> None:
-    """List the versions, the newest first, which is in force, and what was put back in force when."""
+    """List the versions, newest first, and each rollback."""
     ledger = LedgerHook().get_conn()
     rows, changes = versions(ledger, args.workflow), changes_in_force(ledger, args.workflow)
     if args.json:
-        print_json({"versions": rows, "in_force": changes})
+        print_json({"versions": rows, "in_force": [change.values() for change in changes]})
         return
     print_table(
         [
@@ -264,23 +264,23 @@ def history(args: Any) -> None:
             "in_force_since": "IN FORCE SINCE",
             "author": "BY",
             "digest": "DIGEST",
-            "approvals": "SAID",
-            "lacks": "LACKS",
+            "approvals": "APPROVALS",
+            "lacks": "MISSING",
             "reason": "REASON",
         },
         empty=f"No version of {args.workflow!r} was published here",
     )
     for change in changes:
-        if change["instead_of"] is not None:
+        if change.instead_of is not None:
             print(
-                f"{change['since'].isoformat(timespec='seconds')}: version {change['number']} was put in force again "
-                f"instead of {change['instead_of']} by {change['set_by']}: {change['reason']}"
+                f"{change.since.isoformat(timespec='seconds')}: version {change.number} was put in force again, "
+                f"replacing {change.instead_of}, by {change.set_by}: {change.reason}"
             )
 
 
 @command
 def diff(args: Any) -> None:
-    """Print what is another between two versions; left out, between the one in force and the folder."""
+    """Print the differences between two versions (default: the one in force and the include folder)."""
     from interlock.domain.policy.version_diff import difference
 
     ledger = LedgerHook().get_conn()
@@ -292,7 +292,7 @@ def diff(args: Any) -> None:
     else:
         after, second = version_numbered(ledger, args.workflow, args.b).bundle, f"version {args.b}"
     text = difference(before.bundle, after, names=(first, second))
-    print(text or f"{first} and {second} of {args.workflow} say the same; digest {after.digest[:12]}")
+    print(text or f"{first} and {second} of {args.workflow} are the same; digest {after.digest[:12]}")
 
 
 @command
@@ -302,5 +302,5 @@ def rollback(args: Any) -> None:
     print(
         f"version {answer['number']} of {answer['workflow']} is in force again in {answer['environment']} instead of "
         f"{answer['instead_of']}; digest {answer['digest'][:12]}, by {answer['set_by']}. "
-        "Runs that began keep the version that they pinned"
+        "Runs that have started keep their version"
     )

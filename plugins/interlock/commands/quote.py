@@ -1,4 +1,4 @@
-"""``airflow interlock quote``: what a run will cost, and how good such quotes were."""
+"""``airflow interlock quote``: estimates of a run's cost, duration and reviews, and how accurate they were."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from interlock.commands.terminal import command, print_json, print_table
+from interlock.commands.terminal import command, format_fields, print_json, print_table
 from interlock.domain.base.duration import format_duration
 from interlock.domain.base.plural import counted
 from interlock.domain.cost.price import format_dollars, to_nano
@@ -33,23 +33,23 @@ FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "seconds": ("time of tasks", format_duration),
     "usd": ("cost", _usd),
 }
-"""Figure to what it is called and how it is told."""
+"""Each figure with its title and its format."""
 
 
 @command
 def quote(args: Any) -> None:
-    """Print a quote, or the record of quotes."""
+    """Print a quote, or the past quotes."""
     ledger = LedgerHook().get_conn()
     if args.history == bool(args.source):
-        raise InputError("give --source for a quote, or --history for the record of them")
+        raise InputError("give either --source for a quote, or --history for past quotes")
     demand_published(ledger, args.workflow)
-    told = quote_history(ledger, args.workflow) if args.history else _quote(ledger, args)
+    report = quote_history(ledger, args.workflow) if args.history else _quote(ledger, args)
     if args.json:
-        print_json(told)
+        print_json(report)
     elif args.history:
-        _print_history(told)
+        _print_history(report)
     else:
-        print("\n".join(describe_quote(told)))
+        print("\n".join(describe_quote(report)))
 
 
 def _quote(ledger: Ledger, args: Any) -> dict[str, Any]:
@@ -63,55 +63,59 @@ def _connection(conn_id: str) -> Any:
     return find_connection(conn_id, wanted_for="the source", example="--conn-uri <uri>")
 
 
-def describe_quote(told: Mapping[str, Any]) -> list[str]:
-    """Return the lines that say what a run is expected to take."""
-    there = [
-        f"{told[name]} {what}" for name, what in (("known", "are in the ledger"), ("repeated", "twice")) if told[name]
+def describe_quote(quoted: Mapping[str, Any]) -> list[str]:
+    """Return a quote as lines of text."""
+    skipped = [
+        f"{quoted[name]} {what}"
+        for name, what in (("known", "already in the ledger"), ("repeated", "duplicates"))
+        if quoted[name]
     ]
-    of_rows = f" of {told['rows']} rows ({', '.join(there)})" if there else ""
-    lines = [f"{told['workflow']}, {told['phase']}: {counted(told['cases'], 'new case')}{of_rows} of {told['source']}"]
-    for name, (title, tell) in FIGURES.items():
-        lines.append(f"  {title:<15}{_estimate(told[name], tell)}")
+    rows = f" of {quoted['rows']} rows ({', '.join(skipped)})" if skipped else ""
+    cases = f"{counted(quoted['cases'], 'new case')}{rows} in {quoted['source']}"
+    lines = [f"{quoted['workflow']}, {quoted['phase']}: {cases}"]
+    estimates = ((title, _estimate(quoted[name], format_value)) for name, (title, format_value) in FIGURES.items())
+    lines.append(format_fields(estimates, indent=2, width=14))
     lines.append(
-        f"  by {counted(told['from_runs'], 'earlier run')} with {counted(told['from_cases'], 'case')}; "
-        f"{told['coverage']:.0%} of such runs should lie between"
-        if told["from_runs"]
-        else "  no run of it is over here, so there is nothing to go by"
+        f"  based on {counted(quoted['from_runs'], 'earlier run')} with {counted(quoted['from_cases'], 'case')}; "
+        f"{quoted['coverage']:.0%} of such runs should stay within the ranges"
+        if quoted["from_runs"]
+        else "  no run has finished here yet, so there is nothing to base an estimate on"
     )
-    lines.append(f"  kept as quote {told['id'][-8:]}; the next run over this source says how good it was")
+    lines.append(f"  saved as quote {quoted['id'][-8:]}, to compare with the next run over this source")
     return lines
 
 
-def _estimate(one: Mapping[str, Any], tell: Callable[[float], str]) -> str:
+def _estimate(one: Mapping[str, Any], format_value: Callable[[float], str]) -> str:
     if one["middle"] is None:
-        return f"not known: {one['why']}"
+        return f"unknown: {one['why']}"
     why = f" ({one['why']})" if one["why"] else ""
     if one["low"] is None:
-        return f"about {tell(one['middle'])}{why}"
-    return f"{tell(one['middle'])}, between {tell(one['low'])} and {tell(one['high'])}{why}"
+        return f"about {format_value(one['middle'])}{why}"
+    interval = f"between {format_value(one['low'])} and {format_value(one['high'])}"
+    return f"{format_value(one['middle'])}, {interval}{why}"
 
 
-def _print_history(told: Mapping[str, Any]) -> None:
+def _print_history(history: Mapping[str, Any]) -> None:
     rows = []
-    for row in told["quotes"]:
+    for row in history["quotes"]:
         line = {"at": row["created_at"][:16].replace("T", " "), "source": row["source"], "cases": row["cases"]}
-        for name, (_, tell) in FIGURES.items():
-            one, actual = row["estimate"][name], row["actual"]
-            said = "not known" if one["middle"] is None else tell(one["middle"])
-            if one["low"] is not None:
-                said = f"{tell(one['low'])} to {tell(one['high'])}"
+        for name, (_, format_value) in FIGURES.items():
+            estimate, actual = row["estimate"][name], row["actual"]
+            text = "unknown" if estimate["middle"] is None else format_value(estimate["middle"])
+            if estimate["low"] is not None:
+                text = f"{format_value(estimate['low'])} to {format_value(estimate['high'])}"
             if actual:
-                held = {True: "inside", False: "outside", None: "no interval"}[actual["inside"][name]]
-                said += f", was {tell(float(actual[name]))}: {held}"
-            line[name] = said
+                hit = {True: "within", False: "outside", None: "no range"}[actual["inside"][name]]
+                text += f", was {format_value(float(actual[name]))}: {hit}"
+            line[name] = text
         rows.append(line)
     columns = {"at": "QUOTED", "source": "SOURCE", "cases": "CASES"}
     print_table(
         rows,
         columns | {name: title.upper() for name, (title, _) in FIGURES.items()},
-        empty=f"No run of {told['workflow']} was quoted here",
+        empty=f"There are no quotes for {history['workflow']} here",
     )
     for name, (title, _) in FIGURES.items():
-        held = told["held"][name]
-        if settled := held["inside"] + held["outside"]:
-            print(f"{title}: {held['inside']} of {settled} were inside their interval")
+        hits = history["held"][name]
+        if settled := hits["inside"] + hits["outside"]:
+            print(f"{title}: {hits['inside']} of {settled} were within their range")

@@ -1,4 +1,4 @@
-"""``airflow interlock policy replay``: what a proposal would have done, as a page of text."""
+"""``airflow interlock policy replay``: which past decisions a proposed policy would change, as text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from interlock.ledger.policy.version import version_numbered
 
 @command
 def replay(args: Any) -> None:
-    """Replay the last decisions under what stands in include, or under a published version."""
+    """Replay past decisions with the files in include, or with a version."""
     ledger = LedgerHook().get_conn()
     if args.version is not None and args.include:
-        raise InputError("give --version or --include, not both: one of them is the proposal")
+        raise InputError("give --version or --include, not both: each names a proposal")
     if args.version is not None:
         proposal, name = version_numbered(ledger, args.workflow, args.version).bundle, f"version {args.version}"
     else:
@@ -37,22 +37,23 @@ def replay(args: Any) -> None:
 
 
 def print_comparison(found: Comparison) -> None:
-    """Print what a replay came to."""
-    left_out = [
-        (found.by_people, "by people, who are not replayed"),
-        (found.by_checks, "by checks of drafts and the runbook, which stand as they were"),
-        (found.after_a_flip, "after an earlier flip of their case, so they would not have been made"),
+    """Print the result of a replay."""
+    not_replayed = [
+        (found.by_people, "made by people, so not replayed"),
+        (found.by_checks, "made by checks of drafts or by the runbook, so not replayed"),
+        (found.after_a_flip, "after an earlier changed decision of the same case, so they would not have been made"),
         (found.not_replayable, "not replayable"),
     ]
-    print(f"{found.decisions} decisions, {found.replayed} replayed, {found.flipped} would be others")
-    for count, why in left_out:
+    print(f"{found.decisions} decisions, {found.replayed} replayed, {found.flipped} would change")
+    for count, why in not_replayed:
         if count:
             print(f"  {count} {why}")
     for name, count in found.unknown_variables.most_common():
-        print(f"    {count} times nobody knows {name}")
+        print(f"    {count} times {name} is unknown")
     if found.other_rule:
-        print(f"  {found.other_rule} keep their route by another rule")
-    print(f"  held back, not to be evaluated: {found.unevaluated_before} before, {found.unevaluated_after} after")
+        print(f"  {found.other_rule} keep their route, by a different rule")
+    before, after = found.unevaluated_before, found.unevaluated_after
+    print(f"  held back because no rule or route could be applied: {before} before, {after} after")
     if found.routes:
         print()
         print_table(
@@ -86,14 +87,13 @@ def _load(load: Load) -> str:
     figures = load.as_json()
     share, hours = figures["share"], figures["hours"]
     text = (
-        f"Human load: of {load.cases} cases, {load.before} ({share['before']:.1%}, {hours['before']:.1f} h) go to "
-        f"people before and {load.after} ({share['after']:.1%}, {hours['after']:.1f} h) after, at "
-        f"{load.minutes_per_review:g} minutes each"
+        f"Human reviews: {load.before} of {load.cases} cases before ({share['before']:.1%}, {hours['before']:.1f} h), "
+        f"{load.after} after ({share['after']:.1%}, {hours['after']:.1f} h), {load.minutes_per_review:g} minutes each"
     )
-    return text + (f"; of {load.unknown} more it is not known" if load.unknown else "")
+    return text + (f"; unknown for {load.unknown} more cases" if load.unknown else "")
 
 
 def _automatic(what: str, cases: Automatic) -> str:
-    text = f"{cases.cases} cases {what}: {cases.expected_errors:.2f} errors expected among them (sum of 1 - confidence)"
+    text = f"{cases.cases} cases {what}: {cases.expected_errors:.2f} expected errors among them (sum of 1 - confidence)"
     none = cases.without_confidence
-    return text + (f", {none} of them without a confidence, each counted as one" if none else "")
+    return text + (f"; {none} without a confidence count as 1 each" if none else "")

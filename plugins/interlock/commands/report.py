@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from interlock.commands.terminal import command, print_json, print_table
+from interlock.commands.terminal import command, format_fields, print_json, print_table
 from interlock.domain.facts.fact import show_number
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.facts.provenance import Provenance, trace
@@ -33,24 +33,24 @@ def show(args: Any) -> None:
         Path(args.markdown).write_text(render_markdown(view), encoding="utf-8")
     if args.json:
         facts = [fact.model_dump(mode="json") | {"shown": fact.shown} for fact in view.sources]
-        print_json({"case": row["business_key"], "state": row["state"], "review": review, "facts": facts})
+        print_json({"case": row.business_key, "state": row.state, "review": review, "facts": facts})
     elif args.html or args.markdown:
         files = " and ".join(file for file in (args.html, args.markdown) if file)
-        print(f"{view.review.title}, {view.review.period} (case {row['business_key']}, {row['state']}): {files}")
+        print(f"{view.review.title}, {view.review.period} (case {row.business_key}, {row.state}): {files}")
     else:
         print(render_markdown(view), end="")
 
 
 @command
 def provenance(args: Any) -> None:
-    """Print where a fact comes from, and the number done again."""
+    """Print where a fact comes from, and recompute its number."""
     found = trace(LedgerHook().get_conn(), args.fact, Snapshots(snapshot_path()), limit=args.rows)
     if args.json:
-        said = asdict(found) | {
+        document = asdict(found) | {
             "fact": found.fact.model_dump(mode="json"),
             "inputs": [one.model_dump(mode="json") for one in found.inputs],
         }
-        print_json(said)
+        print_json(document)
         return
     print(provenance_text(found))
     if found.rows:
@@ -62,32 +62,31 @@ def provenance(args: Any) -> None:
 
 
 def provenance_text(found: Provenance) -> str:
-    """Return where a fact comes from, for a terminal."""
+    """Return where a fact comes from, as text."""
     fact, reading = found.fact, found.reading
     again = show_number(found.again, fact.unit, fact.decimals)
-    told = {
-        True: f"done again just now: {again}, the same",
-        False: f"DONE AGAIN, IT IS NOT THE SAME: {found.problem or again}",
-        None: f"it cannot be done again here: {found.problem}",
+    check = {
+        True: f"recomputed just now: {again}, the same",
+        False: f"RECOMPUTED, AND NOT THE SAME: {found.problem or again}",
+        None: f"cannot be recomputed here: {found.problem}",
     }[found.is_confirmed]
     lines = [
         ("fact", f"{fact.id}  {fact.name}"),
         ("value", f"{fact.label}: {fact.shown}" if not fact.withheld else f"{fact.label}: withheld, {fact.withheld}"),
         ("period", f"{fact.period}, as of {fact.as_of.isoformat()}"),
-        ("check", told),
+        ("check", check),
         ("expression", fact.expression),
         ("rows", f"{fact.rows:,} where {fact.where}" if fact.where else ""),
         ("digest of rows", fact.rows_digest),
-        *(("follows from", f"{one.id}  {one.label}: {one.shown} ({one.period})") for one in found.inputs),
+        *(("derived from", f"{one.id}  {one.label}: {one.shown} ({one.period})") for one in found.inputs),
         *(("transformation", text) for text in fact.transformations),
         *(("assumption", text) for text in fact.assumptions),
         ("confidence", "" if fact.confidence is None else f"{fact.confidence:.1%}: {fact.confidence_basis}"),
-        ("dataset", f"{fact.dataset}, {reading['row_count']:,} rows read, {reading['quarantined']:,} put aside"),
-        ("source", str(reading["source"])),
-        ("snapshot", str(reading["snapshot"] or "none")),
-        ("data quality", str(reading["state"])),
-        *((severity, text) for severity, texts in reading["reasons"].items() for text in texts),
-        ("stated by", f"{found.run['workflow']}, run {found.run['run_id']}"),
+        ("dataset", f"{fact.dataset}, {reading.row_count:,} rows read, {reading.quarantined:,} quarantined"),
+        ("source", str(reading.source)),
+        ("snapshot", str(reading.snapshot or "none")),
+        ("data quality", str(reading.state)),
+        *((severity, text) for severity, texts in reading.reasons.items() for text in texts),
+        ("computed by", f"{found.run.workflow}, run {found.run.run_id}"),
     ]
-    width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines if text)
+    return format_fields(((name, text) for name, text in lines if text), width=15)

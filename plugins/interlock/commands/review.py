@@ -1,4 +1,4 @@
-"""``airflow interlock review …``: what people decide, as a client of the API."""
+"""``airflow interlock review …``: people's decisions, as a client of the API."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import quote, urlencode
 
 from interlock.commands.case_text import field_lines
 from interlock.commands.person import call
-from interlock.commands.terminal import command, print_json, print_table, read_changes
+from interlock.commands.terminal import command, print_json, print_table, print_text, read_changes
 from interlock.errors import InputError
 
 
 @command
 def list_(args: Any) -> None:
-    """List what waits for people."""
+    """List the cases that wait for human review."""
     query = urlencode({"limit": args.limit, **({"workflow": args.workflow} if args.workflow else {})})
     rows = call("GET", f"/reviews?{query}")["reviews"]
     if args.json:
@@ -28,18 +28,18 @@ def list_(args: Any) -> None:
             "route": "ROUTE",
             "gate": "GATE",
             "mine": "YOURS",
-            "digest": "SHOWS",
+            "digest": "DIGEST",
             "opened_at": "SINCE",
             "why": "WHY",
         },
-        empty="Nothing waits for people",
+        empty="No case waits for human review",
     )
 
 
 @command
 def show(args: Any) -> None:
-    """Print what is to be decided."""
-    found = _see(args.case)
+    """Print what a case would send, and its digest."""
+    found = _case_in_review(args.case)
     if args.json:
         print_json(found)
         return
@@ -49,16 +49,19 @@ def show(args: Any) -> None:
         lines += ["", name, *field_lines(payload)]
     if found.get("unwritten"):
         fields = " ".join(f"--set {name}=…" for name in found["draft_schema"]["properties"])
-        lines += ["", f"there is no {found['unwritten']} yet: airflow interlock review edit {args.case} {fields}"]
+        lines += [
+            "",
+            f"there is no {found['unwritten']} yet. Write it: airflow interlock review edit {args.case} {fields}",
+        ]
     else:
         lines += ["", f"to be sent by {found['action']}", *field_lines(found["execute"])]
     lines += [
         "",
         f"digest {found['digest']}",
-        f"asked now: {found['asks_now']}",
+        f"waiting for: {found['asks_now']}",
     ]
-    lines += [told for told in (found["refused"], found["barred_from"]) if told]
-    print("\n".join(lines))
+    lines += [reason for reason in (found["refused"], found["barred_from"]) if reason]
+    print_text("\n".join(lines))
 
 
 @command
@@ -75,81 +78,80 @@ def reject(args: Any) -> None:
 
 @command
 def ask(args: Any) -> None:
-    """Ask back as the person who is logged in."""
-    _say(args, "question")
+    """Ask the owner of a case as the person who is logged in."""
+    _send_message(args, "question")
 
 
 @command
 def reply(args: Any) -> None:
-    """Answer what was asked back as the person who is logged in."""
-    _say(args, "reply")
+    """Answer a reviewer's question as the person who is logged in."""
+    _send_message(args, "reply")
 
 
 @command
 def handover(args: Any) -> None:
     """Hand a case over as the person who is logged in."""
-    _say(args, "hand-over", to=args.to)
+    _send_message(args, "hand-over", to=args.to)
 
 
-def _say(args: Any, what: str, **more: str) -> None:
-    came = call("POST", f"/cases/{quote(args.case, safe='')}/{what}", {"text": args.text, **more})
-    print(f"{came['case']} goes on waiting; told: {', '.join(came['told']) or 'nobody'}")
+def _send_message(args: Any, what: str, **more: str) -> None:
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/{what}", {"text": args.text, **more})
+    print(f"{answer['case']} still waits for a decision; notified: {', '.join(answer['told']) or 'nobody'}")
 
 
 @command
 def break_glass(args: Any) -> None:
-    """Sign a case off alone as the person who is logged in."""
+    """Sign off a case alone, in an emergency, as the person who is logged in."""
     body = {"reason": args.reason, "digest": _digest(args)}
-    came = call("POST", f"/cases/{quote(args.case, safe='')}/break-glass", body)
-    print(f"{came['case']} is {came['state']}; {came['note']}")
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/break-glass", body)
+    print(f"{answer['case']} is {answer['state']}; {answer['note']}")
 
 
 @command
 def unreviewed(args: Any) -> None:
-    """List what was signed off by breaking the glass and awaits its review."""
+    """List emergency sign-offs that still need their review."""
     rows = call("GET", "/break-glass")["unreviewed"]
     if args.json:
         print_json(rows)
         return
     columns = {"business_key": "CASE", "workflow": "WORKFLOW", "gate": "GATE", "person": "BY", "created_at": "AT"}
-    print_table(rows, {**columns, "reason": "WHY"}, empty="Nothing awaits a review")
+    print_table(rows, {**columns, "reason": "WHY"}, empty="No emergency sign-off needs a review")
 
 
 @command
 def confirm(args: Any) -> None:
-    """Review a break-glass as the person who is logged in."""
+    """Review an emergency sign-off as the person who is logged in."""
     rows = {row["business_key"]: row for row in call("GET", "/break-glass")["unreviewed"]}
     if args.case not in rows:
-        raise InputError(f"no break-glass on {args.case!r} awaits a review (known: {', '.join(rows) or 'none'})")
+        raise InputError(f"no emergency sign-off of {args.case!r} needs a review (known: {', '.join(rows) or 'none'})")
     body = {
         "answer": "reject" if args.reject else "approve",
         "digest": rows[args.case]["seen_digest"],
         "reason": args.reason or None,
     }
-    came = call("POST", f"/cases/{quote(args.case, safe='')}/confirmation", body)
-    print(f"the break-glass on {came['case']} is reviewed: {came['answer']}; the case is {came['state']}")
+    answer = call("POST", f"/cases/{quote(args.case, safe='')}/confirmation", body)
+    print(f"the emergency sign-off of {answer['case']} is reviewed: {answer['answer']}; the case is {answer['state']}")
 
 
 @command
 def answer(args: Any) -> None:
-    """Cast the votes of a file as the person who is logged in."""
+    """Cast the votes in a file as the person who is logged in."""
     votes = read_votes(Path(args.file))
     refused = 0
     for start in range(0, len(votes), 500):
-        for came in call("POST", "/votes", {"votes": votes[start : start + 500]})["votes"]:
-            refused += not came["counts"]
-            print(
-                f"{came['case']}: " + (f"counts, the request is {came['state']}" if came["counts"] else came["refused"])
-            )
+        for vote in call("POST", "/votes", {"votes": votes[start : start + 500]})["votes"]:
+            refused += not vote["counts"]
+            result = f"counted, the request is {vote['state']}" if vote["counts"] else vote["refused"]
+            print(f"{vote['case']}: {result}")
     if refused:
-        raise InputError(f"{refused} of {len(votes)} votes do not count: see above. The others do")
+        raise InputError(f"{refused} of {len(votes)} votes were refused (see above); the others count")
 
 
 def read_votes(path: Path) -> list[dict[str, Any]]:
     """
-    Return the votes of a CSV file with the columns case, answer, digest and, where there is one, reason.
+    Return the votes of a CSV file with the columns case, answer, digest and, optionally, reason.
 
-    :raises InputError: it is no such file; the message has the line.
+    :raises InputError: it is not such a file; the message names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -158,53 +160,56 @@ def read_votes(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{str(path)!r} cannot be read as a CSV file of votes: {error}") from None
     votes = []
     for number, line in enumerate(lines, start=2):
-        lacking = [column for column in ("case", "answer", "digest") if not (line.get(column) or "").strip()]
-        if lacking:
+        missing = [column for column in ("case", "answer", "digest") if not (line.get(column) or "").strip()]
+        if missing:
             raise InputError(
-                f"line {number} of {str(path)!r} lacks {', '.join(lacking)}. The columns are case, answer (approve or "
-                "reject), digest (of airflow interlock review list --json) and reason; nothing was voted"
+                f"line {number} of {str(path)!r} lacks {', '.join(missing)}. The columns are case, answer (approve or "
+                "reject), digest (from airflow interlock review list --json) and reason. No vote was cast"
             )
         vote = {column: line[column].strip() for column in ("case", "answer", "digest")}
         votes.append({**vote, "reason": (line.get("reason") or "").strip() or None})
     if not votes:
-        raise InputError(f"{str(path)!r} holds no vote")
+        raise InputError(f"{str(path)!r} contains no votes")
     return votes
 
 
 @command
 def edit(args: Any) -> None:
-    """Edit as the person who is logged in."""
+    """Edit a draft as the person who is logged in."""
     changes = read_changes(args.set)
     if not changes:
-        raise InputError("say what to change: --set FIELD=VALUE")
+        raise InputError("nothing to change. Give --set FIELD=VALUE")
     body = {"changes": changes, "digest": _digest(args)}
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/edit", body)
     print(f"{answer['case']} was edited and waits for approval again")
     for warning in answer["warnings"]:
-        print(f"warning: check not satisfied: {warning}")
+        print(f"warning: check failed: {warning}")
 
 
 @command
 def request(args: Any) -> None:
-    """Ask for a review as the person who is logged in."""
+    """Return a case to human review as the person who is logged in."""
     answer = call("POST", f"/cases/{quote(args.case, safe='')}/review-request", {"reason": args.reason})
     note = f"; {answer['note']}" if answer.get("note") else ""
     print(f"{answer['case']} is {answer['state']}{note}")
 
 
-def _see(name: str) -> dict[str, Any]:
+def _case_in_review(name: str) -> dict[str, Any]:
     return call("GET", f"/reviews/{quote(name, safe='')}")
 
 
 def _digest(args: Any) -> str:
-    found = _see(args.case)["digest"]
+    found = _case_in_review(args.case)["digest"]
     if args.digest and not str(found).startswith(args.digest):
-        raise InputError(f"case {args.case!r} shows {found[:12]} now, not {args.digest[:12]}: look at it again")
+        raise InputError(
+            f"case {args.case!r} has digest {found[:12]} now, not {args.digest[:12]}. Look at it again: "
+            f"airflow interlock review show {args.case}"
+        )
     return str(found)
 
 
 def _vote(args: Any, answer: str) -> None:
     body = {"answer": answer, "digest": _digest(args), "reason": args.reason or None}
-    came_of_it = call("POST", f"/cases/{quote(args.case, safe='')}/vote", body)
-    rest = "; it was the last one of its gate, whose task goes on" if came_of_it["gate_is_done"] else ""
-    print(f"{came_of_it['case']}: your vote counts, the request is {came_of_it['state']}{rest}")
+    result = call("POST", f"/cases/{quote(args.case, safe='')}/vote", body)
+    rest = "; no case waits at this gate any more, so its task continues" if result["gate_is_done"] else ""
+    print(f"{result['case']}: your vote counts, the request is {result['state']}{rest}")

@@ -20,15 +20,15 @@ def resume(args: Any) -> None:
     try:
         run_id = client.trigger(args.dag or args.workflow, {"interlock_resume": True})
     except ApiRefused as error:
-        raise InputError(f"the run could not be started: {error.told}") from None
+        raise InputError(f"the run could not be started: {error.detail}") from None
     finally:
         client.close()
-    print(f"run {run_id} takes up the waiting cases of {args.workflow}; see: airflow interlock summary {run_id}")
+    print(f"run {run_id} resumes the unfinished cases of {args.workflow}; see: airflow interlock summary {run_id}")
 
 
 @command
 def summary(args: Any) -> None:
-    """Print a run's figures."""
+    """Print the results of a run."""
     figures = summarize(LedgerHook().get_conn(), args.run, workflow=args.workflow)
     if args.json:
         print_json(figures)

@@ -11,7 +11,7 @@ from interlock.hooks.ledger import LedgerHook
 
 @command
 def secrets(args: Any) -> None:
-    """Print the connections in use, and what is wrong with them; never what is secret in them."""
+    """Print the connections in use, and problems with them; never a secret."""
     found = secret_report(LedgerHook().get_conn(), _find)
     if args.json:
         print_json(found)
@@ -19,7 +19,7 @@ def secrets(args: Any) -> None:
     print_table(
         found["connections"],
         {"conn_id": "CONNECTION", "users": "USED BY", "environments": "ALLOWED IN", "age": "AGE"},
-        empty="No connection is named by what is in force here",
+        empty="No policy or connector here uses a connection",
     )
     for row in found["connections"]:
         for finding in row["findings"]:

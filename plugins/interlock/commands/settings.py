@@ -11,7 +11,7 @@ from interlock.settings_import import import_settings
 
 @command
 def import_(args: Any) -> None:
-    """Load the file into this Airflow."""
+    """Import the file into Airflow."""
     summary = import_settings(Path(args.file))
     for kind in ("connections", "pools", "variables"):
         names = getattr(summary, kind)

@@ -1,67 +1,69 @@
 """
 The figures of :func:`interlock.ledger.reports.summary.summarize` as a page of text.
 
-What a run does not have is left out, not printed as zero: no line about accuracy where no answer is known beforehand.
+Figures that a run does not have are omitted, not printed as zero: no accuracy where the right answers are unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from interlock.commands.terminal import format_fields
 from interlock.domain.base.plural import counted
 from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.reports.cost import KINDS
 
-_COLUMN = 13
+_NAMES = len("data quality")
 _NAMED = 5
-"""Of cases that stand nowhere, so many are named: one is enough to look into."""
+"""The maximum number of stuck cases to name: one is enough to find the cause."""
 
 
 def describe_summary(summary: Mapping[str, Any]) -> str:
     """Return *summary* as lines for a terminal."""
-    lines = [
-        f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}",
+    fields = [
         *_facts(summary["facts"]),
-        _line("cases", _cases(summary)),
-        _line("by route", _counts(summary["by_route"])),
-        _line("automatic", _automatic(summary)),
-        _line("sent", f"{summary['effects_sent']}"),
-        *(_line("waiting", _waiting(entry)) for entry in summary["waiting"]),
-        _line("provider", _with_provider(summary["with_provider"])),
-        *(_line("held back", f"{count} × {reason}") for reason, count in summary["reasons"].items()),
-        *(_line("data quality", _quality(entry)) for entry in summary["quality"]),
-        _line("cost", _cost(summary["cost"])),
-        *(_line("stage", _stage(entry)) for entry in summary["stages"]),
+        ("cases", _cases(summary)),
+        ("by route", _counts(summary["by_route"])),
+        ("automatic", _automatic(summary)),
+        ("sent", f"{summary['effects_sent']}"),
+        *(("waiting", _waiting(entry)) for entry in summary["waiting"]),
+        ("provider", _with_provider(summary["with_provider"])),
+        *(("held back", f"{count} × {reason}") for reason, count in summary["reasons"].items()),
+        *(("data quality", _quality(entry)) for entry in summary["quality"]),
+        ("cost", _cost(summary["cost"])),
+        *(("stage", _stage(entry)) for entry in summary["stages"]),
+        ("stuck", _unplaced(summary["unplaced"])),
     ]
-    if summary["unplaced"]:
-        listing = [f"{entry['case']} ({entry['state']})" for entry in summary["unplaced"]]
-        more = " and more" if len(listing) > _NAMED else ""
-        lines.append(_line("no place", f"nothing takes these cases on: {', '.join(listing[:_NAMED])}{more}"))
-    return "\n".join(line for line in lines if line)
+    title = f"{summary['workflow']}, run {summary['run_id']}, version {summary['version']} in {summary['environment']}"
+    return f"{title}\n{format_fields(((name, text) for name, text in fields if text), indent=2, width=_NAMES)}"
 
 
-def _line(what: str, text: str) -> str:
-    return f"  {what:<{_COLUMN}}{text}" if text else ""
+def _unplaced(cases: Sequence[Mapping[str, Any]]) -> str:
+    if not cases:
+        return ""
+    listing = [f"{entry['case']} ({entry['state']})" for entry in cases]
+    more = " and more" if len(listing) > _NAMED else ""
+    return f"no task processes these cases: {', '.join(listing[:_NAMED])}{more}"
 
 
 def _cases(summary: Mapping[str, Any]) -> str:
     if not summary["cases_total"]:
-        return "none taken in that the ledger did not have already"
+        return "no new cases"
     return f"{summary['cases_total']} taken in: {_counts(summary['by_state'])}"
 
 
-def _facts(facts: Mapping[str, Any] | None) -> list[str]:
+def _facts(facts: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if facts is None:
         return []
     withheld = f", {facts['withheld']} withheld" if facts["withheld"] else ""
-    return [_line("as of", tell_instant(facts["as_of"])), _line("facts", f"{facts['stated']} stated{withheld}")]
+    return [("as of", format_instant(facts["as_of"])), ("facts", f"{facts['stated']} stated{withheld}")]
 
 
-def tell_instant(text: str) -> str:
-    """Return an ISO instant as people read it: ``2014-08-04 00:00 UTC``."""
+def format_instant(text: str) -> str:
+    """Return an ISO timestamp as people read it: ``2014-08-04 00:00 UTC``."""
     return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -83,7 +85,7 @@ def _automatic(summary: Mapping[str, Any]) -> str:
 
 
 def _waiting(entry: Mapping[str, Any]) -> str:
-    people = ", ".join(entry["people"]) or "nobody that the policy names"
+    people = ", ".join(entry["people"]) or "nobody: the policy names no voters"
     return f"{entry['cases']} at {entry['task']} (route {entry['route']}) for {people}"
 
 
@@ -91,8 +93,8 @@ def _with_provider(out: Mapping[str, Any] | None) -> str:
     if out is None:
         return ""
     since, until = (out[name][:16].replace("T", " ") for name in ("since", "until"))
-    there, where = counted(out["cases"], "case", "are"), counted(out["batches"], "batch")
-    return f"{there} with the provider since {since} UTC, in {where} until {until}"
+    cases, batches = counted(out["cases"], "case", "are"), counted(out["batches"], "batch")
+    return f"{cases} with the provider since {since} UTC, in {batches} until {until}"
 
 
 def _quality(entry: Mapping[str, Any]) -> str:
@@ -101,12 +103,12 @@ def _quality(entry: Mapping[str, Any]) -> str:
 
 def _cost(cost: Mapping[str, Any]) -> str:
     kinds = {kind: Decimal(usd) for kind, usd in cost.get("by_kind", {}).items()}
-    told = [f"{_usd(usd)} {KINDS[kind]}" for kind, usd in kinds.items() if usd]
-    text = f"{_usd(Decimal(cost['usd']))}: {', '.join(told)}" if len(told) > 1 else ", ".join(told)
+    parts = [f"{_usd(usd)} {KINDS[kind]}" for kind, usd in kinds.items() if usd]
+    text = f"{_usd(Decimal(cost['usd']))}: {', '.join(parts)}" if len(parts) > 1 else ", ".join(parts)
     if cost["calls"]:
         unpriced = f", {cost['unpriced_calls']} without a price" if cost["unpriced_calls"] else ""
         tokens = cost["input_tokens"] + cost["output_tokens"]
-        calls = f"{cost['calls']} calls of models{unpriced}, {tokens} tokens"
+        calls = f"{cost['calls']} model calls{unpriced}, {tokens} tokens"
         text = f"{text}; {calls}" if text else calls
     if text and cost.get("usd_per_outcome"):
         text += f"; {_usd(Decimal(cost['usd_per_outcome']))} for each of {cost['outcomes']} completed outcomes"

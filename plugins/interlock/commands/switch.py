@@ -12,30 +12,30 @@ from interlock.hooks.ledger import LedgerHook
 
 @command
 def off(args: Any) -> None:
-    """Stop it, as the person who is logged in."""
-    answer = _throw(args, off=True)
+    """Switch something off, as the person who is logged in."""
+    answer = _switch(args, off=True)
     if answer["is_new"]:
         print(
             f"{answer['kind']} {answer['name']} is off in {answer['environment']}, by {answer['off_by']}. Running "
-            "tasks stop at their next group of cases; what was sent is recorded, and the cases stand where they are"
+            "tasks stop before their next group of cases; what was sent is recorded, and the cases stay where they are"
         )
     else:
-        print(f"{answer['kind']} {answer['name']} is off already, by {answer['off_by']}: {answer['off_reason']}")
+        print(f"{answer['kind']} {answer['name']} is already off, by {answer['off_by']}: {answer['off_reason']}")
 
 
 @command
 def on(args: Any) -> None:
-    """Let it go on, as the person who is logged in."""
-    answer = _throw(args, off=False)
+    """Switch something on again, as the person who is logged in."""
+    answer = _switch(args, off=False)
     print(
         f"{answer['kind']} {answer['name']} is on again in {answer['environment']}, by {answer['on_by']}. "
-        "Its cases go on with: airflow interlock resume WORKFLOW"
+        "To continue its cases: airflow interlock resume WORKFLOW"
     )
 
 
 @command
 def list_(args: Any) -> None:
-    """List what is off."""
+    """List what is switched off."""
     rows = switches(LedgerHook().get_conn(), history=args.all)
     if args.json:
         print_json(rows)
@@ -46,6 +46,6 @@ def list_(args: Any) -> None:
     print_table(rows, columns, empty="Nothing is switched off" if not args.all else "Nothing was ever switched off")
 
 
-def _throw(args: Any, *, off: bool) -> dict[str, Any]:
+def _switch(args: Any, *, off: bool) -> dict[str, Any]:
     body = {"kind": args.kind, "name": args.name, "off": off, "reason": args.reason}
     return call("POST", "/switches", body)

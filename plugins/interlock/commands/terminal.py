@@ -1,18 +1,37 @@
-"""How commands speak: errors in one line, tables, values given as ``FIELD=VALUE``."""
+"""
+How commands speak: errors in one line, tables, values given as ``FIELD=VALUE``.
+
+A table fits the terminal that it is printed on. Anywhere else a row is one line, however long, so that ``grep`` and
+``cut`` find what they look for.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from interlock.errors import InputError, InterlockError
 
-WIDEST = 90
-"""Characters of a column of a table, but for its last one."""
+_UNBOUNDED = 1_000_000
+"""Characters of a line where there is no terminal: no row is wrapped or cut."""
+
+# Headings are underlined, and nothing else is drawn. The lines are: top, head, below the head, rows, …
+_UNDERLINED = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
+
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that let a text read otherwise than it is stored."""
 
 
 def command(function: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -48,27 +67,67 @@ def _as_json(value: Any) -> str:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:
-    """Print *rows*: *columns* is field to heading, whose last is not cut; *empty* is said when there are none."""
+    """Print *rows*: *columns* maps a field to its heading; *empty* is printed when there are no rows."""
     if not rows:
         print(empty)
         return
-    heads = list(columns.values())
-    cells = [[_cell(row.get(field)) for field in columns] for row in rows]
-    for line in cells:
-        line[:-1] = [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in line[:-1]]
-    widths = [min(max(len(line[i]) for line in [heads, *cells]), WIDEST) for i in range(len(heads))]
-    for line in [heads, ["-" * width for width in widths], *cells]:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    table = Table(box=_UNDERLINED, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in columns.values():
+        table.add_column(Text(heading), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(field))) for field in columns))
+    print(_rendered(table))
+
+
+def format_fields(fields: Iterable[tuple[str, str]], *, indent: int = 0, width: int = 0) -> str:
+    """Return a line for each name and its text; the names take *width* characters, or as many as the longest has."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True, min_width=indent + width)
+    grid.add_column(overflow="fold")
+    for name, text in fields:
+        grid.add_row(Text(" " * indent + name), Text(visible(text)))
+    return _rendered(grid)
+
+
+def print_text(text: str) -> None:
+    """Print a page of *text*, which may hold what came from outside."""
+    print("\n".join(map(visible, text.splitlines())))
+
+
+def visible(text: str) -> str:
+    """Return *text* with what a terminal would obey instead of show written out: an escape character as ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(repr(one)[1:-1] if _is_obeyed(one) else one for one in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    # Ends of lines among them: a text of one line stays one.
+    return character in _DIRECTIONS or (unicodedata.category(character) in _CONTROLS and character != "\t")
+
+
+def _rendered(table: Table) -> str:
+    # Not rich's own guess, which FORCE_COLOR changes: a pipe gets neither colours nor a width.
+    is_terminal = sys.stdout.isatty()
+    console = Console(
+        file=sys.stdout,
+        force_terminal=is_terminal,
+        color_system="auto" if is_terminal else None,
+        width=None if is_terminal else _UNBOUNDED,
+    )
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
+        return visible(", ".join(map(str, value)))
     if isinstance(value, datetime):
         return str(value.isoformat(timespec="seconds"))
-    return " ".join(str(value).split())
+    return visible(" ".join(str(value).split()))
 
 
 def read_changes(given: Sequence[str]) -> dict[str, Any]:

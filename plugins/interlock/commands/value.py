@@ -1,4 +1,4 @@
-"""``airflow interlock kpi``, ``cost`` and ``budgets``: what a workflow achieves, what it costs, and may cost."""
+"""``airflow interlock kpi``, ``cost`` and ``budgets``: a workflow's KPIs, its cost and its budgets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def kpi(args: Any) -> None:
                 **row,
                 "threshold": row["threshold_told"] + (" broken" if row["breach"] else ""),
                 "over": row["over"] or "",
-                "said": row["note"] or row["meaning"],
+                "meaning": row["note"] or row["meaning"],
             }
             for row in phase["kpis"]
         ]
         columns = {"name": "KPI", "told": "VALUE", "baseline_told": "BASELINE", "threshold": "THRESHOLD"}
-        print_table(rows, {**columns, "over": "OVER", "said": "WHAT"}, empty="")
+        print_table(rows, {**columns, "over": "OVER", "meaning": "WHAT"}, empty="")
         if phase["approval_latency_by_stage"]:
             print()
             print_table(
@@ -61,10 +61,10 @@ def cost(args: Any) -> None:
 
 
 def describe_cost(phase: Mapping[str, Any]) -> list[str]:
-    """Return the lines that say what a phase cost."""
-    lines = [f"{tell_usd(phase['usd'])} in all"]
+    """Return the cost of a phase as lines of text."""
+    lines = [f"{tell_usd(phase['usd'])} in total"]
     lines += [f"  {tell_usd(usd)} for {KINDS[kind]}" for kind, usd in phase["by_kind"].items() if Decimal(usd)]
-    lines.append("of it, by what became of the case,")
+    lines.append("of this, by the result of the case:")
     lines += [f"  {tell_usd(usd)} for {FATES[fate]}" for fate, usd in phase["by_fate"].items() if Decimal(usd)]
     if not Decimal(phase["usd"]):
         lines = lines[:1]
@@ -78,7 +78,7 @@ def _heading(report: Mapping[str, Any], phase: Mapping[str, Any]) -> str:
 
 @command
 def budgets(args: Any) -> None:
-    """Print how the budgets stand now."""
+    """Print each budget with what is spent, reserved and left."""
     report = budget_report(LedgerHook().get_conn(), args.workflow)
     if args.json:
         print_json(report)
@@ -93,5 +93,6 @@ def budgets(args: Any) -> None:
         for row in report["budgets"]
     ]
     heads = {"budget": "BUDGET", "of": "OF", "limit": "LIMIT", "spent": "SPENT", "reserved": "RESERVED", "left": "LEFT"}
-    whose = f"{args.workflow} has no budget" if args.workflow else "No workflow has a budget"
-    print_table(rows, {**heads, "soft_told": "SOFT LIMIT", "until": "UNTIL"}, empty=f"{whose}: nothing is limited")
+    subject = f"{args.workflow} has no budget" if args.workflow else "No workflow has a budget"
+    heads |= {"soft_told": "SOFT LIMIT", "until": "UNTIL"}
+    print_table(rows, heads, empty=f"{subject}: spending is not limited")

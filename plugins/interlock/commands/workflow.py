@@ -1,4 +1,4 @@
-"""``airflow interlock workflow …``: whether a workflow runs in this environment."""
+"""``airflow interlock workflow …``: which workflows may run in this environment."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from interlock.hooks.ledger import LedgerHook
 
 @command
 def deploy(args: Any) -> None:
-    """Let it run, as the person who is logged in."""
+    """Deploy a workflow, as the person who is logged in."""
     answer = _change(args, "deploy")
-    print(f"{answer['workflow']} is deployed in {answer['environment']} by {answer['set_by']}: {_version(answer)}")
+    print(
+        f"{answer['workflow']} is deployed in {answer['environment']} by {answer['set_by']}; "
+        f"version {answer['version']} is in force"
+    )
 
 
 @command
 def pause(args: Any) -> None:
-    """Let no new run of it begin."""
+    """Pause a workflow, as the person who is logged in."""
     answer = _change(args, "pause")
     print(
-        f"{answer['workflow']} is paused in {answer['environment']} by {answer['set_by']}. Runs that began go on; to "
-        "stop these: airflow interlock switch off workflow " + str(answer["workflow"])
+        f"{answer['workflow']} is paused in {answer['environment']} by {answer['set_by']}. Running runs continue; to "
+        "stop them: airflow interlock switch off workflow " + str(answer["workflow"])
     )
 
 
 @command
 def retire(args: Any) -> None:
-    """Let it run no more."""
+    """Retire a workflow, as the person who is logged in."""
     answer = _change(args, "retire")
     print(f"{answer['workflow']} is retired in {answer['environment']} by {answer['set_by']}")
 
 
 @command
 def list_(args: Any) -> None:
-    """List how each workflow stands."""
+    """List the workflows of this environment with their state."""
     rows = list_deployments(LedgerHook().get_conn(), history=args.all)
     if args.json:
         print_json(rows)
@@ -45,14 +48,10 @@ def list_(args: Any) -> None:
     print_table(
         rows,
         {"workflow": "WORKFLOW", "state": "STATE", "since": "SINCE", "set_by": "BY", "reason": "REASON"},
-        empty="No workflow was deployed here",
+        empty="No workflow has been deployed here",
     )
 
 
 def _change(args: Any, act: str) -> dict[str, Any]:
     body = {"act": act, "reason": args.reason}
     return call("POST", f"/workflows/{quote(args.workflow, safe='')}/deployment", body)
-
-
-def _version(answer: dict[str, Any]) -> str:
-    return f"version {answer['version']} is in force"

@@ -6,44 +6,41 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Actor, Reader, demand
+from interlock.console.guard import ChangesDags, HoldsRight, SeesDags, guards
+from interlock.console.identity import Actor, Reader
+from interlock.console.ledger import OpenLedger
 from interlock.ledger.incidents.incident import list_incidents, settle_incident
-from interlock.ledger.policy.company import company_in_force
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Incident
 
 router = APIRouter()
 
 
-@router.get("/incidents")
-def incidents(person: Reader, ledger: Book, workflow: str | None = None, closed: bool = False) -> dict[str, Any]:
+@router.get("/incidents", dependencies=guards(SeesDags("see incidents")))
+def incidents(person: Reader, ledger: OpenLedger, workflow: str | None = None, closed: bool = False) -> dict[str, Any]:
     """Return the incidents that are not over; with *closed*, all of them."""
-    demand(person, "GET", None, "see incidents")
     with ledger.read() as connection:
         rows = list_incidents(connection, ledger.environment, workflow=workflow, all_of_them=closed)
-    return {"incidents": [_told(row) for row in rows]}
+    return {"incidents": [_as_json(row) for row in rows]}
 
 
-@router.post("/incidents/{name}/acknowledge")
-def acknowledge(name: str, person: Actor, ledger: Book) -> dict[str, Any]:
-    """Say that one looks after an incident, so that nobody else is told."""
-    return _settle(name, person, ledger, close=False)
+_SETTLES = guards(ChangesDags("settle an incident"), HoldsRight("switch"))
 
 
-@router.post("/incidents/{name}/close")
-def close(name: str, person: Actor, ledger: Book) -> dict[str, Any]:
-    """Say that an incident is over."""
-    return _settle(name, person, ledger, close=True)
+@router.post("/incidents/{name}/acknowledge", dependencies=_SETTLES)
+def acknowledge(name: str, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+    """Record that the person looks after an incident, so that nobody else is notified."""
+    return _as_json(settle_incident(ledger, name, person=person.id, close=False))
 
 
-def _settle(name: str, person: Actor, ledger: Book, *, close: bool) -> dict[str, Any]:
-    demand(person, "PUT", None, "settle an incident")
-    company_in_force(ledger).access.demand(person.identity, "switch")
-    return _told(settle_incident(ledger, name, person=person.identity.id, close=close))
+@router.post("/incidents/{name}/close", dependencies=_SETTLES)
+def close(name: str, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+    """Record that an incident is over."""
+    return _as_json(settle_incident(ledger, name, person=person.id, close=True))
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _as_json(row: Incident) -> dict[str, Any]:
     instants = ("opened_at", "last_at", "acknowledged_at", "escalated_at", "closed_at")
-    told = {name: row[name].isoformat() if row.get(name) else None for name in instants}
+    values = row.values()
+    texts = {name: values[name].isoformat() if values.get(name) else None for name in instants}
     names = ("id", "workflow", "kind", "subject", "state", "reason", "cases", "acknowledged_by", "closed_by")
-    return {name: row.get(name) for name in names} | told
+    return {name: values.get(name) for name in names} | texts

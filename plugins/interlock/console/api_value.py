@@ -6,8 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Reader, demand
+from interlock.console.guard import SeesDags, guards
+from interlock.console.identity import Reader
+from interlock.console.ledger import OpenLedger
 from interlock.engine.reports.budget_report import budget_report
 from interlock.engine.reports.value import cost_report, kpi_report
 from interlock.ledger.policy.version import demand_published
@@ -15,10 +16,9 @@ from interlock.ledger.policy.version import demand_published
 router = APIRouter()
 
 
-@router.get("/workflows/{workflow}/value")
-def value(workflow: str, person: Reader, ledger: Book, period: str = "month") -> dict[str, Any]:
+@router.get("/workflows/{workflow}/value", dependencies=guards(SeesDags("see figures")))
+def value(workflow: str, person: Reader, ledger: OpenLedger, period: str = "month") -> dict[str, Any]:
     """Return what a workflow achieves and costs in a period, as ``kpi``, ``cost`` and ``budgets`` print it."""
-    demand(person, "GET", None, "see figures")
     demand_published(ledger, workflow)
     return {
         "kpi": kpi_report(ledger, workflow, period),

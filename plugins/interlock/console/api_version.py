@@ -6,87 +6,33 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Actor, Reader, demand, demand_right, may
+from interlock.console.guard import EngineAsks, HoldsRightInWorkflow, SeesDags, guards
+from interlock.console.identity import Actor, Reader, may
+from interlock.console.ledger import OpenLedger
+from interlock.console.request_body import (
+    ApproveRequest,
+    BringOverRequest,
+    DeployRequest,
+    ImportRequest,
+    PromoteRequest,
+    ProposeRequest,
+    RollbackRequest,
+)
 from interlock.engine.policy import publication
 from interlock.engine.policy.deployment import change_deployment, list_deployments
 
 router = APIRouter()
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Proposal(_Body):
-    """A bundle that shall be a version."""
-
-    bundle: dict[str, Any]
-    reason: str
-    wiring: dict[str, Any] | None = None
-    """Of the Dag that it is held against."""
-
-
-class Approval(_Body):
-    """What a person says to a version."""
-
-    answer: str
-    digest: str
-    """Of what the person read."""
-    reason: str = ""
-
-
-class Promotion(_Body):
-    """A version to put in force."""
-
-    reason: str
-    since: AwareDatetime | None = None
-    """Left out: now."""
-    wiring: dict[str, Any] | None = None
-
-
-class BringOver(_Body):
-    """Which environment a version is taken over from."""
-
-    origin: str
-    reason: str
-    wiring: dict[str, Any] | None = None
-
-
-class Arrival(_Body):
-    """A version that was exported elsewhere."""
-
-    document: dict[str, Any]
-    reason: str
-    wiring: dict[str, Any] | None = None
-
-
-class Rollback(_Body):
-    """An earlier version to put in force again."""
-
-    number: int | None = None
-    """Left out: the one before."""
-    reason: str
-
-
-class Deployment(_Body):
-    """``deploy``, ``pause`` or ``retire``."""
-
-    act: str
-    reason: str
-
-
-@router.get("/versions/{workflow}")
-def versions(workflow: str, person: Reader, ledger: Book) -> dict[str, Any]:
-    """Return the versions of a workflow or of the company's files, how each stands and what it lacks."""
-    demand(person, "GET", None, "see versions")
+@router.get("/versions/{workflow}", dependencies=guards(SeesDags("see versions")))
+def versions(workflow: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
+    """Return the versions of a workflow or of the company's files, the state of each and what it lacks."""
     return {"versions": [_as_json(row) for row in publication.versions(ledger, workflow)]}
 
 
-@router.post("/versions")
-def publish(body: Proposal, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/versions", dependencies=guards(EngineAsks("propose")))
+def publish(body: ProposeRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Propose a bundle, and put it in force when no approval is lacking."""
     return publication.publish_bundle(
         ledger,
@@ -98,15 +44,15 @@ def publish(body: Proposal, person: Actor, ledger: Book) -> dict[str, Any]:
     )
 
 
-@router.post("/versions/propose")
-def propose(body: Proposal, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/versions/propose", dependencies=guards(EngineAsks("propose")))
+def propose(body: ProposeRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Record a bundle as the next version, without putting it in force."""
     return publication.propose(ledger, body.bundle, person=person.identity, reason=body.reason, wiring=body.wiring)
 
 
-@router.post("/versions/{workflow}/{number}/approval")
-def approve(workflow: str, number: int, body: Approval, person: Actor, ledger: Book) -> dict[str, Any]:
-    """Say yes or no to a version."""
+@router.post("/versions/{workflow}/{number}/approval", dependencies=guards(EngineAsks("approve")))
+def approve(workflow: str, number: int, body: ApproveRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+    """Approve or reject a version."""
     return publication.approve(
         ledger,
         workflow,
@@ -118,8 +64,8 @@ def approve(workflow: str, number: int, body: Approval, person: Actor, ledger: B
     )
 
 
-@router.post("/versions/{workflow}/{number}/promotion")
-def promote(workflow: str, number: int, body: Promotion, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/versions/{workflow}/{number}/promotion", dependencies=guards(EngineAsks("promote")))
+def promote(workflow: str, number: int, body: PromoteRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Put a version in force."""
     return publication.promote(
         ledger,
@@ -132,16 +78,16 @@ def promote(workflow: str, number: int, body: Promotion, person: Actor, ledger: 
     )
 
 
-@router.post("/versions/import")
-def take_in(body: Arrival, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/versions/import", dependencies=guards(EngineAsks("propose")))
+def take_in(body: ImportRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Propose a version that was exported elsewhere."""
     from interlock.engine.policy.version_transfer import import_version
 
     return import_version(ledger, body.document, person=person.identity, reason=body.reason, wiring=body.wiring)
 
 
-@router.post("/versions/{workflow}/bring-over")
-def bring(workflow: str, body: BringOver, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/versions/{workflow}/bring-over", dependencies=guards(EngineAsks("propose")))
+def bring(workflow: str, body: BringOverRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Propose the version in force in the environment before this one, of the same ledger."""
     from interlock.engine.policy.version_transfer import bring_over
 
@@ -150,31 +96,29 @@ def bring(workflow: str, body: BringOver, person: Actor, ledger: Book) -> dict[s
     )
 
 
-@router.post("/versions/{workflow}/export")
-def export(workflow: str, person: Actor, ledger: Book, number: int | None = None) -> dict[str, Any]:
+@router.post("/versions/{workflow}/export", dependencies=guards(HoldsRightInWorkflow("propose")))
+def export(workflow: str, person: Actor, ledger: OpenLedger, number: int | None = None) -> dict[str, Any]:
     """Return a version that is or was in force, signed."""
     from interlock.engine.policy.version_transfer import export_version
     from interlock.hooks.signing import signing_key
 
-    demand_right(person, ledger, "propose", workflow)
     return export_version(ledger, workflow, number, person=person.identity, private_key=signing_key())
 
 
-@router.post("/workflows/{workflow}/rollback")
-def rollback(workflow: str, body: Rollback, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/workflows/{workflow}/rollback", dependencies=guards(EngineAsks("promote")))
+def rollback(workflow: str, body: RollbackRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Put an earlier version in force again."""
     return publication.roll_back_to(ledger, workflow, number=body.number, person=person.identity, reason=body.reason)
 
 
-@router.get("/deployments")
-def deployments(person: Reader, ledger: Book, history: bool = False) -> dict[str, Any]:
+@router.get("/deployments", dependencies=guards(SeesDags("see deployments")))
+def deployments(person: Reader, ledger: OpenLedger, history: bool = False) -> dict[str, Any]:
     """Return which workflows run here."""
-    demand(person, "GET", None, "see deployments")
     return {"deployments": list_deployments(ledger, history=history)}
 
 
-@router.post("/workflows/{workflow}/deployment")
-def deploy(workflow: str, body: Deployment, person: Actor, ledger: Book) -> dict[str, Any]:
+@router.post("/workflows/{workflow}/deployment", dependencies=guards(EngineAsks("deploy")))
+def deploy(workflow: str, body: DeployRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Deploy, pause or retire a workflow in this environment."""
     return change_deployment(ledger, workflow, act=body.act, person=person.identity, reason=body.reason)
 

@@ -1,8 +1,8 @@
 """
 The console's app: the API and the pages, behind Airflow's login.
 
-A browser that asks for a page gets an error as a page, everybody else as JSON. Without a login a page cannot send to
-Airflow's: it may stand in a frame that must not be left, so it is a small page that reloads the top.
+A browser that asks for a page gets an error as a page, other clients as JSON. Without a login, a page cannot redirect
+to Airflow's login: it may be in a frame that must not navigate, so it is a small page that reloads the top.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STATUS: tuple[tuple[type[InterlockError], int], ...] = (
 
 
 def create_app() -> FastAPI:
-    """Return the app that Airflow mounts; everything in it but its static files asks for a login."""
+    """Return the app that Airflow mounts; everything in it except its static files needs a login."""
     from interlock.console.api_case import router as api
     from interlock.console.api_delegation import router as api_of_delegations
     from interlock.console.api_incident import router as api_of_incidents
@@ -60,20 +60,20 @@ def create_app() -> FastAPI:
     app.include_router(pages_of_value, dependencies=[Depends(current_person)])
     app.include_router(pages_of_facts, dependencies=[Depends(current_person)])
     app.include_router(pages, dependencies=[Depends(current_person)])
-    app.add_exception_handler(InterlockError, _tell)
-    app.add_exception_handler(HTTPException, _tell_http)
+    app.add_exception_handler(InterlockError, _error_response)
+    app.add_exception_handler(HTTPException, _http_error_response)
     app.add_middleware(SecurityHeaders)
     return app
 
 
-async def _tell(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if _wants_page(request):
         return _page(status, str(error))
     return JSONResponse({"detail": str(error), "error": type(error).__name__}, status_code=status)
 
 
-async def _tell_http(request: Request, error: Exception) -> Response:
+async def _http_error_response(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if not _wants_page(request):
         return await http_exception_handler(request, error)

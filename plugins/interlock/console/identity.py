@@ -15,9 +15,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException, Request
 
-from interlock.domain.approvals.access import Identity, Right
-from interlock.ledger.policy.company import company_in_force
-from interlock.ledger.store.ledger import Ledger
+from interlock.domain.approvals.access import Identity
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,17 @@ class Person:
 
 
 def current_person(user: GetUserDep) -> Person:
-    """
-    Return who is asking; an anonymous request never comes this far.
-
-    :raises HTTPException: Airflow runs with everybody as one anonymous admin, who can sign nothing off.
-    """
+    """Return who is asking; Airflow refuses a request without a login before."""
     return Person(str(user.get_id()), user)
 
 
 def acting_person(request: Request, person: Annotated[Person, Depends(current_person)]) -> Person:
-    """Return who is acting, after making sure that the request comes from this site and the person is somebody."""
+    """
+    Return who is acting.
+
+    :raises HTTPException: 403, the request comes from another site, or Airflow makes everybody one anonymous admin, who
+        can sign nothing off.
+    """
     site = request.headers.get("sec-fetch-site")
     if site and site not in ("same-origin", "none"):
         raise HTTPException(403, "this request comes from another site")
@@ -63,7 +62,7 @@ def acting_person(request: Request, person: Annotated[Person, Depends(current_pe
 
 
 def may(person: Person, method: str, dag_id: str | None, *, gate: bool = False) -> bool:
-    """Tell whether *person* may do *method* with Dag *dag_id* (None: Dags as such), or with its human tasks."""
+    """Return whether *person* may do *method* with Dag *dag_id* (None: Dags as such), or with its human tasks."""
     return bool(
         get_auth_manager().is_authorized_dag(
             method=method,
@@ -72,30 +71,6 @@ def may(person: Person, method: str, dag_id: str | None, *, gate: bool = False) 
             details=DagDetails(id=dag_id) if dag_id else None,
         )
     )
-
-
-def demand(person: Person, method: str, dag_id: str | None, what: str, *, gate: bool = False) -> None:
-    """
-    Let *person* go on.
-
-    :raises HTTPException: 403, saying what was asked and what it takes.
-    """
-    if not may(person, method, dag_id, gate=gate):
-        place = f"Dag {dag_id!r}" if dag_id else "Dags"
-        entity = "its human tasks" if gate else "it"
-        raise HTTPException(403, f"{person.id!r} may not {what}: it takes the right to {method} {place} ({entity})")
-
-
-def demand_right(person: Person, ledger: Ledger, right: Right, workflow: str | None = None) -> None:
-    """
-    Let *person* go on, by the company's ``access.yaml`` that is in force.
-
-    Before any version of it is in force nobody has a right: then whoever may change Dags may put the first in force,
-    and nothing else.
-
-    :raises NotAuthorised: they do not have *right*.
-    """
-    company_in_force(ledger).access.demand(person.identity, right, workflow)
 
 
 Reader = Annotated[Person, Depends(current_person)]

@@ -1,8 +1,8 @@
 """
-The pages: what waits for people, one review, one case, the cases of a run, the newest runs.
+The pages: the review queue, one review, one case, the cases of a run, the newest runs.
 
-Rendered on the server; a page only looks. Every button posts to the API, which asks again who may, so a page that shows
-one too many changes nothing.
+They are rendered on the server and only read. Every button posts to the API, which checks permissions again, so a
+button too many on a page changes nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from interlock.console.address import console_path
-from interlock.console.api_case import Book
-from interlock.console.identity import Person, Reader, demand, may
+from interlock.console.guard import SeesDag, SeesDags, guards
+from interlock.console.identity import Person, Reader, may
+from interlock.console.ledger import OpenLedger
 from interlock.console.queue import Filter, neighbours, queue_rows
 from interlock.console.reading import for_reader, for_voter
 from interlock.console.rendering import render
@@ -36,11 +37,10 @@ SUMMARISED = 5_000
 """Cases up to which a page counts how many automatic ones were right, which reads each of them."""
 
 
-@router.get("/")
-@router.get("/review")
-def queue(person: Reader, ledger: Book, workflow: str = "", route: str = "", gate: str = "") -> Response:
-    """Return the review queue: what waits for people, first what waits for whoever asks."""
-    demand(person, "GET", None, "see cases")
+@router.get("/", dependencies=guards(SeesDags("see cases")))
+@router.get("/review", dependencies=guards(SeesDags("see cases")))
+def queue(person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = "") -> Response:
+    """Return the review queue: the cases that wait for people, first those that wait for the person who asks."""
     wanted = Filter(workflow=workflow, route=route, gate=gate)
     found = waiting(ledger, person=person.id, workflow=workflow, route=route, gate=gate, limit=SHOWN)
     rows = queue_rows(ledger, found, person=person.id)
@@ -56,10 +56,11 @@ def queue(person: Reader, ledger: Book, workflow: str = "", route: str = "", gat
     )
 
 
-@router.get("/review/{name}")
-def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: str = "", gate: str = "") -> Response:
+@router.get("/review/{name}", dependencies=guards(SeesDags("see cases")))
+def review(
+    name: str, person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = ""
+) -> Response:
     """Return what people are asked about one case; one that is decided by now has its own page."""
-    demand(person, "GET", None, "see cases")
     history = show_case(ledger, name)
     try:
         everything = review_action.see(ledger, name, person=person.identity)
@@ -77,7 +78,7 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
         here="queue",
         person=person,
         seen=seen,
-        said=[row for row in history["handoffs"] if row["id"] in current and row["payload"] != seen["execute"]],
+        handoffs=[row for row in history["handoffs"] if row["id"] in current and row["payload"] != seen["execute"]],
         votes=votes,
         closed=_why_not(person, seen, votes),
         beside=neighbours(ledger, seen["case_id"], wanted, person=person.id),
@@ -88,10 +89,9 @@ def review(name: str, person: Reader, ledger: Book, workflow: str = "", route: s
     )
 
 
-@router.get("/case/{name}")
-def case(name: str, person: Reader, ledger: Book) -> Response:
-    """Return everything that the ledger knows of one case, in the order in which it happened."""
-    demand(person, "GET", None, "see cases")
+@router.get("/case/{name}", dependencies=guards(SeesDags("see cases")))
+def case(name: str, person: Reader, ledger: OpenLedger) -> Response:
+    """Return everything in the ledger about one case, in the order in which it happened."""
     history = for_reader(show_case(ledger, name), person, ledger)
     row = history["case"]
     draft = next((each["payload"] for each in history["handoffs"] if each["id"] == row["draft_id"]), None)
@@ -107,10 +107,10 @@ def case(name: str, person: Reader, ledger: Book) -> Response:
     )
 
 
-@router.get("/task")
+@router.get("/task", dependencies=guards(SeesDag("see cases")))
 def task(
     person: Reader,
-    ledger: Book,
+    ledger: OpenLedger,
     dag_id: str = "",
     run_id: str = "",
     task_id: str = "",
@@ -124,7 +124,6 @@ def task(
     Airflow also sends ``map_index``; it stays the literal ``{MAP_INDEX}`` for a task that is not mapped, and a run's
     cases are the same on every index.
     """
-    demand(person, "GET", dag_id or None, "see cases")
     place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
     run = find_run(ledger, dag_id, run_id) if dag_id and run_id else None
     if run is None:
@@ -138,7 +137,7 @@ def task(
         place=place,
         run=run,
         figures=figures,
-        summary=summarize(ledger, run.id) if figures["cases"] <= SUMMARISED else None,
+        summary=summarize(ledger, run.id) if figures.cases <= SUMMARISED else None,
         rows=rows,
         total=total,
         wanted={"state": state, "route": route, "q": text},
@@ -147,10 +146,9 @@ def task(
     )
 
 
-@router.get("/runs")
-def runs(person: Reader, ledger: Book) -> Response:
+@router.get("/runs", dependencies=guards(SeesDags("see runs")))
+def runs(person: Reader, ledger: OpenLedger) -> Response:
     """Return the newest runs with their figures."""
-    demand(person, "GET", None, "see runs")
     return render("runs.html.j2", here="runs", person=person, runs=newest_runs(ledger, limit=30))
 
 
@@ -160,11 +158,11 @@ def _why_not(person: Person, seen: dict[str, Any], votes: list[dict[str, Any]]) 
         return "Airflow knows nobody by name here (simple_auth_manager_all_admins), so nobody can sign anything off."
     mine = next((row for row in votes if row["person"] == person.id), None)
     if mine is not None:
-        return f"You voted {mine['answer']!r}; asked now: {seen['asks_now']}."
+        return f"You voted {mine['answer']!r}; now waiting for: {seen['asks_now']}."
     if seen["refused"]:
         return str(seen["refused"])
     if not may(person, "PUT", seen["run"]["dag_id"], gate=True):
-        return f"Your role in Airflow may look, but not answer the human tasks of {seen['run']['dag_id']}."
+        return f"Your role in Airflow may view {seen['run']['dag_id']}, but not answer its human tasks."
     return ""
 
 

@@ -1,8 +1,8 @@
 """
-The page of a fact: where a number comes from, its rows, and the number done again.
+The page of a fact: where a number comes from, its rows, and the number recomputed.
 
-Whoever may see cases may see a fact, as reviews state it; the rows behind it may hold personal data, so they are for
-those with that right in the workflow.
+Everyone who may see cases may see a fact, as reviews state it. The underlying rows may contain personal data, so they
+are shown only to people with that right in the workflow.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Reader, demand
+from interlock.console.guard import SeesDags, guards
+from interlock.console.identity import Reader
+from interlock.console.ledger import OpenLedger
 from interlock.console.reading import may_read
 from interlock.console.rendering import render
 from interlock.domain.facts.fact import show_number
@@ -24,10 +25,9 @@ from interlock.hooks.setting import snapshot_path
 router = APIRouter(default_response_class=HTMLResponse)
 
 
-@router.get("/fact/{fact_id}")
-def fact(fact_id: str, person: Reader, ledger: Book, rows: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
+@router.get("/fact/{fact_id}", dependencies=guards(SeesDags("see facts")))
+def fact(fact_id: str, person: Reader, ledger: OpenLedger, rows: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
     """Return where a fact comes from, with the first of its rows."""
-    demand(person, "GET", None, "see facts")
     found = trace(ledger, fact_id, Snapshots(snapshot_path()), limit=rows)
     stated = found.fact
     return render(
@@ -37,6 +37,6 @@ def fact(fact_id: str, person: Reader, ledger: Book, rows: Annotated[int, Query(
         fact=stated,
         found=found,
         again=show_number(found.again, stated.unit, stated.decimals),
-        shows_rows=may_read(person, ledger, "read_personal", found.run["workflow"]),
+        shows_rows=may_read(person, ledger, "read_personal", found.run.workflow),
         limit=rows,
     )

@@ -1,7 +1,7 @@
 """
 The page of a workflow's value: its KPIs, what it costs, its budgets, and the incidents that are not over.
 
-The figures are those of ``airflow interlock kpi``, ``cost`` and ``budgets``; whoever may see cases may see them.
+The figures are those of ``airflow interlock kpi``, ``cost`` and ``budgets``; everyone who may see cases may see them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from interlock.console.api_case import Book
-from interlock.console.identity import Person, Reader, demand, may
+from interlock.console.guard import SeesDags, guards
+from interlock.console.identity import Person, Reader, may
+from interlock.console.ledger import OpenLedger
 from interlock.console.rendering import render
 from interlock.domain.reports.cost import FATES, KINDS
 from interlock.engine.reports.budget_report import budget_report
@@ -27,20 +28,19 @@ from interlock.ledger.store.ledger import Ledger
 
 router = APIRouter(default_response_class=HTMLResponse)
 
-PERIODS = {"day": "today", "7d": "last 7 days", "month": "this month", "30d": "last 30 days", "all": "all of the time"}
+PERIODS = {"day": "today", "7d": "last 7 days", "month": "this month", "30d": "last 30 days", "all": "all time"}
 _NO_FIGURES: dict[str, Any] = {"report": None, "phases": []}
 
 
-@router.get("/value")
-def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month") -> Response:
-    """Return what a workflow achieves and costs in a period; without one, which there are."""
-    demand(person, "GET", None, "see figures")
-    there = [version.bundle.settings for version in versions_in_force(ledger)]
-    if not workflow and len(there) != 1:
+@router.get("/value", dependencies=guards(SeesDags("see figures")))
+def value(person: Reader, ledger: OpenLedger, workflow: str = "", period: str = "month") -> Response:
+    """Return the KPIs and the cost of a workflow in a period; without a workflow, the list of them."""
+    workflows = [version.bundle.settings for version in versions_in_force(ledger)]
+    if not workflow and len(workflows) != 1:
         with ledger.read() as connection:
-            troubles = Counter(row["workflow"] for row in list_incidents(connection, ledger.environment))
-        return render("values.html.j2", here="value", person=person, workflows=there, troubles=troubles)
-    name = workflow or there[0].workflow
+            troubles = Counter(row.workflow for row in list_incidents(connection, ledger.environment))
+        return render("values.html.j2", here="value", person=person, workflows=workflows, troubles=troubles)
+    name = workflow or workflows[0].workflow
     demand_published(ledger, name)
     version = in_force(ledger, name)
     with ledger.read() as connection:
@@ -58,7 +58,7 @@ def value(person: Reader, ledger: Book, workflow: str = "", period: str = "month
         person=person,
         workflow=name,
         title=version.bundle.settings.title,
-        names=[settings.workflow for settings in there],
+        names=[settings.workflow for settings in workflows],
         period=period,
         periods=PERIODS,
         kinds=KINDS,
@@ -91,8 +91,8 @@ def _shown(kpis: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
         "cost": cost,
         "remarks": cost_remarks(cost),
         "parts": {
-            "For what": _parts(cost["by_kind"], KINDS, cost["usd"]),
-            "For which cases": _parts(cost["by_fate"], FATES, cost["usd"]),
+            "By purpose": _parts(cost["by_kind"], KINDS, cost["usd"]),
+            "By outcome of the case": _parts(cost["by_fate"], FATES, cost["usd"]),
         },
     }
 
@@ -107,6 +107,6 @@ def _parts(amounts: dict[str, str], names: dict[str, str], whole: str) -> list[d
 
 
 def _may_settle(person: Person, ledger: Ledger) -> bool:
-    """Tell whether *person* may acknowledge and close incidents; the API asks again."""
+    """Return whether *person* may acknowledge and close incidents; the API checks it again."""
     holds = company_in_force(ledger).access.holds(person.identity, "switch")
     return holds and person.id != "Anonymous" and may(person, "PUT", None)

@@ -2,7 +2,7 @@
 The review queue: a row for each case that waits, and which case comes before and after another.
 
 A row carries the digest of what its voter would sign, so that several can be approved at once without any of them being
-approved for something that changed meanwhile.
+approved in a version that its voter did not see.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IN_ORDER = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What of the queue is looked at; empty: everything."""
+    """Which part of the queue to show; an empty field filters nothing."""
 
     workflow: str = ""
     route: str = ""
@@ -40,29 +40,29 @@ def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str,
     """Return a row for each open request: its case, its message, what would be sent, and whether it is *person*'s."""
     with ledger.read() as connection:
         files = {file.id: file for file in load_files(connection, list(found.cases.values()))}
-        drafts = load_handoffs(connection, [row["draft_id"] for row in found.cases.values() if row["draft_id"]])
+        drafts = load_handoffs(connection, [row.draft_id for row in found.cases.values() if row.draft_id])
     rows = []
     for request in found.requests:
-        file = files[request["case_id"]]
-        draft = None if request["payload_digest"] == NOTHING else draft_of(file, drafts)[0]
+        file = files[request.case_id]
+        draft = None if request.payload_digest == NOTHING else draft_of(file, drafts)[0]
         rows.append(
             {
                 "case_id": file.id,
-                "business_key": file.row["business_key"],
-                "workflow": file.row["workflow"],
-                "route": file.row["route"] or "",
-                "why": file.row["reason"] or "",
-                "gate": request["gate"],
-                "opened_at": request["opened_at"],
-                "digest": request["seen_digest"],
-                "is_mine": person in request["voters"]
-                and person not in (request["barred"] or {})
-                and request["id"] not in found.voted,
-                "voted": found.voted.get(request["id"], ""),
-                "voters": request["voters"],
+                "business_key": file.case.business_key,
+                "workflow": file.case.workflow,
+                "route": file.case.route or "",
+                "why": file.case.reason or "",
+                "gate": request.gate,
+                "opened_at": request.opened_at,
+                "digest": request.seen_digest,
+                "is_mine": person in request.voters
+                and person not in (request.barred or {})
+                and request.id not in found.voted,
+                "voted": found.voted.get(request.id, ""),
+                "voters": request.voters,
                 "message": message_of(file.payload),
                 "draft": draft,
-                "action": request["action"],
+                "action": request.action,
             }
         )
     return rows
@@ -73,7 +73,7 @@ def neighbours(ledger: Ledger, case_id: str, wanted: Filter, *, person: str) -> 
     found = waiting(
         ledger, person=person, workflow=wanted.workflow, route=wanted.route, gate=wanted.gate, limit=IN_ORDER
     )
-    ids = [row["case_id"] for row in found.requests]
+    ids = [row.case_id for row in found.requests]
     if case_id not in ids:
         return {"previous": None, "next": ids[0] if ids else None, "position": None, "total": found.total}
     at = ids.index(case_id)

@@ -1,8 +1,8 @@
 """
-What of a case a person may read: personal data and the audit are for those who have the right.
+Which parts of a case a person may read: personal data and the audit need a right.
 
-A field whose contract gives it a class of data is shown as ``[class]`` to whoever does not have ``read_personal``, but
-not to those who may vote on the case: who signs off must see what they sign.
+A field whose contract gives it a class of data is shown as ``[class]`` to people without ``read_personal``. Those
+who may vote on the case see its value: a voter must see what the vote approves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Hidden = Mapping[str, Mapping[str, str]]
 
 
 def may_read(person: Person, ledger: Ledger, right: Right, workflow: str) -> bool:
-    """Tell whether *person* has a reading right for *workflow*."""
+    """Return whether *person* has a reading right for *workflow*."""
     return company_in_force(ledger).access.holds(person.identity, right, workflow)
 
 

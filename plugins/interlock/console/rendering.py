@@ -1,8 +1,8 @@
 """
-From a template to an answer: one Jinja environment, in which everything is escaped, and how values read on a page.
+Renders templates: one Jinja environment, in which everything is escaped, and the format of values on a page.
 
-What customers and models wrote comes through here, so no template may mark anything as safe. Styles and scripts are
-files of our own: the Content-Security-Policy lets nothing inline run.
+Texts of customers and models are rendered here, so no template may mark anything as safe. Styles and scripts are files
+of our own: the Content-Security-Policy forbids inline ones.
 """
 
 from __future__ import annotations
@@ -82,34 +82,34 @@ def words(name: str) -> str:
 
 def arranged(values: Mapping[str, Any]) -> list[tuple[str, Any, bool]]:
     """
-    Return the fields that say something as (name, value, whether it wants its own block), the short ones first.
+    Return the fields that are not empty as (name, value, whether it needs a block of its own), the short ones first.
 
-    Payloads come out of the ledger by the alphabet, in which a subject stands behind its citations.
+    The ledger returns payloads in alphabetical order, in which a subject follows its citations.
     """
-    said = [(name, value) for name, value in values.items() if value is not None and value not in ("", [], {})]
-    texts = [value for _, value in said if isinstance(value, str) and " " in value]
+    filled = [(name, value) for name, value in values.items() if value is not None and value not in ("", [], {})]
+    texts = [value for _, value in filled if isinstance(value, str) and " " in value]
     main = max(texts, key=len, default="")
 
     def is_wide(value: Any) -> bool:
         return is_long(value) or is_mapping_list(value) or isinstance(value, Mapping) or (value == main and main != "")
 
     return sorted(
-        ((name, value, is_wide(value)) for name, value in said), key=lambda field: (field[2], is_long(field[1]))
+        ((name, value, is_wide(value)) for name, value in filled), key=lambda field: (field[2], is_long(field[1]))
     )
 
 
 def is_long(value: Any) -> bool:
-    """Tell whether *value* is a text that wants a block of its own."""
+    """Return whether *value* is a text that needs a block of its own."""
     return isinstance(value, str) and (len(value) > LONG or "\n" in value)
 
 
 def is_listing(value: Any) -> bool:
-    """Tell whether *value* is a list of plain values."""
+    """Return whether *value* is a list of plain values."""
     return isinstance(value, (list, tuple)) and not any(isinstance(item, (Mapping, list, tuple)) for item in value)
 
 
 def is_mapping_list(value: Any) -> bool:
-    """Tell whether *value* is a list of objects: alternatives, passages."""
+    """Return whether *value* is a list of objects: alternatives, passages."""
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 

@@ -15,10 +15,9 @@ from interlock.reporting.view import View
 
 def rendered_review(draft: Any, case: Any) -> Markup | None:
     """
-    Return *draft* rendered with the facts of its *case*; None when it is no review.
+    Return *draft* rendered with the facts of its *case*; None when it is not a review.
 
-    None, too, where fields are shown in another's place, because the reader may not see them: then it is no review any
-    more.
+    Also None where fields are replaced because the reader may not see them: then it is not a review any more.
     """
     if not is_review(draft) or not isinstance(case, Mapping):
         return None

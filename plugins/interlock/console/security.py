@@ -3,8 +3,8 @@ Headers that every answer of the console carries.
 
 Airflow sets none for a plugin's app. ``frame-ancestors 'self'`` keeps other sites from framing a page with a button
 that signs off; ``default-src 'self'`` keeps a customer's text from running or loading anything, should it ever escape
-escaping. Plain ASGI, because a middleware of Starlette's base class holds an answer open until its background task is
-done.
+escaping. Plain ASGI, because a middleware of Starlette's base class keeps a response open until its background task
+is done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 The history of one case as entries in the order in which they happened, for people to read.
 
-Handoffs, decisions, votes and effects tell what their audit event tells and more, so only events that none of these
-stands for get an entry of their own; all events are listed below the history.
+Handoffs, decisions, votes and effects contain all that their audit events do, so only other events get an entry of
+their own; all events are listed below the history.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from interlock.console.rendering import percent
 from interlock.domain.cost.price import format_dollars, to_nano
 
-_TOLD = {
+_TITLES = {
     "case.taken_in": "taken in",
-    "case.taken_up": "taken up by a later run",
+    "case.taken_up": "resumed by a later run",
     "case.resubmitted": "resubmitted",
     "case.closed": "closed",
     "case.completed": "closed by its outcome",
     "case.undone": "its effect was undone: nothing goes out again by itself",
     "case.overridden": "a person overrode the decision",
     "case.expired": "nobody decided in time: nothing is sent",
-    "gate.asked_back": "asked back before deciding",
-    "gate.answered": "an answer to what was asked",
-    "gate.handed_over": "handed over to another",
-    "case.late": "past its service level; its owner was told",
+    "gate.asked_back": "a voter asked a question before deciding",
+    "gate.answered": "the question was answered",
+    "gate.handed_over": "handed over to another voter",
+    "case.late": "past its service level; its owner was notified",
     "case.rejected": "rejected: nothing is sent",
     "review.asked": "a person asked for a review",
     "draft.edited": "a person edited the draft",
@@ -52,9 +52,9 @@ def _entry(at: str, mark: str, title: str, **more: Any) -> dict[str, Any]:
 def _events(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     source = history["case"]["source"]
     for event in history["events"]:
-        if event["kind"] in _TOLD:
+        if event["kind"] in _TITLES:
             lines = [f"from {source}"] if event["kind"] == "case.taken_in" else []
-            yield _entry(event["at"], "event", _TOLD[event["kind"]], lines=lines)
+            yield _entry(event["at"], "event", _TITLES[event["kind"]], lines=lines)
 
 
 def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -67,14 +67,14 @@ def _handoffs(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if use["cost"] is not None:
             total["cost"] = (total["cost"] or Decimal(0)) + Decimal(use["cost"])
     for row in history["handoffs"]:
-        confidence = "" if row["confidence"] is None else f", {percent(row['confidence'])} sure"
+        confidence = "" if row["confidence"] is None else f", confidence {percent(row['confidence'])}"
         used = {name: value for name, value in spent.get((row["task"], row["agent"]), {}).items() if value}
         if "cost" in used:
             used["cost"] = format_dollars(to_nano(used["cost"]))
         yield _entry(
             row["created_at"],
             "agent" if not str(row["agent"]).startswith("person:") else "person",
-            f"{row['agent']} handed on {row['contract']}{confidence}",
+            f"{row['agent']} delivered {row['contract']}{confidence}",
             lines=[f"at {row['task']}"],
             payload=row["payload"],
             meta={**(row["provenance"] or {}), **used},
@@ -100,15 +100,17 @@ def _decisions(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _gates(history: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row in history["gate_requests"]:
-        asked = f"{row['votes_needed']} of {', '.join(row['voters']) or 'nobody'}"
-        yield _entry(row["opened_at"], "gate", f"people were asked at gate {row['gate']}", lines=[f"asked: {asked}"])
+        votes = f"{row['votes_needed']} of {', '.join(row['voters']) or 'nobody'}"
+        yield _entry(
+            row["opened_at"], "gate", f"review requested at gate {row['gate']}", lines=[f"votes needed: {votes}"]
+        )
         if row["state"] == "void":
-            yield _entry(row["decided_at"], "gate", "the request became void: what would be sent changed")
+            yield _entry(row["decided_at"], "gate", "the request became void: the draft changed")
     for row in history["votes"]:
         word = "approved" if row["answer"] == "approve" else "rejected"
         lines = [row["reason"]] if row["reason"] else []
-        way = {"api": "the console or a terminal", "required_actions": "Airflow's Required Actions"}
-        lines.append(f"by {way.get(row['way'], row['way'])}")
+        ways = {"api": "in the console or a terminal", "required_actions": "in Airflow's Required Actions"}
+        lines.append(ways.get(row["way"], f"by {row['way']}"))
         yield _entry(row["created_at"], "person", f"{row['person']} {word}", lines=lines)
 
 

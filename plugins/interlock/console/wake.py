@@ -2,8 +2,8 @@
 Waking a parked gate after its last vote, by Airflow's own API and as the person who cast it.
 
 Two facts of Airflow 3.3 shape this. An answer within a few seconds of parking can fail the task, because the worker's
-exit is still on its way; so it waits. And a gate that is about to park has no request yet; so it looks again for a
-while. If all fails, the gate looks by itself every ten minutes.
+exit is still on its way; so it waits. And a gate that is about to park has no request yet; so it polls for a while. If
+all fails, the gate checks by itself every ten minutes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5.0
 """
-From seeing the gate parked to an answer. When it parked is not to be had: the request keeps the instant of its first
-parking, however often the gate parks again.
+From seeing the gate parked to an answer. Airflow does not report when it parked: the request keeps the instant of its
+first parking, even if the gate parks again.
 """
 GIVE_UP_SECONDS = 40.0
 
@@ -62,7 +62,7 @@ def wake_gate(gate: Mapping[str, str], token: str) -> bool:
             except httpx.HTTPError as error:
                 log.warning("the gate could not be woken yet: %s", error)
             time.sleep(1.0)
-    log.warning("gate %s was not woken; it looks by itself every ten minutes", dict(gate))
+    log.warning("gate %s was not woken; it checks by itself every ten minutes", dict(gate))
     return False
 
 

@@ -1,1 +1,1 @@
-"""From the id of an Airflow connection to a model, an HTTP client or a database engine."""
+"""Opens models, connectors, storage and the ledger with Airflow connections, and reads the settings."""

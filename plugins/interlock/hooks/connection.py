@@ -1,7 +1,7 @@
 """
-Finds an Airflow connection, or says how to add it.
+Finds an Airflow connection, or raises an error that says how to add it.
 
-Inside a task it comes from the supervisor; ``AIRFLOW_CONN_<ID>`` in the environment works there and everywhere else.
+Inside a task the connection comes from the supervisor; ``AIRFLOW_CONN_<ID>`` in the environment works everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def find_connection(conn_id: str, *, wanted_for: str, example: str) -> Connectio
 
     :param wanted_for: what needs it, for the message: ``connector 'outbox'``.
     :param example: the options of ``airflow connections add`` for a connection of this sort.
-    :raises ConfigurationError: there is none.
+    :raises ConfigurationError: there is no such connection.
     """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException

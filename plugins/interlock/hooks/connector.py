@@ -1,4 +1,4 @@
-"""From an Airflow connection to the connector of another company system."""
+"""Opens the connector of an external system with an Airflow connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_connector_from_airflow(name: str, declaration: ConnectorDeclaration) ->
     """
     Return the connector *name* with the connection that its declaration names; the caller closes it.
 
-    :raises ConfigurationError: there is no such connection, or it does not hold what the connector needs.
+    :raises ConfigurationError: there is no such connection, or it lacks what the connector needs.
     """
     connection = find_connection(
         declaration.conn_id, wanted_for=f"connector {name!r}", example=_EXAMPLES[declaration.kind]
@@ -28,7 +28,7 @@ def open_connector_from_airflow(name: str, declaration: ConnectorDeclaration) ->
         extra = connection.extra_dejson
     except ValueError:
         raise ConfigurationError(
-            f"the extra of connection {declaration.conn_id!r} is not JSON, and connector {name!r} reads it"
+            f"the extra of connection {declaration.conn_id!r} is not JSON, and connector {name!r} needs it. Correct it"
         ) from None
     fields = ConnectionFields(
         conn_id=declaration.conn_id,

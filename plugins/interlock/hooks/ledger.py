@@ -1,8 +1,8 @@
 """
-From an Airflow connection to the ledger.
+Opens the ledger with an Airflow connection.
 
-The connection ``interlock_ledger`` says where it is: a host is a PostgreSQL server, ``extra.path`` (or nothing) a
-SQLite file. Without a connection, ``[interlock] ledger_url`` counts, and without that a file beside Airflow's own.
+The connection ``interlock_ledger`` names the database: a PostgreSQL server if it has a host, otherwise the SQLite file
+in ``extra.path``. Without the connection, ``[interlock] ledger_url`` is used (default: SQLite in AIRFLOW_HOME).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LedgerHook(BaseHook):
     """
     The ledger behind an Airflow connection of type ``interlock``.
 
-    :param ledger_conn_id: the connection; left out, ``[interlock] ledger_conn_id``.
+    :param ledger_conn_id: id of the connection (default: ``[interlock] ledger_conn_id``).
     """
 
     conn_name_attr = "ledger_conn_id"
@@ -38,7 +38,7 @@ class LedgerHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Say in the connection's form what the fields are for."""
+        """Return how the connection's form labels the fields."""
         return {
             "hidden_fields": [],
             "relabeling": {"schema": "Database", "host": "PostgreSQL host (empty: SQLite)"},
@@ -49,7 +49,7 @@ class LedgerHook(BaseHook):
         """
         Return the ledger of this Airflow's environment.
 
-        :raises ConfigurationError: what the connection says cannot be used.
+        :raises ConfigurationError: the connection cannot be used.
         """
         return Ledger.open(self.url(), environment())
 
@@ -71,8 +71,8 @@ def url_from(connection: Any) -> str:
     if connection.host:
         if not connection.schema:
             raise ConfigurationError(
-                f"connection {connection.conn_id!r} names host {connection.host!r} and no database; "
-                "write it in the field Database"
+                f"connection {connection.conn_id!r} has host {connection.host!r} and no database. "
+                "Enter the database in the field Database"
             )
         url = URL.create(
             "postgresql+psycopg",
@@ -87,6 +87,6 @@ def url_from(connection: Any) -> str:
 
 
 def sqlite_url(path: str) -> str:
-    """Return the URL of the SQLite file *path*, which is relative to AIRFLOW_HOME; empty: ``interlock.db`` there."""
+    """Return the URL of the SQLite file *path*, relative to AIRFLOW_HOME (default: ``interlock.db``)."""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return f"sqlite:///{(home / (path or 'interlock.db')).resolve()}"

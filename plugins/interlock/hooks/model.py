@@ -1,8 +1,8 @@
 """
-From an Airflow connection to a model of pydantic-ai, through the hooks of the common-ai provider.
+Opens a model of pydantic-ai with an Airflow connection, through the hooks of the common-ai provider.
 
 The connection's type chooses the hook (``pydanticai``, ``pydanticai_azure``, …), as everywhere in common-ai. The prefix
-``openai:`` speaks OpenAI's Responses API; a server that has only chat completions is named ``openai-chat:<model>``.
+``openai:`` uses OpenAI's Responses API; a server that has only chat completions needs ``openai-chat:<model>``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def resolve_model(conn_id: str, model: str | None = None) -> Model:
     """
     Return the model of connection *conn_id*, with the retries of its SDK switched off.
 
-    :param model: ``provider:name``; left out, the one in the connection's extra.
-    :raises ConfigurationError: there is no such connection, it is not one for a model, or it names no usable model.
+    :param model: ``provider:name`` (default: the model in the connection's extra).
+    :raises ConfigurationError: there is no such connection, its type is not for models, or it names no usable model.
     """
     from airflow.providers.common.ai.hooks.pydantic_ai import PydanticAIHook
     from pydantic_ai.exceptions import UserError
@@ -40,5 +40,5 @@ def resolve_model(conn_id: str, model: str | None = None) -> Model:
     # What the hook and pydantic-ai raise for a wrong type, an unknown provider or model, or a missing package.
     except (ValueError, TypeError, ImportError, AttributeError, UserError) as error:
         raise ConfigurationError(
-            f"connection {conn_id!r} of type {connection.conn_type!r} gives no model for {wanted}: {error}"
+            f"connection {conn_id!r} of type {connection.conn_type!r} cannot be used for {wanted}: {error}"
         ) from error

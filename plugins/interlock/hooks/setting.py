@@ -1,5 +1,5 @@
 """
-The section ``[interlock]`` of Airflow's configuration, with defaults that hold when the distribution is not installed.
+The section ``[interlock]`` of Airflow's configuration, with defaults for when the distribution is not installed.
 """
 
 from __future__ import annotations
@@ -21,70 +21,72 @@ ENVIRONMENTS = ("test", "staging", "production")
 
 
 def setting(name: str, default: str) -> str:
-    """Return ``[interlock] name``, or *default* when it is not set."""
+    """Return ``[interlock] name``, or *default* if it is not set."""
     return str(conf.get("interlock", name, fallback=default) or default)
 
 
 def environment() -> str:
     """
-    Return which environment this Airflow is.
+    Return the environment of this Airflow.
 
     :raises ConfigurationError: ``[interlock] environment`` is none of the three.
     """
     name = setting("environment", "test")
     if name not in ENVIRONMENTS:
-        raise ConfigurationError(f"[interlock] environment is {name!r}; it can be: {', '.join(ENVIRONMENTS)}")
+        raise ConfigurationError(f"[interlock] environment is {name!r}. Set it to one of: {', '.join(ENVIRONMENTS)}")
     return name
 
 
 def include_path() -> Path:
     """
-    Return the folder that holds ``<workflow>/`` and ``company/``.
+    Return the folder with ``<workflow>/`` and ``company/``.
 
-    ``[interlock] include_path`` says where; left out, it is ``include`` beside the Dags folder or in AIRFLOW_HOME.
+    The default of ``[interlock] include_path`` is ``include`` next to the Dags folder, in AIRFLOW_HOME or here.
 
     :raises ConfigurationError: there is no such folder.
     """
-    given = setting("include_path", "")
+    configured = setting("include_path", "")
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     dags = Path(str(conf.get("core", "dags_folder", fallback=str(home / "dags"))))
-    tried = [Path(given).expanduser()] if given else [dags.parent / "include", home / "include", Path.cwd() / "include"]
+    tried = (
+        [Path(configured).expanduser()]
+        if configured
+        else [dags.parent / "include", home / "include", Path.cwd() / "include"]
+    )
     for folder in tried:
         if folder.is_dir():
             return folder.resolve()
     listing = ", ".join(str(folder) for folder in tried)
-    raise ConfigurationError(
-        f"there is no include folder (tried {listing}). Set [interlock] include_path to where it is"
-    )
+    raise ConfigurationError(f"there is no include folder (tried {listing}). Set [interlock] include_path to its path")
 
 
 def cache_path() -> Path:
-    """Return the folder for trained artefacts; ``[interlock] cache_path``, or one in AIRFLOW_HOME."""
-    given = setting("cache_path", "")
+    """Return the folder for trained classifiers: ``[interlock] cache_path`` (default: one in AIRFLOW_HOME)."""
+    configured = setting("cache_path", "")
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    return Path(given).expanduser() if given else home / "interlock_cache"
+    return Path(configured).expanduser() if configured else home / "interlock_cache"
 
 
 def snapshot_path() -> Any:
     """
-    Return the folder for snapshots of datasets; ``[interlock] snapshot_path``, or one in AIRFLOW_HOME.
+    Return the folder for snapshots of datasets: ``[interlock] snapshot_path`` (default: one in AIRFLOW_HOME).
 
     An address such as ``s3://conn_id@bucket/folder`` is an object storage path of Airflow.
     """
-    given = setting("snapshot_path", "")
-    if "://" in given:
+    configured = setting("snapshot_path", "")
+    if "://" in configured:
         from airflow.sdk import ObjectStoragePath
 
-        return ObjectStoragePath(given)
+        return ObjectStoragePath(configured)
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    return Path(given).expanduser() if given else home / "interlock_snapshots"
+    return Path(configured).expanduser() if configured else home / "interlock_snapshots"
 
 
 def notifiers() -> list[dict[str, Any]]:
     """
     Return the notifiers of ``[interlock] notifiers``, a JSON list.
 
-    :raises ConfigurationError: it is no such list.
+    :raises ConfigurationError: it is not such a list.
     """
     text = setting("notifiers", "")
     try:
@@ -98,7 +100,7 @@ def notifiers() -> list[dict[str, Any]]:
 
 def name_finder() -> FindNames | None:
     """
-    Return the function that ``[interlock] find_names`` names, or None when it names none.
+    Return the function that ``[interlock] find_names`` names, or None if it is not set.
 
     :raises ConfigurationError: there is no such function.
     """
@@ -110,6 +112,6 @@ def name_finder() -> FindNames | None:
         found: FindNames = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"[interlock] find_names is {path!r}, and that is no function here: {error}. Write module.function"
+            f"[interlock] find_names is {path!r}, which cannot be imported: {error}. Write module.function"
         ) from error
     return found

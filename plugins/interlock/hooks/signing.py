@@ -19,6 +19,6 @@ def signing_key() -> str:
     )
     if not connection.password:
         raise ConfigurationError(
-            f"connection {CONN_ID!r} has no password, which is the private key. Make one: airflow interlock policy key"
+            f"connection {CONN_ID!r} has no password for the private key. Generate one: airflow interlock policy key"
         )
     return str(connection.password)

@@ -1,4 +1,4 @@
-"""Object storage through Airflow: the file system of an address, with the login of a connection."""
+"""Opens object storage through Airflow, with the credentials of a connection."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def object_path(address: str, conn_id: str | None = None) -> Any:
 
     path = ObjectStoragePath(address, conn_id=conn_id)
     try:
-        path.fs  # noqa: B018  # it is found when it is asked for
+        path.fs  # noqa: B018  # fails here if there is none
     except ValueError as error:
         scheme = address.partition("://")[0]
         raise ConfigurationError(
-            f"{scheme}:// cannot be opened: {error}. Install the provider that brings it (for s3: "
+            f"{scheme}:// cannot be opened: {error}. Install the provider for it (for s3: "
             "apache-airflow-providers-amazon[s3fs], for gs: apache-airflow-providers-google)"
         ) from error
     return path

@@ -3,9 +3,9 @@ The operators, imported lazily, so that a Dag that uses one does not pay for the
 
 ``IntakeOperator``, ``EnrichmentOperator``, ``ReasoningOperator``, ``DraftingOperator``, ``ValidationOperator``,
 ``ExecutionOperator`` and ``ReportingOperator`` carry the seven roles out, each an ``AgentRoleOperator``;
-``ConfidenceBranchOperator`` decides where cases go, ``DataQualityOperator`` holds them, or a dataset, against a suite,
-``KpiOperator`` and ``AnomalyOperator`` state facts about a dataset, and ``RecordOutcomeOperator`` keeps what came of
-cases.
+``ConfidenceBranchOperator`` decides the route of each case, ``DataQualityOperator`` validates cases or a dataset with a
+suite, ``KpiOperator`` and ``AnomalyOperator`` state facts about a dataset, and ``RecordOutcomeOperator`` records the
+outcomes of cases.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class _AgentCarriedOperator(AgentRoleOperator):
     """
     :param agent: name of an agent in ``agents.yaml``; the published declaration counts, not the file.
-    :param contract: what its answers must satisfy.
-    :param reads: contracts of the earlier handoffs that it sees beside the case itself: the shared context. Left out,
-        it sees the case alone. A case that has no such handoff is a dead letter with that reason.
+    :param contract: the contract that its answers must satisfy.
+    :param reads: contracts of the earlier handoffs that it sees besides the case itself: the shared context. Default:
+        none, so it sees the case alone. A case without such a handoff becomes a dead letter with that reason.
     """
 
     interlock_kind: ClassVar[TaskKind] = "role"
@@ -42,7 +42,8 @@ class _AgentCarriedOperator(AgentRoleOperator):
         """Let the agent carry the role out."""
         from interlock.agents.load import load_agent
         from interlock.engine.agents.permission import declared_agent
-        from interlock.engine.agents.role import Role, run_role
+        from interlock.engine.agents.role import run_role
+        from interlock.engine.agents.work_item import Role
         from interlock.hooks.model import resolve_model
         from interlock.hooks.setting import cache_path, name_finder
 
@@ -62,14 +63,14 @@ class _AgentCarriedOperator(AgentRoleOperator):
 
 
 class EnrichmentOperator(_AgentCarriedOperator):
-    """Adds to a case what it needs to be worked on: passages, records, history."""
+    """Adds the context that later roles need to each case: passages, records, history."""
 
     __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"
     role = "enrichment"
 
 
 class ReasoningOperator(_AgentCarriedOperator):
-    """Says what a case is about, with a calibrated confidence or none."""
+    """Classifies each case, with a calibrated confidence or with none."""
 
     __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"
     role = "reasoning"
@@ -77,7 +78,7 @@ class ReasoningOperator(_AgentCarriedOperator):
 
 class DraftingOperator(_AgentCarriedOperator):
     """
-    Writes what would be executed: a reply, an order, a change. What it writes last is what people see at the gate.
+    Drafts what is to be executed: a reply, an order, a change. People see the last draft at the gate.
     """
 
     __doc__ = f"{__doc__}\n{_AgentCarriedOperator.__doc__}"

@@ -1,4 +1,4 @@
-"""Anomalies: where the KPIs of a run depart from what their past made one expect."""
+"""Anomalies: where the KPIs of a run differ from what their history predicts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 class AnomalyOperator(InterlockOperator):
     """
-    Looks for anomalies in the KPIs of the last periods, and states what was observed and what was expected as facts.
+    Detects anomalies in the KPIs of the last periods, and states the observed and the expected values as facts.
 
-    How they are looked for stands under ``anomalies`` in ``kpis/<kpis>.yaml``. An anomaly counts once, however many
-    periods it lasts.
+    The section ``anomalies`` of ``kpis/<kpis>.yaml`` configures the detection. An anomaly is stated once, no matter how
+    many periods it lasts.
 
-    :param kpis: name of ``kpis/<kpis>.yaml`` in the workflow's folder; the published text counts.
-    :param lookback: how many of the last periods an anomaly may have begun in. A run an hour over five-minute data
-        looks back on 12.
+    :param kpis: name of ``kpis/<kpis>.yaml`` in the workflow's folder; the published version of the file is used.
+    :param lookback: number of last periods in which an anomaly may have begun (default: 1). An hourly run over
+        five-minute data looks back on 12.
     """
 
     interlock_kind: ClassVar[TaskKind] = "data"
@@ -33,14 +33,14 @@ class AnomalyOperator(InterlockOperator):
         super().__init__(**kwargs)
         self.kpis = kpis
         self.lookback = lookback
-        self._told: tuple[str, str, str, int] | None = None
+        self._stated: tuple[str, str, str, int] | None = None
 
     def wired(self) -> dict[str, Any]:
         """Return the KPIs."""
         return {"kpis": self.kpis}
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
-        """Look and state."""
+        """Detect and state."""
         from interlock.engine.datasets.snapshot import Snapshots
         from interlock.engine.facts.anomaly_fact import state_anomalies
         from interlock.engine.facts.kpi_fact import load_kpis
@@ -48,11 +48,11 @@ class AnomalyOperator(InterlockOperator):
 
         facts = state_anomalies(session, self.kpis, Snapshots(snapshot_path()), lookback=self.lookback)
         dataset = load_kpis(session, self.kpis).dataset
-        self._told = (session.run.workflow, dataset, f"{self.kpis}/anomalies", len(facts))
+        self._stated = (session.run.workflow, dataset, f"{self.kpis}/anomalies", len(facts))
         return session.finish()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Tell OpenLineage which anomalies were stated, and from which snapshot."""
+        """Return to OpenLineage which anomalies were stated, and from which snapshot."""
         from interlock.operators.lineage import nothing, of_facts
 
-        return nothing() if self._told is None else of_facts(*self._told)
+        return nothing() if self._stated is None else of_facts(*self._stated)

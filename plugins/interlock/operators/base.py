@@ -1,9 +1,8 @@
 """
-What all our operators share: they take the cases whose turn it is at their task, and skip themselves when there are
-none.
+What all our operators share: they work on the cases that are at their task, and skip themselves when there are none.
 
 They run on the trigger rule ``none_failed`` and never skip each other: the ledger routes cases, Airflow orders tasks. A
-task that is tried again takes up only what is missing, so a retry is cheap and is on by default.
+retry works only on what is missing, so it is cheap, and retries are on by default.
 """
 
 from __future__ import annotations
@@ -22,37 +21,37 @@ if TYPE_CHECKING:
     from interlock.engine.runs.session import Session
 
 
-_USUAL = {"trigger_rule": "none_failed", "retries": 2, "retry_delay": timedelta(seconds=10)}
+_DEFAULTS = {"trigger_rule": "none_failed", "retries": 2, "retry_delay": timedelta(seconds=10)}
 
 
 class InterlockOperator(BaseOperator):
     """
-    A task that works on the cases that stand at it.
+    A task that works on the cases at it.
 
-    Unless the Dag says otherwise, at the task or in ``default_args``: ``trigger_rule="none_failed"``, ``retries=2``,
+    Defaults, which the task or the Dag's ``default_args`` may override: ``trigger_rule="none_failed"``, ``retries=2``,
     ``retry_delay`` 10 seconds.
     """
 
     interlock_kind: ClassVar[TaskKind]
     runs_without_cases: ClassVar[bool] = False
-    """Intake and reporting have something to do when no case stands at them."""
+    """Whether it has work when no case is at its task, as intake and reporting do."""
 
     operator_extra_links: tuple[BaseOperatorLink, ...] = (CasesLink(),)
     ui_color = "#e8f0fb"
 
     def __init__(self, **kwargs: Any) -> None:
-        said = kwargs.get("default_args") or {}  # the Dag's, which Airflow looks at only for what is left out here
-        for name, usual in _USUAL.items():
-            if name not in said:
-                kwargs.setdefault(name, usual)
+        of_dag = kwargs.get("default_args") or {}  # Airflow reads it only for arguments that are not set here
+        for name, default in _DEFAULTS.items():
+            if name not in of_dag:
+                kwargs.setdefault(name, default)
         super().__init__(**kwargs)
 
     def wired(self) -> dict[str, Any]:
-        """Return what the wiring says of this task beside its kind: routes, branches, agent, connector."""
+        """Return what the wiring holds of this task besides its kind: routes, branches, agent, connector."""
         return {}
 
     def execute(self, context: Context) -> Any:
-        """Take the turn at this task and work on its cases."""
+        """Work on the cases at this task."""
         from interlock.operators.runtime import run_task
 
         return run_task(self, context)
@@ -64,9 +63,9 @@ class InterlockOperator(BaseOperator):
 
 class AgentRoleOperator(InterlockOperator):
     """
-    Carries one of the seven roles out over all cases that were handed on to it; each succeeds or fails by itself.
+    Carries out one of the seven roles on all cases that were handed to it; each succeeds or fails by itself.
 
-    Its subclasses say which role and how.
+    Its subclasses define which role, and how.
     """
 
     role: ClassVar[str]

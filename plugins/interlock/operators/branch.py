@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 class ConfidenceBranchOperator(InterlockOperator):
     """
-    Decides the route of every case that stands at it and hands each to the task that serves its route.
+    Decides the route of each case at this task and hands it to the task that serves the route.
 
-    It skips no task: a task that gets no case skips itself.
+    It skips no task: a task without cases skips itself.
 
-    :param routes: route to the id of the task that takes its cases. ``stop`` needs none. A route of the policy that no
-        branch of the Dag serves is refused when the policy is checked and when a run pins it.
+    :param routes: maps each route to the id of the task that takes its cases. ``stop`` needs none. If a route of the
+        policy is served by no branch of the Dag, the policy's check and the start of a run fail.
     """
 
     interlock_kind: ClassVar[TaskKind] = "branch"

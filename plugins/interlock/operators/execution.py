@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 class ExecutionOperator(AgentRoleOperator):
     """
-    Carries out what is authorised, and refuses any case that has no authorisation for exactly what would be sent.
+    Sends what is authorised, and refuses a case that has no authorisation for exactly what would be sent.
 
-    Marking a gate as success, clearing tasks or triggering this one by hand changes nothing about that: authorisations
-    are rows of the ledger, written by validation and by votes alone.
+    Marking a gate as success, clearing tasks or triggering this one by hand does not change that: authorisations are
+    rows of the ledger, and only validation and votes write them.
 
     :param connector: name of a connector in ``include/company/ecosystem.yaml``.
-    :param routes: routes whose cases it takes. Left out: those that no task beside it names.
+    :param routes: routes whose cases it takes. Default: all routes that no parallel task names.
     """
 
     interlock_kind: ClassVar[TaskKind] = "execution"

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 class IntakeOperator(AgentRoleOperator):
     """
-    Opens a case for each row of a source that satisfies the contract; the others go to quarantine with the field and
-    why.
+    Opens a case for each row of a source that satisfies the contract; other rows are quarantined with the field and the
+    reason.
 
-    In a run that ``airflow interlock resume`` started it takes up the cases that wait in the ledger instead, each where
-    it stands.
+    In a run that ``airflow interlock resume`` started, it resumes the cases that wait in the ledger instead, each from
+    the task where it stopped.
 
-    :param workflow: the workflow, a folder of ``include``; its version that is in force now is pinned for the run.
+    :param workflow: the workflow, a folder of ``include``; the version in force now is pinned for the run.
     :param source: a file or an object of a store, a query through a connection, or an HTTP address; templated. See
         :mod:`interlock.domain.data.source` for the forms. A relative path starts at the project's root. ``facts://insights``
-        opens the review and the insights that ``insights.yaml`` makes of the facts of the run.
-    :param contract: what a row must satisfy; columns that it does not name are left out.
+        opens the review and the insights that ``insights.yaml`` derives from the facts of the run.
+    :param contract: the contract that a row must satisfy; columns that it does not name are ignored.
     """
 
     interlock_kind: ClassVar[TaskKind] = "intake"
@@ -48,7 +48,7 @@ class IntakeOperator(AgentRoleOperator):
         return {"contract": self.contract.__name__}
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
-        """Take rows in, or take up what waits."""
+        """Open cases, or resume those that wait."""
         from interlock.domain.data.source import FactsSource, describe, parse_source
         from interlock.engine.agents.permission import demand_source
         from interlock.engine.cases.intake import take_in_rows, take_up

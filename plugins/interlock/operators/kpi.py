@@ -21,13 +21,13 @@ class KpiOperator(InterlockOperator):
     States the KPIs of the last full period: values, comparisons, changes and what explains them.
 
     Each is a fact with its provenance, from the snapshot that ``DataQualityOperator(dataset=…)`` made in the same run.
-    Where the dataset is not fit, what rests on it is withheld with the reason.
+    If the dataset is not fit for use, facts that are based on it are withheld with the reason.
 
-    An asset among its ``outlets`` gets an event for the period: its partition is the period (``2014-07-28``: the first
-    day), and ``extra`` says as of when, on which reading, and how many facts. A Dag that runs for each of them is
-    scheduled by ``PartitionedAssetTimetable``.
+    Each asset among its ``outlets`` gets an event for the period: the event's partition is the period (``2014-07-28``:
+    its first day), and ``extra`` holds the instant of the data, the reading and the number of facts. To run a Dag for
+    each event, schedule it with ``PartitionedAssetTimetable``.
 
-    :param kpis: name of ``kpis/<kpis>.yaml`` in the workflow's folder; the published text counts.
+    :param kpis: name of ``kpis/<kpis>.yaml`` in the workflow's folder; the published version of the file is used.
     """
 
     interlock_kind: ClassVar[TaskKind] = "data"
@@ -37,7 +37,7 @@ class KpiOperator(InterlockOperator):
     def __init__(self, *, kpis: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kpis = kpis
-        self._told: tuple[str, str, str, int] | None = None
+        self._stated: tuple[str, str, str, int] | None = None
 
     def wired(self) -> dict[str, Any]:
         """Return the KPIs."""
@@ -50,19 +50,19 @@ class KpiOperator(InterlockOperator):
         from interlock.hooks.setting import snapshot_path
 
         facts = state_kpis(session, self.kpis, Snapshots(snapshot_path()))
-        self._told = (session.run.workflow, facts[0].dataset, self.kpis, len(facts))
-        tell_outlets(self, context, facts)
+        self._stated = (session.run.workflow, facts[0].dataset, self.kpis, len(facts))
+        describe_outlet_events(self, context, facts)
         return session.finish()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Tell OpenLineage which facts were stated, and from which snapshot."""
+        """Return to OpenLineage which facts were stated, and from which snapshot."""
         from interlock.operators.lineage import nothing, of_facts
 
-        return nothing() if self._told is None else of_facts(*self._told)
+        return nothing() if self._stated is None else of_facts(*self._stated)
 
 
-def tell_outlets(operator: KpiOperator, context: Context, facts: Sequence[Fact]) -> None:
-    """Let the assets of *operator* know what was stated, each in the partition of the period."""
+def describe_outlet_events(operator: KpiOperator, context: Context, facts: Sequence[Fact]) -> None:
+    """Add to the event of each asset of *operator* what was stated, and the partition of the period."""
     from airflow.sdk import Asset
 
     stated = facts[0]

@@ -1,8 +1,8 @@
 """
-What OpenLineage is told of a task that works on data: its source, its snapshot, its facts, and how good they were.
+What OpenLineage gets from a task that works on data: its source, its snapshot, its facts, and their quality.
 
-Called by the OpenLineage provider after a task, and only where it is installed; nothing here is imported otherwise.
-What is told are names, counts and the names of checks, never a value of the data.
+The OpenLineage provider calls this after a task; where it is not installed, nothing here is imported. It gets names,
+counts and the names of checks, never a value of the data.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from interlock.engine.runs.session import Session
+    from interlock.ledger.store.record import Reading
 
 OWN = "interlock://"
 """Namespace of snapshots and facts is this and the workflow: an Asset of the same address is the same dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class DatasetReading:
     """What a task of :class:`~interlock.operators.quality.DataQualityOperator` read."""
 
     workflow: str
@@ -31,32 +32,32 @@ class Told:
     """Namespace and name of the source, as OpenLineage names datasets."""
     columns: Mapping[str, str]
     rows: int
-    aside: int
+    quarantined: int
     assertions: Sequence[tuple[str, bool]]
     """Name of a check, and whether it held."""
 
 
-def is_told() -> bool:
-    """Return whether the provider is installed, so that there is somebody to tell."""
+def is_openlineage_installed() -> bool:
+    """Return whether the provider is installed, which asks for the lineage."""
     from importlib.util import find_spec
 
     return find_spec("openlineage") is not None and find_spec("airflow.providers.openlineage") is not None
 
 
-def told_of(session: Session, dataset: str, source: Any, read: Mapping[str, Any]) -> Told:
-    """Return what is told of a reading."""
+def describe_reading(session: Session, dataset: str, source: Any, read: Reading) -> DatasetReading:
+    """Return what OpenLineage gets of a reading."""
     from interlock.ledger.facts.quality import reports_of
 
     with session.read() as connection:
-        reports = reports_of(connection, session.run.id, task=read["task"])
-    return Told(
+        reports = reports_of(connection, session.run.id, task=read.task)
+    return DatasetReading(
         workflow=session.run.workflow,
         dataset=dataset,
         place=place_of_source(source, session.include.parent),
-        columns=dict(read["columns"]),
-        rows=read["row_count"],
-        aside=read["quarantined"],
-        assertions=[(str(one["name"]), bool(one["success"])) for report in reports for one in report["results"]],
+        columns=dict(read.columns),
+        rows=read.row_count,
+        quarantined=read.quarantined,
+        assertions=[(str(one["name"]), bool(one["success"])) for report in reports for one in report.results],
     )
 
 
@@ -78,7 +79,7 @@ def place_of_source(source: Any, base: Path) -> tuple[str, str]:
     return "file", str((base / str(spec.path)).resolve())
 
 
-def of_reading(told: Told) -> OperatorLineage:
+def of_reading(reading: DatasetReading) -> OperatorLineage:
     """Return the lineage of a reading: from its source, with what was asserted of it, to its snapshot."""
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import InputDataset, OutputDataset
@@ -95,10 +96,12 @@ def of_reading(told: Told) -> OperatorLineage:
         schema_dataset,
     )
 
-    namespace, name = told.place
-    fields = [schema_dataset.SchemaDatasetFacetFields(name=column, type=kind) for column, kind in told.columns.items()]
+    namespace, name = reading.place
+    fields = [
+        schema_dataset.SchemaDatasetFacetFields(name=column, type=kind) for column, kind in reading.columns.items()
+    ]
     schema = schema_dataset.SchemaDatasetFacet(fields=fields)
-    asserted = [assertions.Assertion(assertion=check, success=held) for check, held in told.assertions]
+    asserted = [assertions.Assertion(assertion=check, success=held) for check, held in reading.assertions]
     return OperatorLineage(
         inputs=[
             InputDataset(
@@ -107,7 +110,7 @@ def of_reading(told: Told) -> OperatorLineage:
                 facets={"schema": schema},
                 inputFacets={
                     "dataQualityMetrics": metrics.DataQualityMetricsInputDatasetFacet(
-                        columnMetrics={}, rowCount=told.rows + told.aside
+                        columnMetrics={}, rowCount=reading.rows + reading.quarantined
                     ),
                     "dataQualityAssertions": assertions.DataQualityAssertionsDatasetFacet(assertions=asserted),
                 },
@@ -115,10 +118,10 @@ def of_reading(told: Told) -> OperatorLineage:
         ],
         outputs=[
             OutputDataset(
-                namespace=f"{OWN}{told.workflow}",
-                name=f"datasets/{told.dataset}",
+                namespace=f"{OWN}{reading.workflow}",
+                name=f"datasets/{reading.dataset}",
                 facets={"schema": schema},
-                outputFacets={"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rowCount=told.rows)},
+                outputFacets={"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rowCount=reading.rows)},
             )
         ],
     )

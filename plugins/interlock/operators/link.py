@@ -1,4 +1,4 @@
-"""The links from a task instance to the console: its cases, and what a data check found."""
+"""The links from a task instance to the console: its cases, and the results of a data check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class QualityLink(BaseOperatorLink):
-    """To what the data check found."""
+    """To the results of the data check."""
 
     name = "Data quality"
 
@@ -23,7 +23,7 @@ class QualityLink(BaseOperatorLink):
 
 
 class CasesLink(BaseOperatorLink):
-    """To the run's cases: what each came to, and "ask for review" for those that were not sent."""
+    """To the run's cases: the state of each, and "ask for review" for those that were not sent."""
 
     name = "Cases and review"
 

@@ -1,4 +1,4 @@
-"""Outcomes: what the business got from cases, as another system tells it."""
+"""Outcomes: what the business got from cases, as another system reports it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 class RecordOutcomeOperator(BaseOperator):
     """
-    Records the outcomes of cases that a source tells of.
+    Records the outcomes of cases that a source reports.
 
-    It works on the ledger, not on the cases of its run, so it may stand in a Dag of its own. Rows that cannot be taken
-    (a case or an outcome that is not known, a date that is none or in the future) are counted, logged and, the first
-    20, returned; the task stays green. The same source may be read again: what is recorded is not recorded twice.
+    It works on the ledger, not on the cases of its run, so it may run in a Dag of its own. Rows that cannot be recorded
+    (an unknown case or outcome, a date that is invalid or in the future) are counted and logged, the first 20 are
+    returned, and the task succeeds. The same source may be read again: no outcome is recorded twice.
 
     :param workflow: the workflow whose cases they are.
     :param source: a file, a query through a connection, or an HTTP address; templated. The forms are those of the
         intake's ``source``.
-    :param columns: what the source calls ``key`` (the case's business key), ``outcome``, ``happened_at`` and ``value``.
-        Left out, it calls them so. ``value`` need not be there.
+    :param columns: the source's names of ``key`` (the case's business key), ``outcome``, ``happened_at`` and
+        ``value``. Default: those names. ``value`` is optional.
     """
 
     template_fields = ("source",)
@@ -43,7 +43,7 @@ class RecordOutcomeOperator(BaseOperator):
         self.columns = columns
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read the source and record what it tells."""
+        """Read the source and record its outcomes."""
         from interlock.domain.data.source import describe, parse_source
         from interlock.engine.agents.permission import demand_reading
         from interlock.engine.cases.outcome import record

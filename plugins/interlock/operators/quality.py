@@ -1,4 +1,4 @@
-"""The data check: the run's cases, or a dataset, against what they must be before anything rests on them."""
+"""The data check: validates the run's cases, or a dataset, before anything is based on them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
     from interlock.domain.cases.wiring import TaskKind
     from interlock.engine.runs.session import Session
-    from interlock.operators.lineage import Told
+    from interlock.operators.lineage import DatasetReading
 
 
 class DataQualityOperator(InterlockOperator):
     """
-    Holds the run's cases, or a dataset, against a suite of Great Expectations; failing rows go to quarantine.
+    Validates the run's cases, or a dataset, with a suite of Great Expectations; failing rows are quarantined.
 
-    A critical expectation that quarantine cannot mend fails the task; cases stay where they stand, and what rests on a
-    dataset that is not required is withheld.
+    The task fails if a critical expectation fails that quarantine cannot repair; cases stay at their task. If the
+    dataset is not required, the task succeeds and facts that are based on the dataset are withheld.
 
-    :param suite: name of ``expectations/<suite>.yaml`` in the workflow's folder, for the cases that stand at the task;
-        the published text counts.
+    :param suite: name of ``expectations/<suite>.yaml`` in the workflow's folder, for the cases at this task; the
+        published version of the file is used.
     :param dataset: name of a dataset in ``datasets.yaml``: it is read as of the run's instant, checked, and kept as a
-        snapshot, on which every number of the run rests. Its own ``suite`` counts.
-    :param source: read in place of the dataset's declared source; templated.
-    :param as_of: instant to read as of, in ISO form; templated. Left out: the parameter ``as_of`` that the run was
-        started with; of a scheduled or backfilled run the end of its interval; the Dag's own value of ``as_of``; or
-        when the newest row of the data became known.
+        snapshot, from which every number of the run is computed. The dataset's own ``suite`` is used.
+    :param source: read instead of the dataset's declared source; templated.
+    :param as_of: instant to read as of, in ISO form; templated. Default, the first of these that is set: the parameter
+        ``as_of`` that the run was started with; the end of a scheduled or backfilled run's interval; the Dag's own
+        value of ``as_of``; the instant when the newest row of the data became known.
     """
 
     template_fields = ("source", "as_of")
@@ -50,16 +50,16 @@ class DataQualityOperator(InterlockOperator):
         self.dataset = dataset
         self.source = source
         self.as_of = as_of
-        self._told: Told | None = None
+        self._reading: DatasetReading | None = None
 
     @property
     def interlock_kind(self) -> TaskKind:  # type: ignore[override]  # by what it checks
-        """``data`` for a dataset: no case stands at it."""
+        """``data`` for a dataset, which has no cases."""
         return "quality" if self.dataset is None else "data"
 
     @property
     def runs_without_cases(self) -> bool:  # type: ignore[override]
-        """Whether it has something to do when no case stands at it."""
+        """Whether it has work when no case is at its task."""
         return self.dataset is not None
 
     def wired(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class DataQualityOperator(InterlockOperator):
         return {"dataset": self.dataset, "suite": self.suite}
 
     def work(self, session: Session, context: Context) -> dict[str, Any]:
-        """Check, put aside, hand on."""
+        """Check, quarantine, hand on."""
         from interlock.errors import ConfigurationError
 
         if (self.suite is None) == (self.dataset is None):
@@ -81,7 +81,7 @@ class DataQualityOperator(InterlockOperator):
         from interlock.engine.datasets.snapshot import Snapshots
         from interlock.hooks.setting import snapshot_path
         from interlock.hooks.storage import object_path
-        from interlock.operators.lineage import is_told, told_of
+        from interlock.operators.lineage import describe_reading, is_openlineage_installed
         from interlock.operators.runtime import as_of_of, find_source_connection, may_try_again
 
         read = read_dataset(
@@ -95,14 +95,14 @@ class DataQualityOperator(InterlockOperator):
             storage=object_path,
             may_try_again=may_try_again(context),
         )
-        if is_told():
+        if is_openlineage_installed():
             declared = session.version.bundle.datasets[self.dataset]
-            self._told = told_of(session, self.dataset, self.source or declared.source, read)
+            self._reading = describe_reading(session, self.dataset, self.source or declared.source, read)
         session.finish()
-        return {"as_of": read["as_of"].isoformat(), "rows": read["row_count"], "quarantined": read["quarantined"]}
+        return {"as_of": read.as_of.isoformat(), "rows": read.row_count, "quarantined": read.quarantined}
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Tell OpenLineage what was read, and how good it was; of cases nothing is told."""
+        """Return to OpenLineage what was read, and its quality; nothing about cases."""
         from interlock.operators.lineage import nothing, of_reading
 
-        return nothing() if self._told is None else of_reading(self._told)
+        return nothing() if self._reading is None else of_reading(self._reading)

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 class ReportingOperator(AgentRoleOperator):
     """
-    Counts where the run's cases are, and fails the run when one of them is in no place where anything takes it on, or
-    when another of our tasks failed: Airflow gives the run the state of its last task.
+    Counts the run's cases by state, and fails the run if a case is where no task continues it, or if another of our
+    tasks failed: Airflow gives the run the state of its last task.
 
-    It runs whatever became of the tasks above it (``trigger_rule="all_done"``), because a run that failed is counted
-    too.
+    It runs even if tasks before it failed (``trigger_rule="all_done"``), because a failed run is counted too.
     """
 
     interlock_kind: ClassVar[TaskKind] = "report"

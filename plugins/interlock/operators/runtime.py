@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
 
 RESUME = "interlock_resume"
-"""Key of a Dag run's conf that makes its intake take up waiting cases."""
+"""Key of a Dag run's conf that makes its intake resume waiting cases."""
 
 
 def run_task(operator: Any, context: Context) -> dict[str, Any]:
@@ -40,14 +40,14 @@ def run_task(operator: Any, context: Context) -> dict[str, Any]:
                 out = here or any(open_batches(connection, session.run, operator.task_id))
             if not out:
                 session.finish()
-                raise AirflowSkipException("no case stands at this task")
-            session.log.info("%s here", counted(here, "case", "stand"))
+                raise AirflowSkipException("no case is at this task")
+            session.log.info("%s at this task", counted(here, "case"))
         counts: dict[str, Any] = operator.work(session, context)
         return counts
 
 
 def session_of(operator: Any, context: Context) -> Session:
-    """Take the turn at *operator*'s task."""
+    """Open the session of *operator*'s task."""
     run, dag = context["dag_run"], operator.dag
     session = open_session(
         LedgerHook().get_conn(),
@@ -67,7 +67,7 @@ def session_of(operator: Any, context: Context) -> Session:
 
 
 def wiring_of(dag: DAG) -> Wiring:
-    """Return our tasks of *dag*, and which takes over from which."""
+    """Return our tasks of *dag*, and which of them follow each."""
     ours = {task.task_id: task for task in dag.tasks if getattr(task, "interlock_kind", None)}
     return Wiring(
         {
@@ -102,15 +102,15 @@ def workflow_of(dag: DAG) -> str:
     """
     named = {task.workflow for task in dag.tasks if getattr(task, "interlock_kind", None) == "intake"}
     if len(named) != 1:
-        told = "two workflows: " + ", ".join(sorted(named)) if named else "no IntakeOperator"
+        found = "two workflows: " + ", ".join(sorted(named)) if named else "no IntakeOperator"
         raise ConfigurationError(
-            f"Dag {dag.dag_id!r} has {told}; a Dag wires exactly one workflow, which its intake names"
+            f"Dag {dag.dag_id!r} has {found}; a Dag wires exactly one workflow, which its intake names"
         )
     return str(named.pop())
 
 
 def may_try_again(context: Context) -> bool:
-    """Tell whether Airflow tries the task again when this attempt fails."""
+    """Return whether Airflow retries the task when this attempt fails."""
     task_instance = context["ti"]
     return int(task_instance.try_number) <= int(task_instance.max_tries)
 
@@ -157,7 +157,7 @@ def finished_runs(runs: list[tuple[str, str, str]]) -> list[str]:
 
 
 def tasks_not_done(session: Session) -> dict[str, str]:
-    """Return our other tasks of the run that neither succeeded nor were skipped, with Airflow's word for it."""
+    """Return our other tasks of the run that neither succeeded nor were skipped, with Airflow's state of each."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     run_id = session.run.run_id

@@ -1,4 +1,4 @@
-"""Upkeep: the steps of gates that nobody answers, late cases, notices, and cases that can go on."""
+"""Upkeep: escalation of gates that nobody answers, late cases, notices, and cases that can continue."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 class UpkeepOperator(BaseOperator):
     """
-    Takes the steps of the gates' ladders that are due, tells whose cases are late, sends the notices that wait,
-    and deletes snapshots of datasets whose time is over.
+    Takes the escalation steps of gates that are due, notifies the owners of late cases, sends waiting notices, and
+    deletes expired snapshots of datasets.
 
     Belongs to no workflow: one Dag runs it for the whole environment, every quarter of an hour. A notice that cannot be
-    sent is kept with its reason and tried again the next time; the task stays green.
+    sent is kept with its reason and sent the next time; the task succeeds.
 
     :param notifiers: how notices are sent: ``{"notifier": <dotted path of an Airflow notifier>, "kwargs": {…}}``. Texts
-        in ``kwargs`` may hold ``{to}``, ``{subject}`` and ``{body}``. Left out, ``[interlock] notifiers`` counts;
-        without any, notices wait in the ledger.
+        in ``kwargs`` may contain ``{to}``, ``{subject}`` and ``{body}``. Default: ``[interlock] notifiers``; without
+        that, notices wait in the ledger.
     """
 
     ui_color = "#eef2e6"
@@ -50,11 +50,11 @@ class UpkeepOperator(BaseOperator):
 
 class GoingOnOperator(BaseOperator):
     """
-    Returns the runs that take up what waited for nobody and can go on: cheaper hours or a budget's next period have
-    come, or a batch of a provider is over.
+    Returns the runs to start for cases that can continue without a person: cheaper hours or a budget's next period have
+    begun, or a provider's batch is done.
 
-    A ``TriggerDagRunOperator`` that is mapped over them starts them; see ``dags/interlock_upkeep.py``. Nothing is
-    returned for a workflow that is switched off, paused or retired, and the same cases get one run a day.
+    A ``TriggerDagRunOperator`` that is mapped over them starts them; see ``dags/interlock_upkeep.py``. A workflow that
+    is switched off, paused or retired gets no run, and the same cases get at most one run a day.
     """
 
     ui_color = "#eef2e6"
@@ -62,7 +62,7 @@ class GoingOnOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Return the ``trigger_dag_id`` and the ``trigger_run_id`` of each run."""
         from interlock.domain.base.plural import counted
-        from interlock.engine.cases.resumable import what_can_go_on
+        from interlock.engine.cases.resumable import resume_run_id, what_can_go_on
         from interlock.hooks.ledger import LedgerHook
         from interlock.operators.runtime import airflow_errors
 
@@ -70,8 +70,10 @@ class GoingOnOperator(BaseOperator):
             ledger = LedgerHook().get_conn()
             ready = what_can_go_on(ledger, client=_batch_client, log=self.log)
             for one in ready:
-                self.log.info("%s of %s can go on since %s", counted(one.cases, "case"), one.workflow, one.since)
-            return [{"trigger_dag_id": one.dag_id, "trigger_run_id": one.run_id(ledger.clock())} for one in ready]
+                self.log.info("%s of %s can continue since %s", counted(one.cases, "case"), one.workflow, one.since)
+            return [
+                {"trigger_dag_id": one.dag_id, "trigger_run_id": resume_run_id(one, ledger.clock())} for one in ready
+            ]
 
 
 def _batch_client(name: str, agent: ModelAgent) -> BatchClient | None:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 class ValidationOperator(AgentRoleOperator):
     """
-    Runs the policy's checks on each draft, and authorises what policy lets go by itself.
+    Runs the policy's checks on each draft, and authorises the drafts that the policy lets proceed automatically.
 
-    A draft that fails a check goes to people or stops, as the check says. A case on route ``auto`` that passes is
-    authorised for exactly this draft; any other waits at its gate.
+    If a draft fails a check, the case goes to people or stops, as the check defines. A case on route ``auto`` that
+    passes is authorised for exactly this draft; any other case waits at its gate.
     """
 
     interlock_kind: ClassVar[TaskKind] = "validation"

@@ -1,6 +1,6 @@
 """
 One command from a clean checkout to a run that waits for a person: ``python -m interlock.quickstart``.
 
-It starts a real Airflow of its own, on this machine and for this project's folder, and ends it again. Nothing here is
-for production: the passwords are printed on the screen.
+It starts a separate Airflow on this machine for the project's folder, and stops it again. Not for production: the
+passwords are printed on the screen.
 """

@@ -1,8 +1,8 @@
 """
-``python -m interlock.quickstart``: a local Airflow, the example workflow's policy in force, and one run up to its gate.
+``python -m interlock.quickstart``: starts a local Airflow, publishes a workflow's policy and runs it up to its gate.
 
-Asks nothing and leaves no process: not after ``--once``, not after Ctrl-C, not after a failure. The home stays, so the
-next time starts faster, finds the cases that are there and opens none of them a second time.
+It asks nothing and leaves no process running: not after ``--once``, Ctrl-C or a failure. The home stays, so the next
+start is faster, and cases that exist are not created again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from interlock.commands.summary_text import describe_summary
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.prepare import is_prepared
-from interlock.quickstart.progress import RunFollower, addresses, case_counts, describe_as_of, say, tail
+from interlock.quickstart.progress import RunFollower, addresses, describe_as_of, say, tail
 from interlock.quickstart.server import ComponentFailed, LocalAirflow
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it and return the exit code: 0, 1 after a failure, 130 when it was interrupted before the run stood."""
+    """Run it and return the exit code: 0, 1 after a failure, 130 if it was interrupted before the gate or the end."""
     options = _options(arguments)
     # SIGINT too: a shell that starts this in the background has it ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except ComponentFailed as error:
-        say(f"\nFailed: {error}. The end of its log, {error.log}:\n{tail(error.log)}")
+        say(f"\nFailed: {error}. The last lines of its log, {error.log}:\n{tail(error.log)}")
     except InterlockError as error:
         say(f"\nFailed: {error}")
     return 1
@@ -52,20 +52,30 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m interlock.quickstart", description=__doc__.split("\n\n")[0].strip()
     )
-    parser.add_argument("--once", action="store_true", help="end when the run is over or waits for people")
-    parser.add_argument("--source", type=Path, help="file with the cases; left out, the Dag's own example")
-    parser.add_argument("--as-of", default="", help="instant to read the data as of; left out, the end of the data")
+    parser.add_argument("--once", action="store_true", help="exit when the run has finished or waits for human review")
+    parser.add_argument("--source", type=Path, help="file with the cases (default: the example of the Dag)")
+    parser.add_argument("--as-of", default="", help="read the data as of this time (default: the end of the data)")
     parser.add_argument(
-        "--port", type=int, default=8080, help="of Airflow's UI (%(default)s; another when it is taken)"
+        "--port",
+        type=int,
+        default=8080,
+        help="port of Airflow's UI (default: %(default)s; if it is in use, a free one)",
     )
-    parser.add_argument("--project", type=Path, default=Path.cwd(), help="folder with dags/ (default: here)")
-    parser.add_argument("--home", type=Path, help="AIRFLOW_HOME (default: .airflow in the project)")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        default=Path.cwd(),
+        help="project folder, with dags/ in it (default: the current folder)",
+    )
+    parser.add_argument("--home", type=Path, help="AIRFLOW_HOME (default: .airflow in the project folder)")
     parser.add_argument("--workflow", default="support_triage", help="the Dag to run (default: %(default)s)")
     options = parser.parse_args(arguments)
     options.project = options.project.resolve()
     options.home = (options.home or options.project / ".airflow").resolve()
     if not (options.project / "dags").is_dir():
-        parser.error(f"{options.project} has no folder dags/; run it in the project's folder or name that by --project")
+        parser.error(
+            f"{options.project} has no folder dags/. Run this in the project folder, or name it with --project"
+        )
     if options.source is not None:
         options.source = options.source.resolve()
         if not options.source.is_file():
@@ -78,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     port = free_port(options.port)
     if options.port not in (0, port):
-        say(f"port {options.port} is in use, taking {port}")
+        say(f"port {options.port} is in use, using {port}")
     plugins = options.project / "plugins"
     environment = local_environment(
         options.home,
@@ -89,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     airflow = LocalAirflow(options.home, environment)
     if left := airflow.end_leftovers():
-        say(f"ended {left} processes that an earlier run left behind")
+        say(f"stopped {left} processes that an earlier run left behind")
     try:
         ledger = _start(airflow, options)
         is_workflow = (options.project / "include" / options.workflow / "policy.yaml").is_file()
@@ -105,11 +115,13 @@ def _run(options: argparse.Namespace) -> int:
         conf |= {"as_of": options.as_of} if options.as_of else {}
         airflow.client.trigger(options.workflow, conf, run_id=run_id)
         say(f"run {run_id} of {options.workflow!r}:")
+        from interlock.ledger.cases.queue_query import case_counts
+
         follower = RunFollower(
             airflow.client, options.workflow, run_id, lambda: case_counts(ledger, options.workflow, run_id)
         )
-        state = follower.until_it_stands(between=airflow.check_alive)
-        say(f"the run {_STANDS[state]}, {time.monotonic() - begun:.0f} s after the start\n")
+        state = follower.wait_until_idle(between=airflow.check_alive)
+        say(f"the run {_STATES[state]}, {time.monotonic() - begun:.0f} s after the start\n")
         review = None
         if is_workflow:
             figures = _figures(ledger, options.workflow, run_id)
@@ -119,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
                 say(describe_as_of(facts, asked=options.as_of, default=str(default or "")) + "\n")
             say(describe_summary(figures) + "\n")
         if follower.failed or state == "failed":
-            _tell_failed_tasks(airflow, follower)
+            _print_failed_tasks(airflow, follower)
             return 1
         if not options.once:
             _stay(
@@ -133,7 +145,7 @@ def _run(options: argparse.Namespace) -> int:
         _end(airflow)
 
 
-_STANDS = {"success": "is over", "failed": "failed", "waiting": "waits for people"}
+_STATES = {"success": "has finished", "failed": "failed", "waiting": "waits for people"}
 
 
 def _start(airflow: LocalAirflow, options: argparse.Namespace) -> Ledger:
@@ -142,11 +154,11 @@ def _start(airflow: LocalAirflow, options: argparse.Namespace) -> Ledger:
     settings = options.project / "airflow_settings.yaml"
     os.environ.update(airflow.environment)
     if not is_prepared(airflow.home, settings):
-        with _step("making the databases"):
+        with _step("creating the databases"):
             airflow.run("prepare", "interlock.quickstart.prepare", str(settings))
-    with _step("starting Airflow") as tell:
+    with _step("starting Airflow") as say_detail:
         airflow.start()
-        airflow.wait_until_healthy(say=tell)
+        airflow.wait_until_healthy(say=say_detail)
     say(f"Airflow is at {airflow.url}")
     airflow.client.login("admin")
     url = (airflow.home / "ledger_url").read_text(encoding="utf-8").strip()
@@ -164,8 +176,8 @@ def _deploy(airflow: LocalAirflow, ledger: Ledger, workflow: str) -> None:
     from interlock.ledger.policy.deployment import deployment_of
 
     with ledger.read() as connection:
-        now = deployment_of(connection, ledger.environment, workflow)
-    if now is None:  # who paused it since wants it paused
+        deployment = deployment_of(connection, ledger.environment, workflow)
+    if deployment is None:  # a workflow that somebody paused stays paused
         airflow.run(
             "deploy",
             *("airflow", "interlock", "workflow", "deploy", workflow, "--reason", "a first look"),
@@ -183,28 +195,28 @@ def _figures(ledger: Ledger, workflow: str, run_id: str) -> dict[str, Any]:
     return summarize(ledger, run_id, workflow=workflow)
 
 
-def _tell_failed_tasks(airflow: LocalAirflow, follower: RunFollower) -> None:
+def _print_failed_tasks(airflow: LocalAirflow, follower: RunFollower) -> None:
     for task_id, try_number in follower.failed:
         lines = airflow.client.task_log(follower.dag_id, follower.run_id, task_id, try_number=try_number)
-        say(f"Failed: task {task_id!r}, try {try_number}. The end of its log, below {airflow.home / 'logs'}:")
+        say(f"Failed: task {task_id!r}, try {try_number}. The last lines of its log, in {airflow.home / 'logs'}:")
         say("\n".join(f"    {line}" for line in lines[-20:]))
 
 
 def _stay(airflow: LocalAirflow, follower: RunFollower, summary: Callable[[], str], *, review: str | None) -> None:
-    """Keep Airflow up until Ctrl-C, and tell of the run as people move it on."""
-    # Only now: it takes a fifth of the start, and no gate needs it. Dags that defer do.
+    """Keep Airflow running until Ctrl-C, and print how the run proceeds after people decide."""
+    # Only now: it takes a fifth of the start-up time, and gates do not need it. Dags with deferrable tasks do.
     airflow.start(["triggerer"])
     say(addresses(airflow.url, follower.dag_id, follower.run_id, PEOPLE, review=review))
-    say("\nAirflow stays up; Ctrl-C ends it.")
-    is_over = follower.state in ("success", "failed")
+    say("\nAirflow keeps running; Ctrl-C stops it.")
+    is_finished = follower.state in ("success", "failed")
     try:
         while True:
             airflow.check_alive()
-            if not is_over:
+            if not is_finished:
                 follower.look()
-                is_over = follower.state in ("success", "failed")
-                if is_over:
-                    say(f"the run {_STANDS[follower.state]}")
+                is_finished = follower.state in ("success", "failed")
+                if is_finished:
+                    say(f"the run {_STATES[follower.state]}")
                     say(summary())
             time.sleep(2)
     except KeyboardInterrupt:
@@ -214,7 +226,7 @@ def _stay(airflow: LocalAirflow, follower: RunFollower, summary: Callable[[], st
 def _end(airflow: LocalAirflow) -> None:
     try:
         if airflow.is_running:
-            say("ending Airflow …")
+            say("stopping Airflow …")
         airflow.stop()
     except KeyboardInterrupt:
         airflow.stop(grace_seconds=0)
@@ -226,7 +238,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 @contextmanager
 def _step(what: str) -> Iterator[Callable[[str], None]]:
-    """Print *what* is done and how long it took; gives a function that prints a line within."""
+    """Print *what* is done and how long it took; yields a function that prints an indented line."""
     say(f"{what} …")
     begun = time.monotonic()
     yield lambda line: say(f"  {line}")
@@ -235,14 +247,14 @@ def _step(what: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
-    """Hold the home for this process: two Airflows on one SQLite file would end each other's tasks."""
+    """Lock the home for this process: two Airflows on one SQLite file would end each other's tasks."""
     with (home / "quickstart.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(
-                f"an Airflow runs on {str(home)!r} already. "
-                "End it with Ctrl-C where it was started, or name another --home."
+                f"an Airflow already runs on {str(home)!r}. "
+                "Stop it with Ctrl-C where it was started, or give another --home."
             ) from None
         yield
 

@@ -1,8 +1,8 @@
 """
-The environment variables of a local Airflow: all that it is told, so that no setting of the user's other one leaks in.
+The environment variables of a local Airflow: its complete configuration, so that no setting of another one leaks in.
 
-An ``AIRFLOW__…`` variable of the calling shell is not handed on (a database named there would be migrated), except
-those of ``[interlock]``; connections and variables (``AIRFLOW_CONN_…``) are, because that is how keys are given.
+``AIRFLOW__…`` variables of the calling shell are not passed on (a database named there would be migrated), except those
+of ``[interlock]``; connections and variables (``AIRFLOW_CONN_…``) are, because keys are given that way.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def local_environment(
     inherited: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """
-    Return the environment of an Airflow with its home in *home*, after writing the keys and passwords that it names.
+    Return the environment of an Airflow with its home in *home*, and write the keys and passwords that it refers to.
 
-    :param home: Folder of its databases, logs and keys; made when missing.
+    :param home: Folder of its databases, logs and keys; created if missing.
     :param port: Where its API server listens, on 127.0.0.1.
-    :param python_path: Put before the ``PYTHONPATH`` that is there.
-    :param parallelism: Tasks at once. SQLite serves two well; with eight, answers to gates meet a locked database.
-    :param extra: Set last, over everything.
-    :param inherited: What to start from; left out, this process's own.
+    :param python_path: Prepended to the existing ``PYTHONPATH``.
+    :param parallelism: Tasks at once. SQLite handles two well; with eight, answers to gates fail on a locked database.
+    :param extra: Set last; overrides everything.
+    :param inherited: Variables to start from (default: those of this process).
     """
     home.mkdir(parents=True, exist_ok=True)
     base = os.environ if inherited is None else inherited
@@ -68,7 +68,7 @@ def local_environment(
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": keys["secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt_secret"],
-        # Defaults are 300 s and 30 s: a changed Dag file would not be seen in time.
+        # Defaults are 300 s and 30 s: a changed Dag file would be noticed too late.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
         # With the default of 5 s a gate that is answered soon after it parked can fail: its end is noticed too late.
@@ -81,15 +81,15 @@ def local_environment(
         "PYTHONPATH": _and(base.get("PYTHONPATH"), os.pathsep, map(str, python_path), first=True),
     }
     own["no_proxy"] = own["NO_PROXY"]
-    kept = {name: value for name, value in base.items() if _is_handed_on(name)}
+    kept = {name: value for name, value in base.items() if _is_passed_on(name)}
     return kept | own | dict(extra or {})
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return *preferred* when it is free on loopback, otherwise a port that is."""
+    """Return *preferred* if it is free on loopback, otherwise any free port."""
     for port in (preferred, 0):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As uvicorn binds: without it, connections of the last run that are still closing keep the port.
+            # As uvicorn binds: without it, connections of the last run that are still closing block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -99,14 +99,14 @@ def free_port(preferred: int = 0) -> int:
     raise OSError("no port is free on 127.0.0.1")
 
 
-def _is_handed_on(name: str) -> bool:
+def _is_passed_on(name: str) -> bool:
     if name.startswith("AIRFLOW__"):
         return name.startswith("AIRFLOW__INTERLOCK__")
     return name not in _DROPPED
 
 
 def _keys(path: Path) -> dict[str, str]:
-    """Return the keys of this home, made once: with new ones every login and stored password would be void."""
+    """Return the keys of this home, created once: new ones would invalidate every login and stored password."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -128,7 +128,7 @@ def _write_private(path: Path, document: Mapping[str, str]) -> None:
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _and(there: str | None, separator: str, more: Iterable[str], *, first: bool = False) -> str:
-    old = [part for part in (there or "").split(separator) if part]
+def _and(existing: str | None, separator: str, more: Iterable[str], *, first: bool = False) -> str:
+    old = [part for part in (existing or "").split(separator) if part]
     new = [part for part in more if part not in old]
     return separator.join([*new, *old] if first else [*old, *new])

@@ -1,5 +1,5 @@
 """
-Makes the home of a local Airflow ready: both databases migrated, connections and pools imported.
+Prepares the home of a local Airflow: migrates both databases, imports connections and pools.
 
 Run as a process of its own, ``python -m interlock.quickstart.prepare airflow_settings.yaml``, in that Airflow's
 environment: the commands are Airflow's and Interlock's own, and Airflow is imported once instead of three times.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def prepared_for(settings: Path) -> dict[str, str]:
-    """Return what a prepared home depends on: when all of it is as it was, there is nothing to do."""
+    """Return what a prepared home depends on: if nothing of it has changed, the home needs no preparation."""
     import interlock
 
     package = Path(interlock.__file__).parent
@@ -34,7 +34,7 @@ def prepared_for(settings: Path) -> dict[str, str]:
 
 
 def is_prepared(home: Path, settings: Path) -> bool:
-    """Return whether *home* was prepared with the versions and settings of now."""
+    """Return whether *home* was prepared with the present versions and settings."""
     try:
         found = json.loads((home / "prepared.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -45,7 +45,7 @@ def is_prepared(home: Path, settings: Path) -> bool:
 
 
 def prepare(home: Path, settings: Path) -> None:
-    """Migrate both databases and import *settings*. Every step can be repeated."""
+    """Migrate both databases and import *settings*. Every step may be repeated."""
     from airflow.__main__ import main as airflow
 
     (home / "prepared.json").unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def prepare(home: Path, settings: Path) -> None:
     _run(airflow, "interlock", "ledger", "migrate")
     from interlock.hooks.ledger import LedgerHook
 
-    # Told to the process that prints the progress, so that it need not import Airflow. It may hold a password.
+    # For the process that prints the progress, so that it need not import Airflow. It may contain a password.
     address = home / "ledger_url"
     address.touch(mode=0o600)
     address.write_text(LedgerHook().url(), encoding="utf-8")

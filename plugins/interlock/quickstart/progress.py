@@ -1,8 +1,8 @@
 """
-What a local run prints: which task changed state, where the cases are, and where to go next.
+What a local run prints: which task changed state, how many cases are in which state, and where to look next.
 
-Progress comes from two places, because Airflow knows tasks and the ledger knows cases: a line is printed when a task
-changes state, with the cases' count by state as it is then.
+Progress comes from two places, because Airflow knows the tasks and the ledger the cases: a line is printed when a task
+changes state, with the number of cases by state at that moment.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from interlock.commands.airflow_client import BUSY_TASK, FINISHED_RUN, WAITING_TASK, AirflowClient
-from interlock.commands.summary_text import tell_instant
+from interlock.commands.summary_text import format_instant
 from interlock.console.address import URL_PREFIX
 from interlock.domain.base.plural import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from interlock.ledger.store.ledger import Ledger
 
-_TOLD = frozenset({"running", "success", "failed", "skipped", "upstream_failed", "up_for_retry", WAITING_TASK})
+_PRINTED_STATES = frozenset(
+    {"running", "success", "failed", "skipped", "upstream_failed", "up_for_retry", WAITING_TASK}
+)
 _WORDS = {WAITING_TASK: "waits for people", "upstream_failed": "not started: an earlier task failed"}
 
 
@@ -32,12 +33,12 @@ def say(line: str = "") -> None:
     """
     Print *line* at once, also when the output is a pipe.
 
-    :raises KeyboardInterrupt: nobody reads the pipe any more, which ends the run as Ctrl-C does.
+    :raises KeyboardInterrupt: the reader of the pipe is gone, which ends the run as Ctrl-C does.
     """
     try:
         print(line, flush=True)
     except BrokenPipeError:
-        # Python writes the rest of its buffer at exit, and would fail once more.
+        # Python flushes its buffer at exit, and would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise KeyboardInterrupt from None
 
@@ -46,7 +47,7 @@ class RunFollower:
     """
     Follows one run of a Dag and prints what changes.
 
-    :param counts: Returns the cases of the run by state, for the line that is printed; empty when there are none.
+    :param counts: Returns the cases of the run by state, for the printed line; empty if there are none.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class RunFollower:
         self.run_id = run_id
         self._counts = counts
         self._begun = time.monotonic()
-        self._told: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
         self._last_counts: Mapping[str, int] = {}
         self.state = "queued"
         self.waiting: list[str] = []
@@ -66,28 +67,28 @@ class RunFollower:
         """Failed tasks, with the number of their last try."""
 
     def look(self) -> bool:
-        """Print what changed since the last look, and return whether the run goes on by itself."""
-        # The run first: a run that is over has no task that changes after it.
+        """Print what has changed since the last look, and return whether the run proceeds without people."""
+        # The run first: no task of a finished run changes afterwards.
         self.state = self.client.run_state(self.dag_id, self.run_id) or "gone"
         tasks = self.client.task_instances(self.dag_id, self.run_id)
         tasks.sort(key=lambda task: (task.get("end_date") or "9", task.get("start_date") or "9"))
         for task in tasks:
-            self._tell(task)
+            self._print_change(task)
         self.waiting = [task["task_id"] for task in tasks if task["state"] == WAITING_TASK]
         self.failed = [(task["task_id"], task["try_number"]) for task in tasks if task["state"] == "failed"]
         return self.state not in FINISHED_RUN and (
             not self.waiting or any(task["state"] in BUSY_TASK for task in tasks)
         )
 
-    def until_it_stands(self, *, between: Callable[[], None], pause_seconds: float = 1.0) -> str:
+    def wait_until_idle(self, *, between: Callable[[], None], pause_seconds: float = 1.0) -> str:
         """
-        Return ``success``, ``failed`` or ``waiting`` once the run is over, or nothing but people can move it on.
+        Return ``success``, ``failed`` or ``waiting`` once the run has finished, or only waits for people.
 
-        :param between: Called at each look; raises when there is no use in going on.
+        :param between: Called after each look; raises if waiting is pointless.
         """
         still = 0
         while still < 3:
-            # A task that ended may have made the next one ready a moment ago: one look is not enough.
+            # A task that has just ended may have made the next one ready: one look is not enough.
             still = 0 if self.look() else still + 1
             if self.state in FINISHED_RUN:
                 return self.state
@@ -95,40 +96,18 @@ class RunFollower:
             time.sleep(pause_seconds)
         return "waiting"
 
-    def _tell(self, task: Mapping[str, Any]) -> None:
+    def _print_change(self, task: Mapping[str, Any]) -> None:
         name, state = str(task["task_id"]), str(task["state"])
         if task.get("map_index", -1) >= 0:
             name = f"{name}[{task['map_index']}]"
-        if state not in _TOLD or self._told.get(name) == state:
+        if state not in _PRINTED_STATES or self._printed.get(name) == state:
             return
-        self._told[name] = state
+        self._printed[name] = state
         took = f" in {task['duration']:.1f} s" if state == "success" and task.get("duration") else ""
         counts = self._counts()
         cases = f"   {describe_counts(counts)}" if counts and counts != self._last_counts else ""
         self._last_counts = counts
         say(f"{time.monotonic() - self._begun:6.1f} s  {name:<20} {_WORDS.get(state, state)}{took}{cases}")
-
-
-def case_counts(ledger: Ledger, dag_id: str, run_id: str) -> dict[str, int]:
-    """Return the cases of one Dag run by state; empty until its first task wrote to the ledger."""
-    from sqlalchemy import func, select
-
-    from interlock.ledger.store.schema import case, case_run, workflow_run
-
-    with ledger.read() as connection:
-        rows = connection.execute(
-            select(case.c.state, func.count())
-            .join(case_run, case_run.c.case_id == case.c.id)
-            .join(workflow_run, workflow_run.c.id == case_run.c.run_id)
-            .where(
-                workflow_run.c.environment == ledger.environment,
-                workflow_run.c.dag_id == dag_id,
-                workflow_run.c.run_id == run_id,
-            )
-            .group_by(case.c.state)
-            .order_by(case.c.state)
-        ).all()
-    return {str(state): int(number) for state, number in rows}
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:
@@ -138,16 +117,16 @@ def describe_counts(counts: Mapping[str, int]) -> str:
 
 
 def describe_as_of(facts: Mapping[str, Any], *, asked: str, default: str) -> str:
-    """Return as of which instant the run reads, and why; *facts* are those of the summary."""
-    why = "as asked" if asked else "which is the Dag's own parameter" if default else "the end of the data"
-    return f"the run reads as of {tell_instant(facts['as_of'])}, {why}"
+    """Return a line with the time that the run reads its data as of, and why; *facts* are those of the summary."""
+    why = "as asked" if asked else "the default of the Dag's parameter" if default else "the end of the data"
+    return f"the run reads as of {format_instant(facts['as_of'])}, {why}"
 
 
 def addresses(url: str, dag_id: str, run_id: str, people: Mapping[str, str], *, review: str | None = None) -> str:
     """
-    Return where to look and as whom.
+    Return the addresses to open and the people to log in as.
 
-    :param review: id of the case whose page shows the review of the run; left out, there is none.
+    :param review: id of the case with the review that the run wrote (default: it wrote none).
     """
     logins = ", ".join(f"{name} ({role})" for name, role in people.items())
     lines = {
@@ -161,7 +140,7 @@ def addresses(url: str, dag_id: str, run_id: str, people: Mapping[str, str], *, 
 
 
 def tail(log: Path, *, lines: int = 20) -> str:
-    """Return the last *lines* of a log, indented; empty when there is none."""
+    """Return the last *lines* of a log, indented; empty if there is no log."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

@@ -1,9 +1,9 @@
 """
-Starts the processes of a local Airflow, says when they are healthy, and ends every one of them.
+Starts the processes of a local Airflow, waits until they are healthy, and ends every one of them.
 
-They are started one by one and not through ``airflow standalone``, which leaves its children running when it is ended
-and does not notice when one of them dies. A task runs in a process group of its own, so ending a group leaves it
-behind; all of them share the session of the component that started them, and that is what is ended here.
+It starts them one by one and not with ``airflow standalone``, which leaves its children running when it is stopped and
+does not notice when one of them dies. A task runs in its own process group, so it survives when a group is ended; but
+all tasks share the session of the component that started them, so whole sessions are ended here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from interlock.commands.airflow_client import AirflowClient
 from interlock.errors import InterlockError
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
-"""What a run needs. Gates park without a triggerer, so it is started only where Dags defer."""
+"""What a run needs. Gates wait without a triggerer; only Dags with deferrable tasks need one."""
 
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    # Logs are read from the folder that all share; the log server would listen on every interface.
+    # Logs are read from a shared folder; the log server would listen on every network interface.
     "scheduler": ("--skip-serve-logs",),
     "triggerer": ("--skip-serve-logs",),
 }
 
 
 class ComponentFailed(InterlockError):
-    """A process of the local Airflow ended, or did not become healthy. *log* is where it says why."""
+    """A process of the local Airflow ended, or did not become healthy. *log* says why."""
 
     def __init__(self, message: str, log: Path) -> None:
         self.log = log
@@ -40,7 +40,7 @@ class ComponentFailed(InterlockError):
 
 class LocalAirflow:
     """
-    An Airflow on this machine: API server, scheduler and Dag processor, with the environment that it is given.
+    An Airflow on this machine: API server, scheduler and Dag processor, with the given environment.
 
     :param home: Its ``AIRFLOW_HOME``. Each process logs to ``logs/<component>.log`` in it.
     :param environment: All of its environment; see :func:`interlock.quickstart.environment.local_environment`.
@@ -54,7 +54,7 @@ class LocalAirflow:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started_at = 0.0
         self._sessions = home / "sessions"
-        """The sessions of a run that had no time to end its processes, one number a line."""
+        """File with the sessions of the running processes, in case this process is killed before it ends them."""
 
     @property
     def is_running(self) -> bool:
@@ -73,7 +73,7 @@ class LocalAirflow:
         environment: Mapping[str, str] | None = None,
     ) -> str:
         """
-        Run ``python -m …`` in this Airflow's environment to its end and return what it printed.
+        Run ``python -m …`` in this Airflow's environment and return what it printed.
 
         :param name: Names its log.
         :param environment: Variables for this command alone, such as a person's token.
@@ -102,7 +102,7 @@ class LocalAirflow:
         return log.read_text(encoding="utf-8", errors="replace")
 
     def start(self, components: Iterable[str] = COMPONENTS) -> None:
-        """Start *components*; those that run already are left alone."""
+        """Start *components* that do not run already."""
         self._started_at = self._started_at or time.time()
         for component in components:
             if component in self._running:
@@ -126,20 +126,20 @@ class LocalAirflow:
         """
         Return when the API answers and the scheduler and the Dag processor have both reported since the start.
 
-        :param say: Is told what is waited for, every few seconds.
+        :param say: Prints what it waits for, every few seconds.
         :raises ComponentFailed: one of them ended, or *timeout_seconds* went by.
         """
         begun = time.monotonic()
-        told = begun
+        reported = begun
         while waiting := self._not_yet_healthy():
             self.check_alive()
             now = time.monotonic()
             if now - begun > timeout_seconds:
                 name = waiting[0]
                 raise ComponentFailed(f"{name} was not healthy after {timeout_seconds:.0f} s", self.log(name))
-            if now - told >= 5:
+            if now - reported >= 5:
                 say(f"waiting for {', '.join(waiting)} ({now - begun:.0f} s)")
-                told = now
+                reported = now
             time.sleep(0.2)
 
     def check_alive(self) -> None:
@@ -153,7 +153,7 @@ class LocalAirflow:
                 raise ComponentFailed(f"{component} ended with exit code {code}", self.log(component))
 
     def stop(self, *, grace_seconds: float = 10) -> None:
-        """End every process of this Airflow, tasks included; those still there after *grace_seconds* are killed."""
+        """End every process of this Airflow, tasks included; those still running after *grace_seconds* are killed."""
         end_sessions([process.pid for process in self._running.values()], grace_seconds=grace_seconds)
         for process in self._running.values():
             process.wait()
@@ -163,7 +163,7 @@ class LocalAirflow:
         self.client.close()
 
     def end_leftovers(self) -> int:
-        """End what an earlier run on this home left behind when it was killed, and return how many processes it was."""
+        """End the processes of an earlier run on this home that was killed, and return their number."""
         import psutil
 
         try:
@@ -172,7 +172,7 @@ class LocalAirflow:
             return 0
         ours = []
         for process in psutil.process_iter(["cmdline"]):
-            # The number may have gone to another program since.
+            # Another program may have this process id by now.
             if _session_of(process.pid) in sessions and "airflow" in " ".join(process.info["cmdline"] or ()):
                 ours.append(process.pid)
         end_sessions({_session_of(pid) for pid in ours} - {0}, grace_seconds=5)
@@ -186,7 +186,7 @@ class LocalAirflow:
         waiting = []
         for component, part in (("scheduler", "scheduler"), ("dag-processor", "dag_processor")):
             report = health.get(part) or {}
-            # A report of the run before still counts as healthy for 30 s.
+            # A heartbeat of the previous run still counts as healthy for 30 s.
             since = report.get(f"latest_{part}_heartbeat")
             if component in self._running and (
                 report.get("status") != "healthy" or since is None or _timestamp(since) < self._started_at
@@ -196,13 +196,13 @@ class LocalAirflow:
 
 
 def end_sessions(sessions: Iterable[int], *, grace_seconds: float) -> None:
-    """End all processes of *sessions*: asked first, killed after *grace_seconds*."""
+    """End all processes of *sessions*: SIGTERM first, SIGKILL after *grace_seconds*."""
     wanted = set(sessions)
     deadline = time.monotonic() + grace_seconds
     asked: set[int] = set()
-    while there := _members(wanted):
+    while members := _members(wanted):
         overdue = time.monotonic() > deadline
-        for pid in there:
+        for pid in members:
             if overdue or pid not in asked:
                 asked.add(pid)
                 _signal(pid, signal.SIGKILL if overdue else signal.SIGTERM)

@@ -1,9 +1,9 @@
 """
-The approval gate: parked in ``awaiting_input``, where it holds no worker slot, until people have decided its cases.
+The approval gate: parked in ``awaiting_input``, where it occupies no worker slot, until people have decided its cases.
 
-Votes are rows of the ledger, one a case, from the console, the API or a terminal. Airflow's own request rings the bell
-and is a way in: its answer counts for the undecided cases that it listed. On Airflow 3.3 the text of a request is never
-refreshed, so what it lists is fixed when the gate is first parked.
+Votes are rows of the ledger, one per case, from the console, the API or a terminal. Airflow's own request notifies
+people, and its answer counts as a vote on the undecided cases that it lists. Airflow 3.3 never refreshes the text of a
+request, so the list is fixed when the gate is first parked.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from interlock.engine.runs.session import Session
 
 APPROVE, REJECT, GO_ON = "Approve", "Reject", "Go on"
-"""Answers in Required Actions: for all listed undecided cases, or: leave the undecided to a resume run."""
+"""Answers in Required Actions: two for all listed undecided cases, and one that leaves those to a resume run."""
 
 LOOK_EVERY = timedelta(minutes=10)
-"""A parked gate looks this often whether all is decided, in case nobody could wake it after the last vote."""
+"""How often a parked gate checks whether all cases are decided, in case nothing woke it after the last vote."""
 
 
 class ApprovalGateSensor(BaseSensorOperator):
     """
-    Waits until every case that stands at it is approved or rejected, or until the policy's ``release_after``.
+    Waits until every case at this task is approved or rejected, or until the policy's ``release_after`` has passed.
 
-    What is undecided then stays in the ledger and goes on in a resume run; it is never a yes. A gate that is tried
-    again reads the votes that are there before it asks anybody.
+    Cases that are undecided then stay in the ledger and continue in a resume run; they are never approved by default. A
+    retry of the task counts the existing votes before it asks anybody.
 
-    Unless the Dag says otherwise: ``trigger_rule="none_failed"``, ``retries=2``, ``retry_delay`` 10 seconds.
+    Defaults, which the Dag may override: ``trigger_rule="none_failed"``, ``retries=2``, ``retry_delay`` 10 seconds.
 
-    :param gate: name of a gate of the policy, which says who may vote, how many must, and what they see.
-    :param routes: routes whose cases wait here. Left out: those that no task beside it names.
+    :param gate: name of a gate of the policy, which defines who may vote, how many must, and what they see.
+    :param routes: routes whose cases wait here. Default: all routes that no parallel task names.
     """
 
     interlock_kind: ClassVar[TaskKind] = "gate"
@@ -61,7 +61,7 @@ class ApprovalGateSensor(BaseSensorOperator):
         return {"gate": self.gate, "routes": self.routes}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask about the cases that wait here, and park."""
+        """Ask people to decide the cases at this task, and park."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from interlock.engine.approvals.gate import open_gate
@@ -78,7 +78,7 @@ class ApprovalGateSensor(BaseSensorOperator):
         self._park(session, turn, context)
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Count the answer that came, and end or park again."""
+        """Count the answer, and end or park again."""
         from interlock.domain.approvals.access import Identity
         from interlock.engine.approvals.gate import answer_listed, open_gate
         from interlock.operators.runtime import airflow_errors, session_of

@@ -1,8 +1,8 @@
 """
-What Airflow's Required Actions shows of a gate, in Markdown.
+The text of a gate in Airflow's Required Actions, in Markdown.
 
-The text holds what customers and models wrote, so everything of theirs is escaped: a message must not be able to draw a
-link or a heading into the request that people answer. An answer signs off what would be sent, so that is never cut.
+The text quotes customers and models, so everything of theirs is escaped: a message must not be able to draw a link or a
+heading into the request that people answer. An answer approves what would be sent, so that is never cut.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ def request_text(
     :param address: where the console shows them.
     :param console: its start page, below which a number of a review leads to its rows.
     """
-    what = "the case below" if len(cases) == 1 else f"what is still undecided of the {len(cases)} cases below"
+    one = len(cases) == 1
+    what = "the case below" if one else f"those of the {len(cases)} cases below that are still undecided"
     lines = [
-        f"**Approve** and **Reject** answer for {what}; **Go on** "
-        "leaves it to a later run. One by one, edit included: "
-        f"[review page]({address}), or `airflow interlock review list`.",
+        f"**Approve** and **Reject** apply to {what}; **Go on** leaves {'it' if one else 'them'} to a later run. "
+        f"To edit, or to decide case by case: [review page]({address}), or `airflow interlock review list`.",
         "",
-        f"May answer: {', '.join(voters) or 'nobody'}.",
+        f"Voters: {', '.join(voters) or 'nobody'}.",
     ]
     if undecided > len(cases):
-        lines += ["", f"{undecided - len(cases)} more wait and are not listed here: decide them on the review page."]
+        more = undecided - len(cases)
+        waiting = "1 more case is" if more == 1 else f"{more} more cases are"
+        lines += ["", f"{waiting} waiting and not listed here: decide on the review page."]
     for number, case in enumerate(cases, 1):
         why = f": {escape(case.why)}" if case.why else ""
         lines += ["", f"### {escape(case.business_key)} · {escape(case.route)}{why}", ""]
@@ -62,8 +64,8 @@ def request_text(
 
 def _fields(payload: Mapping[str, Any], *, longest: int | None) -> list[str]:
     short = {name: value for name, value in payload.items() if not _is_long(value)}
-    said = _short(short, longest=longest)
-    lines = [said] if said else []
+    line = _short(short, longest=longest)
+    lines = [line] if line else []
     for name, value in payload.items():
         if _is_long(value):
             text = str(value)
@@ -82,7 +84,7 @@ def _review(case: Shown, console: str, references: str) -> str:
     try:
         view = View.of(case.execute, case.case)
         text = render_markdown(view, console=console, level=4, with_sources=False, references=references)
-    except (ValueError, TypeError):  # its case holds no facts: it is shown by its fields
+    except (ValueError, TypeError):  # its case has no facts: it is shown by its fields
         return ""
     return _ADDRESS.sub("\\1\u200b", text)
 
@@ -93,19 +95,19 @@ def _quoted(line: str) -> str:
 
 
 def _short(payload: Mapping[str, Any], *, longest: int | None = LONGEST) -> str:
-    told = []
+    fields = []
     for name, value in payload.items():
         if value in EMPTY:  # an empty code mark would take what follows into it
             continue
         if isinstance(value, list) and isinstance(value[0], Mapping) and longest is not None:
-            said = ", ".join(" ".join(str(v) for v in list(item.values())[:2])[:60] for item in value[:3])
+            text = ", ".join(" ".join(str(v) for v in list(item.values())[:2])[:60] for item in value[:3])
         elif isinstance(value, (list, tuple)) and not any(isinstance(item, Mapping) for item in value):
-            said = ", ".join(map(str, value))
+            text = ", ".join(map(str, value))
         else:
-            said = str(value)
-        cut = said if longest is None else said[:160]
-        told.append(f"{escape(name)} `{' '.join(cut.replace('`', chr(39)).split())}`")
-    return " · ".join(told)
+            text = str(value)
+        cut = text if longest is None else text[:160]
+        fields.append(f"{escape(name)} `{' '.join(cut.replace('`', chr(39)).split())}`")
+    return " · ".join(fields)
 
 
 def _is_long(value: Any) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,14 +19,19 @@ def electorate(*stages: Stage, **more: Any) -> Electorate:
     return Electorate("desk", stages or (LEADS,), **{"access": ACCESS, **more})
 
 
-def vote(person: str, answer: str = "approve", **more: Any) -> dict[str, Any]:
-    return {"person": person, "person_name": None, "roles": [], "answer": answer, "stage_order": 1} | {
-        "on_behalf_of": None,
-        **more,
-    }
+@dataclass(frozen=True)
+class Cast:
+    """A vote, as the ledger keeps it."""
+
+    person: str
+    answer: str = "approve"
+    person_name: str | None = None
+    roles: Sequence[str] | None = ()
+    stage_order: int | None = 1
+    on_behalf_of: str | None = None
 
 
-def admitted(by: Electorate, person: Identity, *votes: dict[str, Any], approves: bool = True) -> str | None:
+def admitted(by: Electorate, person: Identity, *votes: Cast, approves: bool = True) -> str | None:
     return by.admit(person, by.progress(votes), approves=approves)
 
 
@@ -48,7 +55,7 @@ def test_the_second_stage_cannot_vote_before_the_first_is_done():
 
     with pytest.raises(NotAuthorised, match="it asks now: leads"):
         admitted(by, Identity("lou"))
-    assert admitted(by, Identity("lou"), vote("lea")) is None
+    assert admitted(by, Identity("lou"), Cast("lea")) is None
 
 
 @pytest.mark.parametrize("person", [Identity("lea"), Identity("7", "lea")])
@@ -58,27 +65,27 @@ def test_who_did_it_may_reject_but_not_approve(person: Identity):
     with pytest.raises(NotAuthorised, match=f"'{person.id}' edited the draft and may not approve it at gate 'desk'"):
         admitted(by, person)
     assert admitted(by, person, approves=False) is None
-    assert by.progress([vote(person.id, person_name=person.name)]).state is GateState.OPEN
+    assert by.progress([Cast(person.id, person_name=person.name)]).state is GateState.OPEN
 
 
 def test_a_stand_in_votes_for_another_and_never_beside_them():
     by = electorate(Stage(groups=("leads",), votes=2), stand_ins={"otto": ("lea",)})
 
     assert admitted(by, Identity("otto")) == "lea"
-    for_lea = vote("otto", on_behalf_of="lea")
-    assert by.progress([vote("lea"), for_lea]).state is GateState.OPEN
-    assert by.progress([vote("leo"), for_lea]).state is GateState.APPROVED
+    for_lea = Cast("otto", on_behalf_of="lea")
+    assert by.progress([Cast("lea"), for_lea]).state is GateState.OPEN
+    assert by.progress([Cast("leo"), for_lea]).state is GateState.APPROVED
 
 
 def test_two_stand_ins_of_one_person_are_one_vote():
     by = electorate(Stage(groups=("leads",), votes=2), stand_ins={"otto": ("lea",), "ute": ("lea",)})
 
-    votes = [vote("otto", on_behalf_of="lea"), vote("ute", on_behalf_of="lea")]
+    votes = [Cast("otto", on_behalf_of="lea"), Cast("ute", on_behalf_of="lea")]
     assert by.progress(votes).state is GateState.OPEN
 
 
 def test_a_delegation_that_ended_takes_its_vote_along():
-    votes = [vote("otto", on_behalf_of="lea")]
+    votes = [Cast("otto", on_behalf_of="lea")]
 
     assert electorate(stand_ins={"otto": ("lea",)}).progress(votes).state is GateState.APPROVED
     assert electorate().progress(votes).state is GateState.OPEN
@@ -94,8 +101,8 @@ def test_nobody_stands_in_for_who_is_barred():
 def test_who_left_the_group_is_not_counted():
     left = Access(groups={"leads": ("leo",)})
 
-    assert electorate().progress([vote("lea")]).state is GateState.APPROVED
-    assert electorate(access=left).progress([vote("lea")]).state is GateState.OPEN
+    assert electorate().progress([Cast("lea")]).state is GateState.APPROVED
+    assert electorate(access=left).progress([Cast("lea")]).state is GateState.OPEN
 
 
 def test_a_delegation_gives_no_more_than_its_giver_has_now():

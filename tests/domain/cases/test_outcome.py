@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,9 +15,15 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 NAMES = Outcomes(completed=("resolved", "paid"), undone=("reopened",), dispute_window="14d")
 
 
-def row(name: str, days_ago: float) -> dict[str, object]:
+@dataclass(frozen=True)
+class Told:
+    happened_at: datetime
+    final_at: datetime | None
+
+
+def row(name: str, days_ago: float) -> Told:
     happened_at = NOW - timedelta(days=days_ago)
-    return {"outcome": name, "happened_at": happened_at, "final_at": NAMES.final_at(name, happened_at)}
+    return Told(happened_at, NAMES.final_at(name, happened_at))
 
 
 def stands(name: str, days_ago: float, *others: tuple[str, float]) -> str:

@@ -17,12 +17,13 @@ from interlock.agents.batch_client import BatchClient
 from interlock.commands.summary_text import describe_summary
 from interlock.domain.agents.agent import ModelAgent
 from interlock.domain.cost.price import to_nano
-from interlock.engine.cases.resumable import GoingOn, what_can_go_on
+from interlock.engine.cases.resumable import resume_run_id, what_can_go_on
 from interlock.engine.runs.kill_switch import throw
 from interlock.errors import AgentUnavailable, SwitchedOff
 from interlock.ledger.audit.verify import verify
-from interlock.ledger.cases.case import load_files, move
+from interlock.ledger.cases.case import Resumable, load_files, move
 from interlock.ledger.reports.summary import summarize
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import budget_account, handoff, provider_batch, reservation, usage
 from interlock.ledger.store.transaction import Actor
 from servers.openai_batches import OpenAIBatches
@@ -74,10 +75,10 @@ def at(desk: Desk, task: str) -> int:
     return sum(row["task"] == task for row in desk.flow.cases().values())
 
 
-def change(desk: Desk, key: str, what: dict[str, Any]) -> None:
+def change(desk: Desk, key: str, what: CaseChange) -> None:
     """Let something else happen to a case."""
     with desk.flow.ledger.write(actor=Actor("person", "cleo"), chain="t") as tx:
-        move(tx, [(desk.flow.cases()[key], what)], kind="case.changed")
+        move(tx, [(desk.flow.case_records()[key], what)], kind="case.changed")
 
 
 def calls(desk: Desk) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def batch(desk: Desk) -> dict[str, Any]:
     return desk.flow.table(provider_batch)[-1]
 
 
-def going_on(desk: Desk) -> list[GoingOn]:
+def going_on(desk: Desk) -> list[Resumable]:
     """Return what upkeep would start a run for."""
 
     def client(name: str, agent: ModelAgent) -> BatchClient | None:
@@ -158,7 +159,7 @@ def test_what_was_masked_is_written_out_again_and_never_left(desk, server):
     desk.judge("r2")
     [row] = desk.flow.table(handoff)
     with desk.flow.ledger.read() as connection:
-        [file] = load_files(connection, list(desk.flow.cases().values()))
+        [file] = load_files(connection, list(desk.flow.case_records().values()))
     assert file.context["Verdict"] == {"kind": "ann@example.com"}
     assert row["provenance"]["masked"] == {"EMAIL": 1}
 
@@ -294,7 +295,7 @@ def test_after_the_runbook_the_other_agent_is_asked(make_desk, server):
 
 def test_a_case_that_is_due_sooner_is_asked_directly(desk, server, clock):
     desk.flow.intake(rows("urgent", "can wait"))
-    change(desk, "R1", {"due_at": clock() + timedelta(hours=25)})
+    change(desk, "R1", CaseChange(due_at=clock() + timedelta(hours=25)))
 
     assert desk.judge() == {"waiting": 1, "with_provider": 1, "done": 1}
     assert server.total == 1
@@ -319,9 +320,10 @@ def test_a_batch_that_does_not_come_back_is_given_up_and_counts_as_the_most_it_c
 
 
 def test_a_collection_that_breaks_off_is_done_again_and_counts_nothing_twice(desk, server, monkeypatch):
+    import interlock.engine.agents.result_writer as result_writer
     import interlock.engine.agents.role as role
 
-    monkeypatch.setattr(role, "FLUSH_CASES", 2)
+    monkeypatch.setattr(result_writer, "FLUSH_CASES", 2)
     desk.flow.intake(rows(*[f"message {number}" for number in range(6)]))
     desk.judge()
     server.end()
@@ -367,7 +369,7 @@ def test_an_answer_to_another_question_is_paid_for_and_not_taken(desk, server):
 def test_a_case_that_went_on_otherwise_does_not_get_the_answer(desk, server):
     desk.flow.intake(rows("a", "b"))
     desk.judge()
-    change(desk, "R1", {"state": "dead", "reason": "a person stopped it"})
+    change(desk, "R1", CaseChange(state="dead", reason="a person stopped it"))
     server.end()
 
     assert desk.judge("r2") == {"done": 1}
@@ -453,7 +455,7 @@ def test_off_peak_a_case_goes_on_in_a_later_run_and_before_it_is_due_whatever_th
     calendar = f"off_peak: {{{begins:%A}: '00:00-24:00'}}\n".lower()
     desk = make_desk(**{"../company/calendar.yaml": calendar})
     desk.flow.intake(rows("can wait", "due tomorrow"))
-    change(desk, "R2", {"due_at": clock() + timedelta(hours=23)})
+    change(desk, "R2", CaseChange(due_at=clock() + timedelta(hours=23)))
 
     assert desk.judge() == {"waiting": 1, "done": 1}
     assert (server.total, len(server.batches)) == (1, 0)
@@ -491,7 +493,9 @@ def test_the_cases_of_a_batch_go_on_when_it_is_over_and_not_while_the_workflow_i
 
 
 def test_the_same_cases_get_one_run_a_day(clock):
-    one = GoingOn("refunds", "refunds", 2, clock())
+    one = Resumable("refunds", "refunds", 2, clock())
 
-    assert one.run_id(clock()) == one.run_id(clock() + timedelta(minutes=15)) != one.run_id(clock() + timedelta(days=1))
-    assert one.run_id(clock()) != GoingOn("refunds", "refunds", 1, clock() + timedelta(hours=1)).run_id(clock())
+    first = resume_run_id(one, clock())
+    assert first == resume_run_id(one, clock() + timedelta(minutes=15))
+    assert first != resume_run_id(one, clock() + timedelta(days=1))
+    assert first != resume_run_id(Resumable("refunds", "refunds", 1, clock() + timedelta(hours=1)), clock())

@@ -76,8 +76,8 @@ def test_personal_data_and_secrets_do_not_reach_the_model_and_come_back_in_the_a
         assert secret not in asked
     with workflow.ledger.read() as connection:
         said = connection.execute(select(handoff)).mappings().one()
-        (row,) = workflow.cases().values()
-        (file,) = load_files(connection, [row])
+        (found,) = workflow.case_records().values()
+        (file,) = load_files(connection, [found])
     assert file.context["Verdict"]["kind"] == "refund for ann@example.com"
     assert said["provenance"]["masked"] == {"EMAIL": 1, "CARD": 1, "SECRET": 1}
 

@@ -20,6 +20,7 @@ from interlock.errors import (
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import handoff
 from workflows import CONTRACTS, ScriptedAgent, Workflow, rows, verdict
 
@@ -35,7 +36,7 @@ def flow(tmp_path: Path, sqlite_ledger: Ledger) -> Workflow:
 
 def send_back(flow: Workflow, key: str = "R1", task: str = "judge", **change: Any) -> None:
     with flow.session("intake").write() as tx:
-        move(tx, [(flow.cases()[key], {"task": task, **change})], kind="case.sent_back")
+        move(tx, [(flow.case_records()[key], CaseChange(task=task, **change))], kind="case.sent_back")
 
 
 def breaks_after(answers: int, error: BaseException) -> ScriptedAgent:

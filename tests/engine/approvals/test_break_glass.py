@@ -45,7 +45,7 @@ def test_one_person_signs_off_what_was_seen_and_those_who_should_have_are_told(f
         seen,
     )
     (notice,) = list_notices(flow.ledger)
-    assert {"lea", "leo"} <= set(notice["recipients"])
+    assert {"lea", "leo"} <= set(notice.recipients)
     assert verify(flow.ledger).problems == []
 
 

@@ -37,7 +37,7 @@ def test_a_question_goes_to_the_owner_and_the_answer_to_those_who_vote(flow):
     assert flow.table(votes) == []
     rules = {row["rule"] for row in flow.table(decision)}
     assert {"lea asks: did [EMAIL] call?", "otto says: yes, today"} <= rules
-    assert [row["recipients"] for row in reversed(list_notices(flow.ledger))] == [["otto"], ["lea", "leo"]]
+    assert [row.recipients for row in reversed(list_notices(flow.ledger))] == [["otto"], ["lea", "leo"]]
     vote(flow.ledger, "R1", person=LEA, answer="approve", seen_digest=before)
     assert flow.execute("send_signed") == {"sent": 1}
     assert verify(flow.ledger).problems == []

@@ -13,6 +13,7 @@ from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases import case as case_module
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import authorisation, gate_request, vote
 from workflows import POLICY, Clock, Workflow, rows, together
 
@@ -178,7 +179,7 @@ def test_only_so_many_cases_are_listed_and_the_others_can_be_voted_on(tmp_path: 
     with session.read() as connection:
         listing = listing_of(connection, session.run, "sign_off")
     assert listing is not None
-    assert len(listing["listed"]) == LISTED
+    assert len(listing.listed) == LISTED
     assert answer_listed(session, person=Identity("lea"), answer="approve", reason=None) == LISTED
     assert look(session).undecided == 5
 
@@ -204,14 +205,14 @@ def test_a_case_that_is_taken_away_while_the_gate_opens_is_not_asked_about(flow:
 
     def ask_for(connection, file, **more):
         if not taken_away:
-            taken_away.append(file.row["business_key"])
+            taken_away.append(file.case.business_key)
         return asked(connection, file, **more)
 
     def lock_cases(tx, given):
-        row = flow.cases()[taken_away[0]] if len(taken_away) == 1 else None
-        if row is not None and row["state"] == "waiting":
+        row = flow.case_records()[taken_away[0]] if len(taken_away) == 1 else None
+        if row is not None and row.state == "waiting":
             taken_away.append("done")
-            move(tx, [(row, {"state": CaseState.CLOSED, "task": None})], kind="case.closed")
+            move(tx, [(row, CaseChange(state=CaseState.CLOSED, task=None))], kind="case.closed")
         return real(tx, given)
 
     monkeypatch.setattr(gate_module, "ask_for", ask_for)

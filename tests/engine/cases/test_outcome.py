@@ -46,8 +46,8 @@ def standings(flow: Workflow) -> dict[tuple[str, str], str]:
     found = list_outcomes(flow.ledger, workflow=NAME)
     with flow.ledger.read() as connection:
         count = connection.execute(select(func.count()).select_from(outcome).where(stands())).scalar()
-    assert count == sum(row["standing"] in ("provisional", "final") for row in found), "SQL and the domain disagree"
-    return {(row["business_key"], row["outcome"]): row["standing"] for row in found}
+    assert count == sum(row.standing in ("provisional", "final") for row in found), "SQL and the domain disagree"
+    return {(row.business_key, row.outcome): row.standing for row in found}
 
 
 def test_a_completed_case_is_closed_and_its_outcome_kept_with_who_said_so(flow):
@@ -60,7 +60,7 @@ def test_a_completed_case_is_closed_and_its_outcome_kept_with_who_said_so(flow):
 
     (row,) = list_outcomes(flow.ledger)
     assert flow.states() == {"R1": "closed", "R2": "executed", "R3": "waiting"}
-    assert (row["value"], row["recorded_by"], row["source"]) == (
+    assert (row.value, row.recorded_by, row.source) == (
         Decimal("12.50"),
         "task:outcomes.read",
         "paid.csv, row 2",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from interlock.errors import SourceError, Stopped
+from interlock.ledger.store.record import Reading
 from interlock.ledger.store.schema import reading, workflow_run
 from servers.row_server import Reply, RowServer
 from shop import AS_OF, COLUMNS, FILES, Shop, weeks
@@ -55,7 +56,7 @@ class Till:
         self.shop.write("../company/access.yaml", access)
         put_in_force(ledger, self.shop.include, "shop")
 
-    def read(self, server: RowServer, **how: Any) -> dict[str, Any]:
+    def read(self, server: RowServer, **how: Any) -> Reading:
         fields = SimpleNamespace(
             host="127.0.0.1", port=server.port, schema="http", login=None, password="s3cret", extra=None
         )
@@ -97,10 +98,10 @@ def test_a_service_that_stumbles_on_a_page_is_read_whole(till: Till, stumble: Re
     with RowServer(routes) as server:
         read = till.read(server)
 
-    assert (read["state"], read["row_count"], read["quarantined"]) == ("fit", len(ROWS), 0)
+    assert (read.state, read.row_count, read.quarantined) == ("fit", len(ROWS), 0)
     assert server.paths().count(path_of(1)) == 2
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer s3cret"}
-    assert "s3cret" not in read["source"]
+    assert "s3cret" not in read.source
     [sales] = [fact for fact in till.shop.state() if fact.name == "sales"]
     assert sales.value == TOTAL
 
@@ -116,14 +117,14 @@ def test_a_service_that_is_down_leaves_no_reading_for_the_next_attempt(optional:
         assert optional.readings() == []
 
         server.routes[path_of(1)] = whole
-        assert optional.read(server)["row_count"] == len(ROWS)
+        assert optional.read(server).row_count == len(ROWS)
 
 
 def test_at_the_last_attempt_the_run_goes_on_without_what_it_does_not_need(optional: Till):
     with RowServer({"/sales": [Reply(status=503, headers={"Retry-After": "0"})]}) as server:
         read = optional.read(server, may_try_again=False)
 
-    assert (read["state"], read["row_count"]) == ("withheld", 0)
+    assert (read.state, read.row_count) == ("withheld", 0)
     assert [(fact.name, fact.value) for fact in optional.shop.state()] == [("sales", None)]
     assert "503" in (optional.shop.facts()[0].withheld or "")
     assert [(one.kind, one.quality) for one in optional.shop.find()] == [("review", "withheld")]
@@ -143,9 +144,9 @@ def test_a_page_that_is_gone_withholds_all_and_not_the_rest(optional: Till):
     with RowServer(routes) as server:
         read = optional.read(server)
 
-    assert (read["state"], read["row_count"], read["quarantined"]) == ("withheld", 0, 0)
-    assert "page 3 of" in read["reasons"]["critical"][0]
-    assert "404" in read["reasons"]["critical"][0]
+    assert (read.state, read.row_count, read.quarantined) == ("withheld", 0, 0)
+    assert "page 3 of" in read.reasons["critical"][0]
+    assert "404" in read.reasons["critical"][0]
     [sales] = optional.shop.state()
     assert (sales.value, sales.rows) == (None, 0)
 
@@ -163,11 +164,11 @@ def test_what_could_not_be_read_is_not_what_the_next_reading_is_held_against(opt
     with RowServer(pages()) as server:
         optional.read(server, run="monday", as_of=AS_OF)
     with RowServer({"/sales": [Reply({"items": numbered(ROWS)[:PAGE], "next": "/gone"})]}) as server:
-        assert optional.read(server, run="tuesday", as_of=AS_OF.replace(day=4))["state"] == "withheld"
+        assert optional.read(server, run="tuesday", as_of=AS_OF.replace(day=4)).state == "withheld"
     with RowServer(pages()) as server:
         read = optional.read(server, run="wednesday", as_of=AS_OF.replace(day=5))
 
-    assert (read["state"], read["reasons"]["warning"]) == ("fit", [])
+    assert (read.state, read.reasons["warning"]) == ("fit", [])
 
 
 def test_a_service_with_other_columns_than_yesterday_stops_the_run(till: Till):
@@ -209,4 +210,4 @@ def test_a_field_that_is_left_out_where_it_is_empty_is_empty(till: Till):
         path_of(1): [Reply({"items": [last]})],
     }
     with RowServer(routes) as server:
-        assert till.read(server)["row_count"] == len(ROWS)
+        assert till.read(server).row_count == len(ROWS)

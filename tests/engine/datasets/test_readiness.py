@@ -154,7 +154,7 @@ def test_snapshots_go_when_their_time_is_over_and_no_younger_reading_names_them(
     def read(run: str, days: int) -> str:
         write(path, orders(days))
         session = flow.session("read", run=run)
-        read_dataset(session, "orders", connection=lambda c: None, snapshots=snapshots, check=check_dataset)["snapshot"]
+        read_dataset(session, "orders", connection=lambda c: None, snapshots=snapshots, check=check_dataset)
         return str(_snapshot_of(flow, run))
 
     old, shared = read("a", 3), read("b", 4)
@@ -175,4 +175,4 @@ def _snapshot_of(flow: Workflow, run: str) -> str:
     found = find_run(flow.ledger, "refunds", run)
     assert found is not None
     with flow.ledger.read() as connection:
-        return str(readings_of(connection, found.id)["orders"]["snapshot"])
+        return str(readings_of(connection, found.id)["orders"].snapshot)

@@ -30,7 +30,7 @@ def test_without_an_instant_the_data_say_it(tmp_path, sqlite_ledger):
     """A run that is started by hand on historical data reads as of their end."""
     shop = Shop(tmp_path, sqlite_ledger, ROWS)
 
-    assert shop.read(as_of=None)["as_of"] == datetime(2014, 2, 27, tzinfo=UTC)
+    assert shop.read(as_of=None).as_of == datetime(2014, 2, 27, tzinfo=UTC)
     assert by_name(shop.state())["sales"].period == "week of 2014-02-17"
 
 
@@ -40,7 +40,7 @@ def test_a_task_that_is_tried_again_finds_its_reading(tmp_path, sqlite_ledger):
     first = shop.read()
     shop.write_rows(weeks({"A": 1}))
 
-    assert shop.read()["id"] == first["id"]
+    assert shop.read().id == first.id
 
 
 def test_a_backfill_states_the_same_facts_as_the_day_itself(tmp_path, ledger):
@@ -72,13 +72,13 @@ def test_a_number_is_traced_to_its_rows(tmp_path, sqlite_ledger):
 
     assert traced.columns == ["row", "id", "day", "vendor", "amount", "currency"]
     assert [(row[0], str(row[4])) for row in traced.rows] == [(11, "9.0000")]
-    assert traced.reading["source"] == "sales.csv"
+    assert traced.reading.source == "sales.csv"
 
 
 def test_a_snapshot_that_somebody_changed_is_told(tmp_path, sqlite_ledger):
     shop = Shop(tmp_path, sqlite_ledger, ROWS)
     read = shop.read()
-    file = shop.snapshots.root / f"{read['snapshot']}.parquet"
+    file = shop.snapshots.root / f"{read.snapshot}.parquet"
     file.write_bytes(file.read_bytes() + b"x")
 
     with pytest.raises(Tampered, match="is not what was read"):
@@ -89,7 +89,7 @@ def test_a_snapshot_whose_time_is_over_leaves_the_fact_and_says_why(tmp_path, sq
     shop = Shop(tmp_path, sqlite_ledger, ROWS)
     read = shop.read()
     facts = shop.state()
-    (shop.snapshots.root / f"{read['snapshot']}.parquet").unlink()
+    (shop.snapshots.root / f"{read.snapshot}.parquet").unlink()
     traced = trace(sqlite_ledger, by_name(facts)["sales"].id, shop.snapshots)
 
     assert traced.is_confirmed is None

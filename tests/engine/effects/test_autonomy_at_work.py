@@ -9,6 +9,7 @@ from interlock.errors import NotAuthorised, PolicyError
 from interlock.ledger.cases.case import lock_cases, move
 from interlock.ledger.cases.handoff import load_handoffs
 from interlock.ledger.effects.authorisation import authorise
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import authorisation, decision
 from interlock.ledger.store.transaction import Actor
 from sqlalchemy import select
@@ -60,15 +61,15 @@ def test_what_always_needs_a_vote_cannot_be_called_automatic(tmp_path, ledger, f
 def test_an_authorisation_that_rests_on_a_rule_alone_is_refused_for_what_needs_a_vote(tmp_path, ledger):
     flow = Workflow(tmp_path, ledger, policy=POLICY.replace(LISTED, ""))
     flow.up_to("send", rows("sure=0.95"))
-    (row,) = flow.cases().values()
+    (row,) = flow.case_records().values()
     with ledger.read() as connection:
         version = connection.execute(select(decision.c.version_id)).scalars().first()
-        digest = load_handoffs(connection, [row["draft_id"]])[row["draft_id"]]["payload_digest"]
+        digest = load_handoffs(connection, [row.draft_id])[row.draft_id].payload_digest
     session = flow.session("send")
     with ledger.write(actor=Actor("task", "forger"), chain=session.run.chain) as tx:
-        authorise(tx, [(row["id"], digest, f"decision:{row['decision_id']}")], action="payout", version_id=version)
+        authorise(tx, [(row.id, digest, f"decision:{row.decision_id}")], action="payout", version_id=version)
         (locked,) = lock_cases(tx, [row])
-        move(tx, [(locked, {"state": "authorised", "task": "send"})], kind="case.validated")
+        move(tx, [(locked, CaseChange(state="authorised", task="send"))], kind="case.validated")
 
     flow.execute()
 

@@ -17,6 +17,7 @@ from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases.case import move
 from interlock.ledger.effects.authorisation import authorise, withdraw
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import authorisation, effect, incident, notice
 from servers.effect_target import CLOSE_BEFORE, FAIL_AFTER, FAIL_BEFORE, LOSE_ANSWER, EffectTarget, refuse
 from workflows import POLICY, Clock, Workflow, rows
@@ -95,7 +96,7 @@ def test_a_case_that_stands_at_the_execution_without_being_authorised_is_refused
     flow = Workflow(tmp_path, sqlite_ledger)
     flow.intake(rows("a"))
     with flow.session("intake").write() as tx:
-        move(tx, [(flow.cases()["R1"], {"task": "send", "state": CaseState(state)})], kind="case.smuggled")
+        move(tx, [(flow.case_records()["R1"], CaseChange(task="send", state=CaseState(state)))], kind="case.smuggled")
 
     assert flow.execute() == {"refused_unauthorised": 1}
     assert flow.sent() == []
@@ -127,9 +128,9 @@ def test_an_authorisation_of_another_case_allows_nothing(flow: Workflow):
 
 
 def test_a_draft_that_changed_after_it_was_authorised_is_not_sent(flow: Workflow):
-    row = flow.cases()["R1"]
+    cases = flow.case_records()
     with flow.session("validate").write() as tx:
-        move(tx, [(row, {"draft_id": flow.cases()["R2"]["draft_id"]})], kind="case.other_draft")
+        move(tx, [(cases["R1"], CaseChange(draft_id=cases["R2"].draft_id))], kind="case.other_draft")
 
     assert flow.execute() == {"refused_unauthorised": 1, "sent": 1}
     assert [json.loads(file.read_text())["business_key"] for file in flow.sent()] == ["R2"]

@@ -54,7 +54,7 @@ def test_without_a_history_nothing_is_known_and_it_is_said(flow):
 
     assert said["cases"] == 40
     assert {said[name]["middle"] for name in ("reviews", "seconds", "usd")} == {None}
-    assert "no run of it is over here, so there is nothing to go by" in "\n".join(describe_quote(said))
+    assert "no run has finished here yet, so there is nothing to base an estimate on" in "\n".join(describe_quote(said))
 
 
 def test_a_quote_is_held_against_the_run_that_takes_its_source_in(flow):
@@ -99,7 +99,7 @@ def test_rows_that_are_in_the_ledger_or_come_twice_cost_nothing(flow):
     said = asked(flow, rows)
 
     assert (said["rows"], said["known"], said["repeated"], said["cases"]) == (27, 20, 3, 4)
-    assert "4 new cases of 27 rows (20 are in the ledger, 3 twice) of inbox.csv" in describe_quote(said)[0]
+    assert "4 new cases of 27 rows (20 already in the ledger, 3 duplicates) in inbox.csv" in describe_quote(said)[0]
 
 
 def test_only_the_newest_quote_over_the_same_source_is_claimed_and_once(flow):

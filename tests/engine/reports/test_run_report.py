@@ -8,6 +8,7 @@ from interlock.domain.cases.case import ACTIVE, CaseState
 from interlock.errors import Stopped
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import workflow_run
 from workflows import WORKFLOW, Workflow, rows
 
@@ -110,6 +111,6 @@ def test_the_reasons_of_dead_letters_are_counted(tmp_path: Path, sqlite_ledger: 
     flow = Workflow(tmp_path, sqlite_ledger)
     flow.intake(rows("a"))
     with flow.session("judge").write() as tx:
-        move(tx, [(flow.cases()["R1"], {"state": CaseState.DEAD, "reason": "because"})], kind="case.dead")
+        move(tx, [(flow.case_records()["R1"], CaseChange(state=CaseState.DEAD, reason="because"))], kind="case.dead")
 
     assert flow.report()["reasons"] == {"because": 1}

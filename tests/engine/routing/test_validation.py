@@ -7,6 +7,7 @@ from interlock.domain.cases.case import CaseState
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases.case import move
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import authorisation, decision, handoff
 from workflows import POLICY, Workflow, rows
 
@@ -76,7 +77,7 @@ def test_a_check_that_cannot_be_evaluated_is_a_failed_check(tmp_path: Path, sqli
 def test_a_case_that_a_person_asked_to_see_is_not_let_go(flow: Workflow):
     flow.up_to("validate", rows("sure=0.95", "sure=0.95"))
     with flow.session("draft").write() as tx:
-        move(tx, [(flow.cases()["R1"], {"review_asked_by": "lea"})], kind="review.asked")
+        move(tx, [(flow.case_records()["R1"], CaseChange(review_asked_by="lea"))], kind="review.asked")
 
     assert flow.validate() == {"auto": 1, "review": 1}
 
@@ -88,7 +89,8 @@ def test_a_case_that_a_person_asked_to_see_is_not_let_go(flow: Workflow):
 def test_a_case_without_a_draft_goes_to_people_and_nothing_is_authorised(flow: Workflow):
     flow.intake(rows("a"))
     with flow.session("intake").write() as tx:
-        move(tx, [(flow.cases()["R1"], {"task": "validate", "state": CaseState.ROUTED, "route": "auto"})], kind="moved")
+        ready = CaseChange(task="validate", state=CaseState.ROUTED, route="auto")
+        move(tx, [(flow.case_records()["R1"], ready)], kind="moved")
 
     assert flow.validate() == {"without_draft": 1}
     assert flow.states() == {"R1": "waiting"}

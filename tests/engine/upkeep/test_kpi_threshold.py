@@ -25,7 +25,7 @@ def flow(tmp_path, ledger) -> Workflow:
 
 
 def told(flow: Workflow) -> list[str]:
-    return [row["subject"] for row in reversed(list_notices(flow.ledger)) if row["kind"] == "kpi"]
+    return [row.subject for row in reversed(list_notices(flow.ledger)) if row.kind == "kpi"]
 
 
 def test_a_broken_threshold_is_told_to_the_owner_once_in_its_period(flow):
@@ -39,9 +39,9 @@ def test_a_broken_threshold_is_told_to_the_owner_once_in_its_period(flow):
         "refunds: fallback_rate is 50.0%, above 0.2",
         "refunds: straight_through_rate is 50.0%, below 0.9",
     ]
-    notice = next(row for row in list_notices(flow.ledger) if "straight" in row["subject"])
-    assert notice["recipients"] == ["ann@example.com"]
-    assert "over 2 in the month so far (production); before, it was 25.0%" in notice["body"]
+    notice = next(row for row in list_notices(flow.ledger) if "straight" in row.subject)
+    assert notice.recipients == ["ann@example.com"]
+    assert "over 2 in the month so far (production); before, it was 25.0%" in notice.body
     assert verify(flow.ledger).problems == []
 
 

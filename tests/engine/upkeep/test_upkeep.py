@@ -46,7 +46,7 @@ def later(flow: Workflow, hours: float) -> dict[str, int]:
 
 
 def told(flow: Workflow) -> list[tuple[str, tuple[str, ...]]]:
-    return [(row["kind"], tuple(row["recipients"])) for row in reversed(list_notices(flow.ledger))]
+    return [(row.kind, tuple(row.recipients)) for row in reversed(list_notices(flow.ledger))]
 
 
 def test_one_notice_tells_of_all_cases_of_a_step_and_a_step_is_taken_once(flow):
@@ -55,8 +55,8 @@ def test_one_notice_tells_of_all_cases_of_a_step_and_a_step_is_taken_once(flow):
     assert later(flow, 0) == {}
 
     (notice,) = list_notices(flow.ledger)
-    assert (notice["kind"], notice["recipients"], notice["state"]) == ("remind", ["lea", "leo"], "waiting")
-    assert notice["subject"] == "refunds: 2 cases at gate leads"
+    assert (notice.kind, notice.recipients, notice.state) == ("remind", ["lea", "leo"], "waiting")
+    assert notice.subject == "refunds: 2 cases at gate leads"
     assert verify(flow.ledger).problems == []
 
 
@@ -147,8 +147,8 @@ def test_when_everybody_is_on_leave_those_above_hear_of_it_at_the_first_reminder
     assert later(flow, 4.1) == {"remind": 2}
 
     (notice,) = list_notices(flow.ledger)
-    assert {"cleo", "admin", "otto"} < set(notice["recipients"])
-    assert "everybody who may decide is on leave (lea, leo)" in notice["body"]
+    assert {"cleo", "admin", "otto"} < set(notice.recipients)
+    assert "everybody who may decide is on leave (lea, leo)" in notice.body
 
 
 def test_two_upkeeps_at_once_take_each_step_once(flow):
@@ -206,10 +206,10 @@ def test_what_is_sent_is_sent_once_to_addresses(flow):
     sent: list[tuple[str, list[str]]] = []
 
     for _ in range(2):
-        keep_up(flow.ledger, send=lambda row, to: sent.append((row["kind"], to)))
+        keep_up(flow.ledger, send=lambda row, to: sent.append((row.kind, to)))
 
     assert sent == [("remind", ["lea@example.com", "leo@example.com"])]
-    assert [row["state"] for row in list_notices(flow.ledger)] == ["sent"]
+    assert [row.state for row in list_notices(flow.ledger)] == ["sent"]
 
 
 def test_a_notice_that_fails_is_kept_with_its_reason_and_tried_again_and_the_gate_stays_open(flow):
@@ -219,7 +219,7 @@ def test_a_notice_that_fails_is_kept_with_its_reason_and_tried_again_and_the_gat
     later(flow, 4.1)
     assert keep_up(flow.ledger, send=refuses) == {"notices_failed": 1}
     (notice,) = list_notices(flow.ledger)
-    assert (notice["state"], notice["error"]) == ("failed", "ConnectionRefusedError: no mail server for [EMAIL]")
+    assert (notice.state, notice.error) == ("failed", "ConnectionRefusedError: no mail server for [EMAIL]")
     assert set(flow.states().values()) == {"waiting"}
 
     assert keep_up(flow.ledger, send=lambda row, to: None) == {"notices_sent": 1}
@@ -240,7 +240,7 @@ def test_two_senders_at_once_send_it_once(flow):
     later(flow, 4.1)
     sent: list[str] = []
     threads = [
-        threading.Thread(target=lambda: keep_up(flow.ledger, send=lambda row, to: sent.append(row["id"])))
+        threading.Thread(target=lambda: keep_up(flow.ledger, send=lambda row, to: sent.append(row.id)))
         for _ in range(4)
     ]
     for thread in threads:

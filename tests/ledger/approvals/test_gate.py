@@ -164,7 +164,7 @@ def test_open_requests_are_listed_with_their_cases(tmp_path: Path, ledger: Ledge
 
     listed = open_requests_of(ledger, workflow="refunds")
 
-    assert {row["business_key"] for row in listed} == {"R1", "R2"}
+    assert {row.business_key for row in listed} == {"R1", "R2"}
     assert open_requests_of(ledger, workflow="another") == []
     assert open_requests_of(Ledger(ledger.engine, "production")) == []
     cast(flow, flow.table(gate_request)[0], "lea")

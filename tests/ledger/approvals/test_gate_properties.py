@@ -20,6 +20,7 @@ from interlock.ledger.approvals.gate import Answer, cast_vote, stages_of
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import GateRequest
 from interlock.ledger.store.schema import authorisation, case, gate_request, vote
 from interlock.ledger.store.transaction import Actor
 from sqlalchemy import select, update
@@ -93,7 +94,7 @@ def test_no_order_of_events_authorises_with_too_few_votes(tmp_path: Path, sqlite
                     delegate(flow.ledger, Identity(person), taker=taker, until=until, reason="away")
                 case "end":
                     for row in list_delegations(flow.ledger)[:1]:
-                        end_delegation(flow.ledger, Identity(row["giver"]), row["id"])
+                        end_delegation(flow.ledger, Identity(row.giver), row.id)
         except InterlockError:
             pass
         for row in flow.table(gate_request):
@@ -108,9 +109,10 @@ def test_no_order_of_events_authorises_with_too_few_votes(tmp_path: Path, sqlite
 def check_by_hand(flow: Workflow, request: dict[str, Any], groups: dict[str, list[str]]) -> None:
     """Hold an approval against the rules, counted another way: rights, not people, are used up once each."""
     cast = [row for row in flow.table(vote) if row["request_id"] == request["id"] and row["answer"] == "approve"]
-    standing = {(row["taker"], row["giver"]) for row in list_delegations(flow.ledger)}
+    standing = {(row.taker, row.giver) for row in list_delegations(flow.ledger)}
     barred = set(request["barred"])
-    for stage in stages_of(request):
+    stages = stages_of(GateRequest.from_values(request))
+    for stage in stages:
         by_right: set[str] = set()
         people: set[str] = set()
         for row in cast:
@@ -123,7 +125,7 @@ def check_by_hand(flow: Workflow, request: dict[str, Any], groups: dict[str, lis
                 people.add(row["person"])
         assert len(people) >= stage.votes, (stage, cast)
         assert len(by_right) >= stage.votes, (stage, cast)
-    assert len({row["person"] for row in cast}) >= sum(stage.votes for stage in stages_of(request))
+    assert len({row["person"] for row in cast}) >= sum(stage.votes for stage in stages)
 
 
 def test_what_changed_after_the_vote_is_not_sent(tmp_path: Path, sqlite_ledger: Ledger):

@@ -195,10 +195,10 @@ def test_the_commands_keep_an_anchor_and_find_with_it_what_was_cut_off(
     file = str(tmp_path / "anchor.json")
 
     commands.anchor(Namespace(file=file))
-    with pytest.raises(SystemExit, match="is there already"):
+    with pytest.raises(SystemExit, match="exists, and an anchor is never overwritten"):
         commands.anchor(Namespace(file=file))
     commands.verify(Namespace(anchor=[file], json=False))
-    assert "held against anchor 1" in capsys.readouterr().out
+    assert "compared with anchor 1" in capsys.readouterr().out
 
     behind_the_ledgers_back(sqlite_ledger, cut("a", 1))
     with pytest.raises(SystemExit, match="says 2 events or more, and 1 are there"):

@@ -80,7 +80,7 @@ def test_payloads_stand_under_a_digest_that_only_the_case_can_make(flow: Workflo
     with session.write() as tx:
         row = write_handoffs(tx, session.run, MAKER, [one])[one.file.id]
 
-    assert {body["digest"] for body in flow.table(payload)} == {one.file.row["payload_digest"], row["payload_digest"]}
+    assert {body["digest"] for body in flow.table(payload)} == {one.file.case.payload_digest, row.payload_digest}
     assert len(one.file.secret) == 32
 
 

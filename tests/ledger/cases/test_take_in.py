@@ -9,6 +9,7 @@ from interlock.errors import UnknownName
 from interlock.ledger.audit.verify import verify
 from interlock.ledger.cases.case import NewCase, Taken, cases_at, find_case, list_cases, load_files, take_in
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case, label, payload
 from sqlalchemy import event
 from workflows import WORKFLOW, Clock, Workflow, rows, together
@@ -122,7 +123,7 @@ def test_a_case_is_found_by_key_by_id_and_by_the_end_of_its_id(flow: Workflow):
 
     with flow.ledger.read() as connection:
         for name in ("A", wanted, wanted[-8:]):
-            assert find_case(connection, flow.ledger, name)["id"] == wanted
+            assert find_case(connection, flow.ledger, name).id == wanted
         with pytest.raises(UnknownName, match=r"there is no case 'AA'.*Did you mean 'A'"):
             find_case(connection, flow.ledger, "AA")
 
@@ -133,9 +134,9 @@ def test_cases_are_gone_through_in_the_order_of_their_intake(flow: Workflow):
     run = flow.session("judge").run
     with flow.ledger.read() as connection:
         first = cases_at(connection, run, "judge", limit=3)
-        rest = cases_at(connection, run, "judge", limit=3, after=first[-1]["id"])
+        rest = cases_at(connection, run, "judge", limit=3, after=first[-1].id)
 
-    assert [row["business_key"] for row in first + rest] == ["K5", "K3", "K9", "K1"]
+    assert [row.business_key for row in first + rest] == ["K5", "K3", "K9", "K1"]
 
 
 def test_a_page_of_cases_is_read_from_an_index_in_its_order(sqlite_ledger: Ledger, tmp_path: Path):
@@ -151,7 +152,7 @@ def test_a_page_of_cases_is_read_from_an_index_in_its_order(sqlite_ledger: Ledge
 
     with sqlite_ledger.read() as connection:
         cases_at(connection, run, "judge", limit=500)
-        load_files(connection, [{"id": "c", "payload_digest": "d", "context": {}}])
+        load_files(connection, [Case.from_values({"id": "c", "payload_digest": "d", "context": {}})])
 
     assert "SEARCH case USING INDEX ix_case_place (run_id=? AND task=? AND id>?)" in seen
     assert not [step for step in seen if "TEMP B-TREE" in step or "digest=?" in step]
@@ -188,7 +189,7 @@ def test_a_case_has_an_owner_and_is_late_once_its_time_has_come(tmp_path: Path, 
     flow.intake(rows("a", "b"))
 
     def late() -> list[str]:
-        return sorted(row["business_key"] for row in list_cases(flow.ledger, is_late=True))
+        return sorted(row.business_key for row in list_cases(flow.ledger, is_late=True))
 
     assert {row["owner"] for row in flow.cases().values()} == {"leads"}
     assert late() == []

@@ -13,6 +13,7 @@ from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.effects.authorisation import authorise, standing, withdraw
 from interlock.ledger.effects.effect import Claimed, claim, commit, give_back, is_under_way
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import authorisation, effect
 from workflows import Clock, Workflow, rows, together
 
@@ -37,7 +38,7 @@ def claim_all(session: Session, *, digest: str | None = None) -> Claimed:
     with session.read() as connection:
         found = cases_at(connection, session.run, "send", limit=10)
         files = load_files(connection, found)
-        drafts = load_handoffs(connection, [row["draft_id"] for row in found])
+        drafts = load_handoffs(connection, [row.draft_id for row in found])
     with session.write() as tx:
         return claim(
             tx,
@@ -136,7 +137,7 @@ def test_nothing_is_claimed_for_another_content_than_the_authorised(flow: Workfl
     claimed = claim_all(flow.session("send"), digest="0" * 64)
 
     assert claimed.claims == []
-    assert [file.row["business_key"] for file in claimed.unauthorised] == ["R1"]
+    assert [file.case.business_key for file in claimed.unauthorised] == ["R1"]
     assert flow.table(effect) == []
 
 
@@ -163,9 +164,9 @@ def test_an_authorisation_for_another_action_or_case_allows_nothing(flow: Workfl
         withdraw(tx, row["id"])
         authorise(
             tx,
-            [(row["id"], granted["payload_digest"], "decision:x")],
+            [(row["id"], granted.payload_digest, "decision:x")],
             action="another",
-            version_id=granted["version_id"],
+            version_id=granted.version_id,
         )
 
     assert claim_all(session).claims == []
@@ -176,7 +177,7 @@ def test_a_case_that_somebody_changed_since_is_neither_claimed_nor_refused(flow:
     with session.read() as connection:
         files = load_files(connection, cases_at(connection, session.run, "send", limit=10))
     with session.write() as tx:
-        move(tx, [(flow.cases()["R1"], {"owner": "lea"})], kind="case.owned")
+        move(tx, [(flow.case_records()["R1"], CaseChange(owner="lea"))], kind="case.owned")
 
     with session.write() as tx:
         claimed = claim(

@@ -29,7 +29,7 @@ def back(ledger: Ledger, number: int | None = None) -> int:
 
 
 def numbers(ledger: Ledger) -> list[int]:
-    return [change["number"] for change in changes_in_force(ledger, NAME)]
+    return [change.number for change in changes_in_force(ledger, NAME)]
 
 
 def test_the_version_before_is_in_force_at_once_and_each_further_step_goes_one_back(tmp_path: Path, ledger: Ledger):
@@ -56,15 +56,15 @@ def test_who_when_why_and_instead_of_what_is_kept(tmp_path: Path, sqlite_ledger:
     back(sqlite_ledger, 1)
 
     last, before, *_ = changes_in_force(sqlite_ledger, NAME)
-    assert (last["number"], last["set_by"], last["reason"], last["instead_of"]) == (
+    assert (last.number, last.set_by, last.reason, last.instead_of) == (
         1,
         "person:cleo",
         "it let too much go",
         3,
     )
-    assert (before["number"], before["instead_of"]) == (3, None)
-    versions = {row["number"]: row["in_force_since"] for row in history(sqlite_ledger, NAME)}
-    assert versions == {3: None, 2: None, 1: last["since"]}
+    assert (before.number, before.instead_of) == (3, None)
+    versions = {row.number: row.in_force_since for row in history(sqlite_ledger, NAME)}
+    assert versions == {3: None, 2: None, 1: last.since}
     assert flow.version.number == 1
 
 

@@ -41,7 +41,7 @@ def test_the_same_text_is_not_published_again_and_an_older_one_is(ledger: Ledger
     third, is_new = put(ledger, "one")
     assert (third.number, is_new) == (3, True)
     assert in_force(ledger, "refunds") == third
-    assert [row["number"] for row in history(ledger, "refunds")] == [3, 2, 1]
+    assert [row.number for row in history(ledger, "refunds")] == [3, 2, 1]
 
 
 def test_an_older_version_can_still_be_read(ledger: Ledger):

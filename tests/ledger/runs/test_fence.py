@@ -10,6 +10,7 @@ from interlock.ledger.cases.case import move
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.runs.run import find_run, start_run, unfinished_runs
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.schema import task_attempt, workflow_run
 from interlock.ledger.store.transaction import Actor
 from workflows import NAME, WIRING, Workflow, rows, together
@@ -24,14 +25,14 @@ def test_a_later_attempt_of_a_task_ends_the_earlier_ones_writing(flow: Workflow)
     flow.intake(rows("a"))
     old = flow.session("judge")
     new = flow.session("judge")
-    before = flow.cases()
+    before = flow.case_records()
 
     with pytest.raises(Superseded, match="attempt 1 of task 'judge' was superseded by attempt 2"), old.write() as tx:
-        move(tx, [(before["R1"], {"state": CaseState.DEAD})], kind="case.dead")
+        move(tx, [(before["R1"], CaseChange(state=CaseState.DEAD))], kind="case.dead")
 
-    assert flow.cases() == before
+    assert flow.case_records() == before
     with new.write() as tx:
-        move(tx, [(before["R1"], {"state": CaseState.DEAD})], kind="case.dead")
+        move(tx, [(before["R1"], CaseChange(state=CaseState.DEAD))], kind="case.dead")
     assert flow.states() == {"R1": "dead"}
 
 

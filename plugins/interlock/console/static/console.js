@@ -1,10 +1,10 @@
-// The buttons of the console. Each element says in data-* what it posts and what follows; nothing is inline, so that the
+// The buttons of the console. Each element has in data-* what it posts and what follows; nothing is inline, so that the
 // Content-Security-Policy can forbid inline scripts. Airflow's frame ignores confirm(), so questions are <dialog>s.
 (() => {
   const notice = document.getElementById("notice");
-  const LEFT = "interlock-said";
+  const MESSAGE = "interlock-message";
 
-  function say(text, isError = false) {
+  function show(text, isError = false) {
     notice.textContent = text;
     notice.classList.toggle("error", isError);
     notice.setAttribute("role", isError ? "alert" : "status");
@@ -13,7 +13,7 @@
   }
 
   function leave(address, text) {
-    try { sessionStorage.setItem(LEFT, text); } catch { /* the page changes all the same */ }
+    try { sessionStorage.setItem(MESSAGE, text); } catch { /* the page changes all the same */ }
     if (address) location.assign(address); else location.reload();
   }
 
@@ -23,41 +23,41 @@
       headers: { "Content-Type": "application/json", Accept: "application/json" },
       body: JSON.stringify(body),
     });
-    let told = {};
-    try { told = await answer.json(); } catch { /* no JSON: the status must do */ }
-    if (answer.ok) return told;
+    let result = {};
+    try { result = await answer.json(); } catch { /* no JSON: the status must do */ }
+    if (answer.ok) return result;
     if (answer.status === 401) throw new Error("You are logged out: reload the page and log in again");
-    const detail = Array.isArray(told.detail) ? told.detail.map((d) => d.msg).join("; ") : told.detail;
+    const detail = Array.isArray(result.detail) ? result.detail.map((d) => d.msg).join("; ") : result.detail;
     throw new Error(detail || `the server answered ${answer.status}`);
   }
 
-  function after(told, text) {
+  function describe(result, text) {
     const parts = [text];
-    if (told.state === "open" && !("warnings" in told)) parts[0] = "Your vote is recorded; more votes are needed";
-    if (told.warnings?.length) parts.push(`The policy warns: ${told.warnings.join("; ")}`);
-    if (told.note) parts.push(told.note);
-    if (told.gate_is_done) parts.push("That was the last one: the run goes on within seconds");
+    if (result.state === "open" && !("warnings" in result)) parts[0] = "Your vote is recorded; more votes are needed";
+    if (result.warnings?.length) parts.push(`The policy warns: ${result.warnings.join("; ")}`);
+    if (result.note) parts.push(result.note);
+    if (result.gate_is_done) parts.push("That was the last case: the run continues within seconds");
     return parts.join(". ") + ".";
   }
 
   async function act(button, extra = {}) {
     button.disabled = true;
     try {
-      const told = await post(button.dataset.post, { ...JSON.parse(button.dataset.body || "{}"), ...extra });
-      leave(button.dataset.then, after(told, button.dataset.said));
+      const result = await post(button.dataset.post, { ...JSON.parse(button.dataset.body || "{}"), ...extra });
+      leave(button.dataset.then, describe(result, button.dataset.done));
     } catch (error) {
-      say(error.message, true);
+      show(error.message, true);
       button.disabled = false;
     }
   }
 
   // A number leads to its source, which may be folded away.
   const unfold = () => {
-    const there = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const folded = there && there.closest("details[data-unfold]");
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = target && target.closest("details[data-unfold]");
     if (!folded || folded.open) return;
     folded.open = true;
-    there.scrollIntoView();
+    target.scrollIntoView();
   };
   addEventListener("hashchange", unfold);
   unfold();
@@ -80,7 +80,7 @@
     form.addEventListener("submit", () => act(opener, { reason: form.elements.reason.value.trim() }));
   }
 
-  // Editing: only what was changed is posted; of a form that is written from nothing, all but what was left empty.
+  // Editing: only changed fields are posted; of a form that starts empty, all that were filled in.
   function valueOf(field) {
     switch (field.dataset.kind) {
       case "flag": return field.checked;
@@ -104,25 +104,25 @@
           if (isPosted(field)) changes[field.name] = valueOf(field);
         }
       } catch (error) {
-        say(`a field is no JSON: ${error.message}`, true);
+        show(`a field is not valid JSON: ${error.message}`, true);
         return;
       }
       if (!Object.keys(changes).length && form.dataset.mayBeSame === undefined) {
-        say("Nothing was changed.", true);
+        show("Nothing was changed.", true);
         return;
       }
       button.disabled = true;
       try {
         const body = form.dataset.digest ? { changes, digest: form.dataset.digest } : { changes };
-        leave("", after(await post(form.dataset.edit, body), form.dataset.said));
+        leave("", describe(await post(form.dataset.edit, body), form.dataset.done));
       } catch (error) {
-        say(error.message, true);
+        show(error.message, true);
         button.disabled = false;
       }
     });
   }
 
-  // Several at once: one vote a case, each with the digest of what its row shows.
+  // Several at once: one vote per case, each with the digest of what its row shows.
   const bulk = document.getElementById("bulk");
   if (bulk) {
     const boxes = [...bulk.querySelectorAll("input[name=case]")];
@@ -150,20 +150,20 @@
         const reason = form.elements.reason?.value.trim();
         const failed = [];
         let done = 0;
-        let told = {};
+        let last = {};
         for (const button of bulk.querySelectorAll("button")) button.disabled = true;
         for (const box of chosen) {
-          say(`${done + failed.length + 1} of ${chosen.length} …`);
+          show(`${done + failed.length + 1} of ${chosen.length} …`);
           try {
             const body = { answer, digest: box.dataset.digest, ...(reason ? { reason } : {}) };
-            told = await post(`${bulk.dataset.bulk}/${box.value}/vote`, body);
+            last = await post(`${bulk.dataset.bulk}/${box.value}/vote`, body);
             done += 1;
           } catch (error) {
             failed.push(`${box.dataset.key}: ${error.message}`);
           }
         }
         const word = answer === "approve" ? "approved" : "rejected";
-        const text = after({ gate_is_done: told.gate_is_done }, `${done} ${word}`);
+        const text = describe({ gate_is_done: last.gate_is_done }, `${done} ${word}`);
         leave("", failed.length ? `${text} Not done: ${failed.join("; ")}` : text);
       });
     }
@@ -179,8 +179,8 @@
   });
 
   try {
-    const said = sessionStorage.getItem(LEFT);
-    if (said) say(said, said.includes("Not done:"));
-    sessionStorage.removeItem(LEFT);
+    const message = sessionStorage.getItem(MESSAGE);
+    if (message) show(message, message.includes("Not done:"));
+    sessionStorage.removeItem(MESSAGE);
   } catch { /* storage is switched off */ }
 })();

@@ -10,11 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from interlock.domain.approvals.access import Access, Barred, Identity
 from interlock.domain.approvals.approval import Ballot, Progress, Stage, count_votes
 from interlock.errors import NotAuthorised
+
+
+class CastVote(Protocol):
+    """A vote as it was recorded."""
+
+    @property
+    def person(self) -> str:
+        """Who voted: an id."""
+
+    @property
+    def person_name(self) -> str | None:
+        """Their name."""
+
+    @property
+    def roles(self) -> Sequence[str] | None:
+        """Their roles in Airflow when they voted."""
+
+    @property
+    def answer(self) -> str:
+        """``approve`` or ``reject``."""
+
+    @property
+    def stage_order(self) -> int | None:
+        """The stage at which they voted."""
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """Whom they stood in for."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +67,18 @@ class Electorate:
     def _is_of(self, person: Identity, stage: Stage) -> bool:
         return person.id in stage.people or any(self.access.is_member(person, group) for group in stage.groups)
 
-    def progress(self, votes: Iterable[Mapping[str, Any]]) -> Progress:
-        """Return what *votes* (rows of the ledger) amount to now."""
+    def progress(self, votes: Iterable[CastVote]) -> Progress:
+        """Return what *votes* amount to now."""
         cast = list(votes)
-        people = {v["person"]: Identity(v["person"], v["person_name"] or "", tuple(v["roles"] or ())) for v in cast}
-        by_right_of = {v["person"]: v["on_behalf_of"] for v in cast}
+        people = {v.person: Identity(v.person, v.person_name or "", tuple(v.roles or ())) for v in cast}
+        by_right_of = {v.person: v.on_behalf_of for v in cast}
 
         def may_fill(person: str, stage: Stage) -> bool:
             if self.barred.reason(people[person]) is not None:
                 return False
             return by_right_of[person] in self.givers(people[person], stage)
 
-        ballots = [Ballot(v["person"], v["answer"], v["stage_order"] or 1) for v in cast]
+        ballots = [Ballot(v.person, v.answer, v.stage_order or 1) for v in cast]
         return count_votes(self.stages, _one_a_right(ballots, by_right_of), may_fill)
 
     def admit(self, person: Identity, now: Progress, *, approves: bool) -> str | None:

@@ -7,11 +7,11 @@ happened within that window; afterwards it is kept and changes nothing, so a fig
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -73,25 +73,35 @@ class NewOutcome:
     """Where it comes from: ``payments.csv, row 12``."""
 
 
-def outcome_status(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> OutcomeStatus:
+class OutcomeTimes(Protocol):
+    """What is read of an outcome that was recorded."""
+
+    @property
+    def happened_at(self) -> datetime: ...
+
+    @property
+    def final_at(self) -> datetime | None: ...
+
+
+def outcome_status(row: OutcomeTimes, others: Iterable[OutcomeTimes], now: datetime) -> OutcomeStatus:
     """
     Return the status of an outcome at the instant *now*.
 
-    :param row: a row of the table ``outcome``; *others*: all those of its case, itself among them or not.
+    :param others: all outcomes of its case, itself among them or not.
     """
-    if row["final_at"] is None:
+    if row.final_at is None:
         return "undoes" if any(undoes(row, other) for other in others) else "too late"
     if any(undoes(other, row) for other in others):
         return "undone"
-    return "provisional" if now < row["final_at"] else "final"
+    return "provisional" if now < row.final_at else "final"
 
 
-def undoes(row: Mapping[str, Any], completed: Mapping[str, Any]) -> bool:
+def undoes(row: OutcomeTimes, completed: OutcomeTimes) -> bool:
     """Return whether outcome *row* undoes *completed*: it happened within its dispute window."""
     return (
-        row["final_at"] is None
-        and completed["final_at"] is not None
-        and completed["happened_at"] <= row["happened_at"] <= completed["final_at"]
+        row.final_at is None
+        and completed.final_at is not None
+        and completed.happened_at <= row.happened_at <= completed.final_at
     )
 
 

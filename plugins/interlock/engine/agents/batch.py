@@ -21,7 +21,8 @@ from interlock.domain.base.contract import Contract
 from interlock.domain.base.plural import counted
 from interlock.domain.cases.case import CaseState
 from interlock.engine.agents.fallback_chain import Carrier
-from interlock.engine.agents.result_writer import Settled, Settlement
+from interlock.engine.agents.result_writer import ResultWriter
+from interlock.engine.agents.work_item import WorkItem
 from interlock.errors import AgentUnavailable, BatchRefused, InterlockError
 from interlock.ledger.agents.provider_batch import (
     WITH_PROVIDER,
@@ -34,7 +35,8 @@ from interlock.ledger.agents.provider_batch import (
     usage_id,
 )
 from interlock.ledger.cases.case import CaseFile, going_on, load_files, lock_cases, move
-from interlock.ledger.store.transaction import Row, new_id
+from interlock.ledger.store.record import CaseChange, ProviderBatch
+from interlock.ledger.store.transaction import new_id
 
 if TYPE_CHECKING:
     from interlock.agents.batch_call import Sent, Written
@@ -60,7 +62,7 @@ MOST_BYTES = 100_000_000
 class Returned:
     """A batch that is over, with what it holds."""
 
-    row: Row
+    row: ProviderBatch
     status: str
     replies: Mapping[str, Reply]
     at_provider: AtProvider | None = None
@@ -69,16 +71,16 @@ class Returned:
         """Return what is known of a case's request."""
         from interlock.agents.batch_call import Sent
 
-        most = self.row["cases"][case_id]["most"]
-        hold = None if most is None else Hold(self.row["id"], most)
-        return Sent(self.row["agent"], self.row["connection"], hold, usage_id(self.row["id"], case_id))
+        most = self.row.cases[case_id]["most"]
+        hold = None if most is None else Hold(self.row.id, most)
+        return Sent(self.row.agent, self.row.connection, hold, usage_id(self.row.id, case_id))
 
 
 class Batches:
     """The batches of one task: those that it sends, and those that are out."""
 
-    def __init__(self, carrier: Carrier, contract: type[Contract], settlement: Settlement) -> None:
-        self.carrier, self.contract, self.settlement = carrier, contract, settlement
+    def __init__(self, carrier: Carrier, contract: type[Contract], writer: ResultWriter) -> None:
+        self.carrier, self.contract, self.writer = carrier, contract, writer
         self.session = carrier.session
         self._out: set[str] = set()
         self._refused = False
@@ -96,7 +98,7 @@ class Batches:
     def _agent(self) -> TextModelAgent:
         return cast("TextModelAgent", self.carrier.agent)
 
-    def send(self, pending: dict[str, Settled], works: Mapping[str, Work]) -> dict[str, Settled]:
+    def send(self, pending: dict[str, WorkItem], works: Mapping[str, Work]) -> dict[str, WorkItem]:
         """Send what can wait, and return what is to be asked about directly."""
         declared = self.carrier.declaration
         if not isinstance(declared, ModelAgent) or declared.urgency == "now" or self._refused or self.client is None:
@@ -105,7 +107,7 @@ class Batches:
         waits = {
             case_id: case
             for case_id, case in pending.items()
-            if case_id not in self._out and (case.file.row["due_at"] is None or case.file.row["due_at"] >= back)
+            if case_id not in self._out and (case.file.case.due_at is None or case.file.case.due_at >= back)
         }
         if not waits:
             return pending
@@ -120,30 +122,30 @@ class Batches:
         return {case_id: case for case_id, case in pending.items() if case_id not in gone}
 
     def _send_group(
-        self, declared: ModelAgent, waits: Mapping[str, Settled], written: Mapping[str, Written]
+        self, declared: ModelAgent, waits: Mapping[str, WorkItem], written: Mapping[str, Written]
     ) -> set[str]:
         """Send one batch; return the cases that wait for it."""
         row, cases = self._intend(declared, waits, written)
-        if not cases:
+        if row is None or not cases:
             return set()
         client, session = self.client, self.session
         assert client is not None
         endpoint = next(iter(written.values())).endpoint
         created: AtProvider | None = None
         try:
-            file = client.upload(row["id"], {case_id: written[case_id].body for case_id in cases}, endpoint)
+            file = client.upload(row.id, {case_id: written[case_id].body for case_id in cases}, endpoint)
             with session.write() as tx:
                 sending = change_batch(tx, row, "intended", sent_at=tx.at)
             if sending is None:
-                session.log.warning("batch %s was given up by another run, which has its cases", row["id"])
+                session.log.warning("batch %s was given up by another run, which has its cases", row.id)
                 return set(cases)
             row = sending
-            created = client.create(row["id"], file, endpoint, declared.batch_window)
+            created = client.create(row.id, file, endpoint, declared.batch_window)
         except InterlockError as error:
-            if isinstance(error, AgentUnavailable) and row["sent_at"] is not None:
+            if isinstance(error, AgentUnavailable) and row.sent_at is not None:
                 created = self._find(row)
                 if created is None:
-                    session.log.warning("%s; whether batch %s runs is looked up later", error, row["id"])
+                    session.log.warning("%s; whether batch %s runs is looked up later", error, row.id)
                     return self._count_out(cases)
             elif isinstance(error, BatchRefused) and error.retry_after_seconds is not None:
                 return self._wait_for_room(row, cases, error)
@@ -158,19 +160,19 @@ class Batches:
         session.log.info("%s with the provider in batch %s", counted(len(cases), "case", "are"), created.id)
         return self._count_out(cases)
 
-    def _count_out(self, cases: Mapping[str, Settled]) -> set[str]:
+    def _count_out(self, cases: Mapping[str, WorkItem]) -> set[str]:
         self.session.count("waiting", len(cases))
         self.session.count("with_provider", len(cases))
         return set(cases)
 
     def _intend(
-        self, declared: ModelAgent, waits: Mapping[str, Settled], written: Mapping[str, Written]
-    ) -> tuple[Row, dict[str, Settled]]:
+        self, declared: ModelAgent, waits: Mapping[str, WorkItem], written: Mapping[str, Written]
+    ) -> tuple[ProviderBatch | None, dict[str, WorkItem]]:
         """Set the money aside, let the cases wait and write that they will be sent."""
         session, carrier, batch_id = self.session, self.carrier, new_id()
         with session.write() as tx:
             expires_at = tx.at + declared.batch_window
-            locked = {row["id"]: row for row in lock_cases(tx, [waits[case_id].file.row for case_id in written])}
+            locked = {row.id: row for row in lock_cases(tx, [waits[case_id].file.case for case_id in written])}
             held = carrier.purse.set_aside(
                 tx,
                 batch_id,
@@ -179,7 +181,7 @@ class Batches:
                 has_cheaper=declared.cheaper is not None,
             )
             if not held:
-                return {}, {}
+                return None, {}
             row = intend_batch(
                 tx,
                 session.run,
@@ -197,44 +199,44 @@ class Batches:
                 },
                 expires_at=expires_at,
             )
-            change = {
-                "state": CaseState.WAITING,
-                "wait_for": WITH_PROVIDER,
-                "wait_until": expires_at + LATE,
-                "reason": "is with the provider, in a batch",
-            }
-            moved = move(tx, [(locked[case_id], change) for case_id in held], kind=f"{self.settlement.role.name}.sent")
-        cases = {after["id"]: waits[after["id"]] for after in moved}
+            change = CaseChange(
+                state=CaseState.WAITING,
+                wait_for=WITH_PROVIDER,
+                wait_until=expires_at + LATE,
+                reason="is with the provider, in a batch",
+            )
+            moved = move(tx, [(locked[case_id], change) for case_id in held], kind=f"{self.writer.role.name}.sent")
+        cases = {after.id: waits[after.id] for after in moved}
         for after in moved:
-            cases[after["id"]].file = replace(cases[after["id"]].file, row=after)
+            cases[after.id].file = replace(cases[after.id].file, case=after)
         return row, cases
 
-    def _note_submitted(self, row: Row, at_provider: AtProvider) -> Row | None:
+    def _note_submitted(self, row: ProviderBatch, at_provider: AtProvider) -> ProviderBatch | None:
         with self.session.write(settles=True) as tx:
             return change_batch(tx, row, "submitted", provider_id=at_provider.id)
 
-    def _give_back(self, row: Row, cases: Mapping[str, Settled], reason: str) -> None:
+    def _give_back(self, row: ProviderBatch, cases: Mapping[str, WorkItem], reason: str) -> None:
         """Take cases back that were not sent."""
         with self.session.write(settles=True) as tx:
-            locked = lock_cases(tx, [case.file.row for case in cases.values()])
+            locked = lock_cases(tx, [case.file.case for case in cases.values()])
             for after in move(tx, [(found, going_on(found)) for found in locked], kind="case.taken_up"):
-                cases[after["id"]].file = replace(cases[after["id"]].file, row=after)
+                cases[after.id].file = replace(cases[after.id].file, case=after)
             end_batch(tx, row, "failed", reason)
 
-    def _wait_for_room(self, row: Row, cases: Mapping[str, Settled], error: BatchRefused) -> set[str]:
+    def _wait_for_room(self, row: ProviderBatch, cases: Mapping[str, WorkItem], error: BatchRefused) -> set[str]:
         with self.session.write(settles=True) as tx:
             until = tx.at + max(FULL, timedelta(seconds=error.retry_after_seconds or 0))
-            locked = lock_cases(tx, [case.file.row for case in cases.values()])
-            change = {"wait_for": "RateLimited", "wait_until": until, "reason": str(error)}
+            locked = lock_cases(tx, [case.file.case for case in cases.values()])
+            change = CaseChange(wait_for="RateLimited", wait_until=until, reason=str(error))
             move(tx, [(found, change) for found in locked], kind="case.waits")
             end_batch(tx, row, "failed", str(error))
         self.session.count("waiting", len(cases))
         return set(cases)
 
-    def _find(self, row: Row) -> AtProvider | None:
+    def _find(self, row: ProviderBatch) -> AtProvider | None:
         assert self.client is not None
         try:
-            return self.client.find(row["id"], row["created_at"])
+            return self.client.find(row.id, row.created_at)
         except AgentUnavailable:
             return None
 
@@ -248,33 +250,33 @@ class Batches:
         with self.session.read() as connection:
             self._out = {case_id for row in out for case_id in uncounted(connection, row)}
         if out:
-            since = out[0]["created_at"].strftime("%Y-%m-%d %H:%M")
+            since = out[0].created_at.strftime("%Y-%m-%d %H:%M")
             self.session.log.info("%s with the provider since %s UTC", counted(len(self._out), "case", "are"), since)
 
-    def _open(self) -> list[Row]:
+    def _open(self) -> list[ProviderBatch]:
         with self.session.read() as connection:
             return open_batches(connection, self.session.run, self.session.task.task_id)
 
-    def _look(self, row: Row) -> Returned | None:
+    def _look(self, row: ProviderBatch) -> Returned | None:
         from interlock.agents.batch_call import LOST
 
         now = self.session.ledger.clock()
-        is_late = now > row["expires_at"] + LATE
-        if self.client is None or row["agent"] != self.carrier.name:
+        is_late = now > row.expires_at + LATE
+        if self.client is None or row.agent != self.carrier.name:
             return Returned(row, LOST, {}) if is_late else None
         try:
-            if row["state"] == "intended":
+            if row.state == "intended":
                 found = self._look_for(row, now)
                 if found is None:
                     return None
                 row = found
-            at_provider = self.client.look(row["provider_id"])
+            at_provider = self.client.look(row.provider_id or "")
             if at_provider is not None and not at_provider.is_over:
                 if not is_late:
                     return None
                 self.client.cancel(at_provider.id)
             if at_provider is None or not at_provider.is_over:
-                self.session.log.warning("batch %s did not come back within its window", row["provider_id"])
+                self.session.log.warning("batch %s did not come back within its window", row.provider_id)
                 return Returned(row, LOST, {})
             if at_provider.problem:
                 told = "batch %s failed as a whole: %s"
@@ -284,11 +286,11 @@ class Batches:
             self.session.log.warning("%s; its cases go on waiting", error)
             return None
 
-    def _look_for(self, row: Row, now: datetime) -> Row | None:
+    def _look_for(self, row: ProviderBatch, now: datetime) -> ProviderBatch | None:
         """Find out what became of a batch whose sender died; None when that is not clear yet, or it was never sent."""
-        sent_at: datetime | None = row["sent_at"]
+        sent_at: datetime | None = row.sent_at
         if sent_at is None:
-            if row["run_id"] == self.session.run.id or now - row["created_at"] > UPLOADS:
+            if row.run_id == self.session.run.id or now - row.created_at > UPLOADS:
                 self._give_up(row)
             return None
         found = self._find(row)
@@ -298,7 +300,7 @@ class Batches:
             self._give_up(row)
         return None
 
-    def _give_up(self, row: Row) -> None:
+    def _give_up(self, row: ProviderBatch) -> None:
         """Take the cases up again of a batch that the provider does not have."""
         with self.session.write() as tx:
             standing = take_up_batch(tx, self.session.run, self.session.task.task_id, row)
@@ -311,16 +313,16 @@ class Batches:
         with session.write() as tx:
             standing = take_up_batch(tx, session.run, session.task.task_id, row)
         with session.read() as connection:
-            reads = [contract.__name__ for contract in self.settlement.role.reads]
+            reads = [contract.__name__ for contract in self.writer.role.reads]
             files = load_files(connection, standing.here, contracts=reads)
         session.log.info(
             "batch %s is %s: %d answers for %d cases",
-            row["provider_id"],
+            row.provider_id,
             returned.status,
             sum(1 for reply in returned.replies.values() if reply.status),
-            len(row["cases"]),
+            len(row.cases),
         )
-        keys = row["cases"]
+        keys = row.cases
         return [file for file in files if self.carrier.maker.key(self.carrier.see(file)[1]) == keys[file.id]["key"]]
 
     def read(self, returned: Returned, works: Sequence[Work]) -> Iterator[Answer | Failure | None]:
@@ -333,7 +335,7 @@ class Batches:
             self.contract,
             returned.replies,
             {work.case_id: returned.sent(work.case_id) for work in works},
-            batch=str(returned.row["provider_id"]),
+            batch=str(returned.row.provider_id),
             status=returned.status,
         )
 
@@ -344,7 +346,7 @@ class Batches:
         row, session = returned.row, self.session
         with session.write() as tx:
             standing = take_up_batch(tx, session.run, session.task.task_id, row)
-        unused = [*standing.elsewhere, *(found["id"] for found in standing.here)]
+        unused = [*standing.elsewhere, *(found.id for found in standing.here)]
         used = count_answers(
             self._agent,
             unused,
@@ -354,7 +356,7 @@ class Batches:
             status=returned.status,
         )
         with session.write(settles=True) as tx:
-            self.settlement.write_calls(tx, [(case_id, self.carrier.name, usage) for case_id, usage in used.items()])
+            self.writer.write_calls(tx, [(case_id, self.carrier.name, usage) for case_id, usage in used.items()])
             if not standing.others:
                 end_batch(tx, row, "collected" if returned.at_provider is not None else "lost")
         if self.client is not None and returned.at_provider is not None and not standing.others:
@@ -364,12 +366,12 @@ class Batches:
         """Ask the provider to end what is out: a person stopped the agent."""
         for row in self._open():
             try:
-                if self.client is None or row["agent"] != self.carrier.name or row["provider_id"] is None:
+                if self.client is None or row.agent != self.carrier.name or row.provider_id is None:
                     continue
-                self.client.cancel(row["provider_id"])
-                self.session.log.info("batch %s was called back", row["provider_id"])
+                self.client.cancel(row.provider_id)
+                self.session.log.info("batch %s was called back", row.provider_id)
             except InterlockError as error:
-                self.session.log.warning("batch %s could not be called back: %s", row["provider_id"], error)
+                self.session.log.warning("batch %s could not be called back: %s", row.provider_id, error)
 
 
 def _groups(written: Mapping[str, Written]) -> Iterator[dict[str, Written]]:

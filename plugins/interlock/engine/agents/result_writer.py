@@ -6,65 +6,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
 from interlock.domain.agents.agent_protocol import Answer, Usage
 from interlock.domain.cases.case import CaseState
 from interlock.domain.cost.price import format_dollars, to_nano
 from interlock.domain.routing.routing import Decision
 from interlock.engine.agents.budget_reservation import Purse
-from interlock.engine.agents.fallback_chain import Carrier
+from interlock.engine.agents.work_item import Role, WorkItem
+from interlock.engine.cases.station import Passage, Station
 from interlock.engine.incidents.incident import report_failures
-from interlock.engine.runs.session import Session
 from interlock.errors import AgentError, InterlockError, StaleContext, Stopped, SwitchedOff
-from interlock.ledger.cases.case import CaseFile, lock_cases, move
 from interlock.ledger.cases.handoff import Made, unwritten, write_handoffs, write_usage
-from interlock.ledger.routing.decision import DecisionEntry, record_decisions
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.routing.decision import DecisionEntry
+from interlock.ledger.store.record import UNSET, CaseChange, Handoff
+from interlock.ledger.store.transaction import Transaction
 
-if TYPE_CHECKING:
-    from interlock.engine.agents.role import Role
-
-TELL_SECONDS = 5.0
-"""How often the log tells of progress."""
-
-
-@dataclass
-class Settled:
-    """What became of a case and is not written yet."""
-
-    file: CaseFile
-    carrier: Carrier
-    """Who is asked about it, or was last."""
-    input_digest: str = ""
-    answer: Answer | None = None
-    there: Row | None = None
-    """A handoff of an earlier attempt over the same input."""
-    error: InterlockError | None = None
-    wait: tuple[str, datetime | None] | None = None
-    """For what it waits, and until when."""
-    asked: set[str] = field(default_factory=set)
-    """Agents that were asked."""
-    lacks: str = ""
-    """The contract of an earlier answer that is not there: the role is left out, and people take the case over."""
-    stale: StaleContext | None = None
-    """What was too old, where people see the case before anything is done: they are told why."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether there is an answer or an error."""
-        return self.answer is not None or self.error is not None
+REPORT_SECONDS = 5.0
+"""How often the log says how far the task is."""
+FLUSH_CASES = 200
+FLUSH_SECONDS = 1.0
+"""Answers are written when there are so many, or after so much time: what a crash can lose."""
 
 
-class Settlement:
-    """Writes what became of the cases of one task, and keeps count."""
+class ResultWriter:
+    """Writes what became of the cases of one task, group by group, and keeps count."""
 
-    def __init__(self, session: Session, role: Role, purse: Purse) -> None:
-        self.session, self.role, self.purse = session, role, purse
-        self.policy = session.version.bundle.policy
+    def __init__(self, station: Station, role: Role, purse: Purse) -> None:
+        self.station, self.session, self.role, self.purse = station, station.session, role, purse
+        self.policy = self.session.version.bundle.policy
         self.is_replaced = False
         """The task's own agent is off, and another works in its place."""
         self.delivered: set[str] = set()
@@ -78,9 +49,35 @@ class Settlement:
         self.spent = Decimal(0)
         self._usage: list[tuple[str, str, Usage]] = []
         """Calls as (case, agent, usage) that are not written yet."""
-        self.started = self.told = time.monotonic()
+        self.started = self._reported_at = self._written_at = time.monotonic()
+        self._ready: list[WorkItem] = []
+        """WorkItem, and not written yet."""
 
-    def took(self, case: Settled, agent: str, calls: Iterable[Usage]) -> None:
+    def begin(self, ready: Sequence[WorkItem]) -> None:
+        """Begin a group with those of its cases that need no answer."""
+        self._ready, self._written_at = list(ready), time.monotonic()
+
+    def add(self, item: WorkItem) -> None:
+        """Take over a case that is settled, to be written with others."""
+        self._ready.append(item)
+
+    def write_if_due(self) -> None:
+        """Write what is settled when it is much, or old."""
+        if len(self._ready) >= FLUSH_CASES or time.monotonic() - self._written_at > FLUSH_SECONDS:
+            ready, self._ready, self._written_at = self._ready, [], time.monotonic()
+            self.write(ready)
+
+    def write_rest(self, more: Sequence[WorkItem] = ()) -> None:
+        """Write what is settled, and *more*."""
+        ready, self._ready = self._ready, []
+        self.write([*ready, *more])
+
+    def write_answers(self) -> None:
+        """Write what was answered and so paid for, whatever broke off."""
+        ready, self._ready = self._ready, []
+        self.write([item for item in ready if item.error is None])
+
+    def took(self, case: WorkItem, agent: str, calls: Iterable[Usage]) -> None:
         """
         Note what calls took, to be written with the next group, whether their case is settled then or asked again.
 
@@ -88,7 +85,7 @@ class Settlement:
         """
         self._usage += [(case.file.id, agent, used) for used in calls]
 
-    def write(self, settled: Sequence[Settled]) -> None:
+    def write(self, settled: Sequence[WorkItem]) -> None:
         """Write what became of cases, and what calls took."""
         if not settled:
             self.keep_usage()
@@ -100,7 +97,7 @@ class Settlement:
             self.keep_usage()
             raise
 
-    def keep_usage(self, *, failed: Sequence[Settled] = ()) -> None:
+    def keep_usage(self, *, failed: Sequence[WorkItem] = ()) -> None:
         """Record what calls took, and what went wrong with *failed*, which stay where they are."""
         if not self._usage and not failed:
             return
@@ -109,30 +106,22 @@ class Settlement:
             self._report(tx, [(_subject(case), case.error) for case in failed if case.error is not None])
         self._usage = []
 
-    def _write_all(self, settled: Sequence[Settled]) -> None:
+    def _write_all(self, settled: Sequence[WorkItem]) -> None:
         session = self.session
         with session.write(settles=self.is_replaced) as tx:
-            unchanged = {row["id"]: row for row in lock_cases(tx, [case.file.row for case in settled])}
-            here = [case for case in settled if case.file.id in unchanged]
-            session.count("changed_meanwhile", len(settled) - len(here))
-            written: dict[str, Row] = {}
-            for carrier in {case.carrier.name: case.carrier for case in here if case.answer is not None}.values():
-                made = [_made(case, case.answer) for case in here if case.answer and case.carrier is carrier]
+            unchanged = {file.id for file in self.station.lock(tx, [item.file for item in settled])}
+            here = [item for item in settled if item.file.id in unchanged]
+            written: dict[str, Handoff] = {}
+            for carrier in {item.carrier.name: item.carrier for item in here if item.answer is not None}.values():
+                made = [_made(item, item.answer) for item in here if item.answer and item.carrier is carrier]
                 written |= write_handoffs(tx, session.run, carrier.maker, made)
             self._write_usage(tx)
-            moves, given_up, rerouted = {}, [], []
-            for case in here:
-                row = case.there or written.get(case.file.id)
-                moves[case.file.id] = self._move(case, row)
-                if case.error is not None and row is None:
-                    given_up.append((_subject(case), case.error))
-                if "route" in moves[case.file.id]:
-                    rerouted.append(self._by_the_runbook(case))
-            for case_id, decision_id in record_decisions(tx, session.run, session.task.task_id, rerouted).items():
-                moves[case_id]["decision_id"] = decision_id
-            move(tx, [(unchanged[i], change) for i, change in moves.items()], kind=f"{self.role.name}.done")
-            self._report(tx, given_up)
-            self.delivered |= {case.carrier.name for case in here if case.file.id in written}
+            handoffs = {item.file.id: item.there or written.get(item.file.id) for item in here}
+            passages = [self._passage(item, handoffs[item.file.id]) for item in here]
+            self.station.pass_on(tx, passages, kind=f"{self.role.name}.done")
+            failed = [(_subject(item), item.error) for item in here if handoffs[item.file.id] is None]
+            self._report(tx, [(subject, error) for subject, error in failed if error is not None])
+            self.delivered |= {item.carrier.name for item in here if item.file.id in written}
         self._usage = []
         self._tell(here)
 
@@ -152,52 +141,63 @@ class Settlement:
         self._report(tx, [(agent, used.overrun) for _, agent, used in calls if used.overrun is not None])
         self.spent += sum((used.cost for _, _, used in calls if used.cost is not None), Decimal(0))
 
-    def _move(self, case: Settled, handoff: Row | None) -> dict[str, Any]:
-        row = case.file.row
+    def _passage(self, item: WorkItem, handoff: Handoff | None) -> Passage:
         if handoff is not None:
-            self.session.count("done")
-            self.session.count("done_before", int(case.there is not None))
-            change: dict[str, Any] = {
-                "context": {**row["context"], self.role.contract.__name__: handoff["id"]},
-                "handoff_id": handoff["id"],
-            }
-            if self.role.name == "drafting":
-                change["draft_id"] = handoff["id"]
-            if case.stale is not None:
-                return change | {"reason": self._reason(case.stale)} | self.session.place_before_people(row["route"])
-            return change | self.session.place_after(row["route"])
-        if case.lacks:
-            self.session.count("left_to_people")
-            reason = row["reason"] or f"{self.session.task.task_id} was left out: there is no {case.lacks}"
-            return {"reason": reason, **self.session.place_before_people(row["route"])}
-        if case.wait is not None:
-            self.session.count("waiting")
-            told, until = case.wait
-            return {"state": CaseState.WAITING, "wait_for": told, "wait_until": until, "reason": f"waits for {told}"}
-        error = case.error
-        assert error is not None
-        reason = self._reason(error)
-        then = self.policy.recovery(error).then
-        if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
-            self.session.count("waiting")
-            until = getattr(error, "until", None)
-            return {"state": CaseState.WAITING, "wait_for": type(error).__name__, "wait_until": until, "reason": reason}
-        branches = self._branch_follows(row["route"])
-        if then == "stop":
-            place = {}
-        elif branches:
-            place = self.session.place_after(row["route"])
-        else:
-            place = self.session.place_before_people(row["route"])
-        if not place:
-            self.given_up += 1
-            self.session.count("failed")
-            return {"state": CaseState.DEAD, "reason": reason}
-        self.given_up += isinstance(error, AgentError)  # one that is too old, or has no budget, tells nothing of agents
-        self.session.count("uncertain" if branches else "left_to_people")
-        return {"reason": reason, "handoff_id": None, **place}
+            return self._handed_on(item, handoff)
+        if item.lacks:
+            return self._skipped(item)
+        if item.wait is not None:
+            waits_for, until = item.wait
+            change = CaseChange(
+                state=CaseState.WAITING, wait_for=waits_for, wait_until=until, reason=f"waits for {waits_for}"
+            )
+            return Passage(file=item.file, change=change, counts=("waiting",))
+        return self._given_up(item, item.error)
 
-    def _by_the_runbook(self, case: Settled) -> DecisionEntry:
+    def _handed_on(self, item: WorkItem, handoff: Handoff) -> Passage:
+        row = item.file.case
+        counts = ("done",) if item.there is None else ("done", "done_before")
+        context = {**row.context, self.role.contract.__name__: handoff.id}
+        change = CaseChange(context=context, handoff_id=handoff.id)
+        if self.role.name == "drafting":
+            change = replace(change, draft_id=handoff.id)
+        if item.stale is None:
+            return Passage(file=item.file, change=change | self.session.place_after(row.route), counts=counts)
+        place = self.session.place_before_people(row.route) or CaseChange()
+        return self._rerouted(item, replace(change, reason=self._reason(item.stale)) | place, counts)
+
+    def _skipped(self, item: WorkItem) -> Passage:
+        row = item.file.case
+        reason = row.reason or f"{self.session.task.task_id} was left out: there is no {item.lacks}"
+        place = self.session.place_before_people(row.route) or CaseChange()
+        return self._rerouted(item, CaseChange(reason=reason) | place, ("left_to_people",))
+
+    def _given_up(self, item: WorkItem, error: InterlockError | None) -> Passage:
+        """Return where the runbook sends a case that got no answer."""
+        assert error is not None
+        reason, then = self._reason(error), self.policy.recovery(error).then
+        if then == "wait" and getattr(error, "scope", None) != "case":  # time gives a case no new budget
+            until = getattr(error, "until", None)
+            change = CaseChange(state=CaseState.WAITING, wait_for=type(error).__name__, wait_until=until, reason=reason)
+            return Passage(file=item.file, change=change, counts=("waiting",))
+        route = item.file.case.route
+        decided_next = self._branch_follows(route)
+        place = None
+        if then != "stop":
+            place = self.session.place_after(route) if decided_next else self.session.place_before_people(route)
+        if place is None:
+            self.given_up += 1
+            return Passage(file=item.file, change=CaseChange(state=CaseState.DEAD, reason=reason), counts=("failed",))
+        self.given_up += isinstance(error, AgentError)  # one that is too old, or has no budget, tells nothing of agents
+        counts = ("uncertain" if decided_next else "left_to_people",)
+        return self._rerouted(item, CaseChange(reason=reason, handoff_id=None) | place, counts)
+
+    def _rerouted(self, item: WorkItem, change: CaseChange, counts: Sequence[str]) -> Passage:
+        """Return the passage of a case; where it leaves its route for another, that is recorded as a decision."""
+        decision = self._by_the_runbook(item) if change.route is not UNSET else None
+        return Passage(file=item.file, change=change, counts=counts, decision=decision)
+
+    def _by_the_runbook(self, case: WorkItem) -> DecisionEntry:
         """Return the decision that takes a case off its route to people."""
         error = case.error or case.stale
         why = type(error).__name__ if error is not None else f"no {case.lacks}"
@@ -211,11 +211,11 @@ class Settlement:
         following = self.session.run.wiring.next_task(self.session.task.task_id, route)
         return following is not None and following.kind == "branch"
 
-    def _tell(self, written: Sequence[Settled]) -> None:
+    def _tell(self, written: Sequence[WorkItem]) -> None:
         counts, now = self.session.counts, time.monotonic()
         done = counts.get("done", 0)
         over = sum(counts.get(name, 0) for name in ("done", "failed", "waiting", "uncertain", "left_to_people"))
-        if now - self.told >= TELL_SECONDS or (written and over >= self.total):
+        if now - self._reported_at >= REPORT_SECONDS or (written and over >= self.total):
             rate = over / max(now - self.started, 1e-6)
             left = max(self.total - over, 0) / max(rate, 1e-6)
             self.session.log.info(
@@ -227,7 +227,7 @@ class Settlement:
                 self._money(),
                 left,
             )
-            self.told = now
+            self._reported_at = now
         stop = self.policy.stop_when
         tried = done + self.given_up
         if written and tried >= stop.at_least and self.given_up / tried > stop.failed_share:
@@ -242,12 +242,12 @@ class Settlement:
         return spent if self.purse.left is None else f"{spent}, {format_dollars(self.purse.left)} left to reserve"
 
 
-def _subject(case: Settled) -> str:
+def _subject(case: WorkItem) -> str:
     """What failed: the agent, or the task when no agent was asked because the input was too old."""
     return case.carrier.session.task.task_id if isinstance(case.error, StaleContext) else case.carrier.name
 
 
-def _made(case: Settled, answer: Answer) -> Made:
+def _made(case: WorkItem, answer: Answer) -> Made:
     return Made(
         file=case.file,
         input_digest=case.input_digest,

@@ -14,16 +14,19 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
-from interlock.domain.base.contract import Contract, check_payload
+from interlock.domain.base.backoff import backoff_seconds
+from interlock.domain.base.contract import check_payload
 from interlock.domain.base.plural import counted
 from interlock.engine.agents.batch import Batches, Returned
 from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.fallback_chain import Carrier, MakeAgent
-from interlock.engine.agents.result_writer import Settled, Settlement
+from interlock.engine.agents.result_writer import ResultWriter
 from interlock.engine.agents.role_input import Inputs
+from interlock.engine.agents.work_item import Role, WorkItem
+from interlock.engine.cases.station import Station
 from interlock.engine.incidents.incident import report_recovery, stop_reported
 from interlock.engine.policy.bundle import check_contract
 from interlock.engine.runs.session import Session
@@ -39,29 +42,15 @@ from interlock.errors import (
     Stopped,
     SwitchedOff,
 )
-from interlock.ledger.cases.case import CaseFile, cases_at, count_at, load_files
+from interlock.ledger.cases.case import CaseFile
 from interlock.ledger.cases.handoff import handoffs_there
 from interlock.ledger.cost.budget import spent_on
 from interlock.ledger.runs.kill_switch import refuse_if_off
 
 GROUP = 2000
 """Cases that are handed to the agent at once: between two groups a slow model stands idle for up to one call."""
-FLUSH_CASES = 200
-FLUSH_SECONDS = 1.0
-"""Answers are written when so many are there or so much time has passed: what a crash can lose."""
 BREATH = 0.5
 """Seconds of a pause after which what is there is written."""
-
-
-@dataclass(frozen=True)
-class Role:
-    """What a task does to its cases."""
-
-    name: str
-    """One of the seven roles."""
-    contract: type[Contract]
-    reads: tuple[type[Contract], ...] = ()
-    """Contracts of the earlier handoffs that it sees."""
 
 
 def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | None = None) -> dict[str, int]:
@@ -84,18 +73,33 @@ def run_role(session: Session, agent: Agent, role: Role, *, make: MakeAgent | No
             raise
         worker.prepare()
         worker.collect()
-        after = ""
-        while True:
-            with session.read() as connection:
-                rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
-                files = load_files(connection, rows, contracts=[c.__name__ for c in role.reads])
-            if not rows:
-                break
-            after = rows[-1]["id"]
-            worker.check_switches()
-            worker.work(files)
+        for group in worker.station.groups():
+            worker.work(group.files)
         worker.tell_recovery()
     return session.finish()
+
+
+@dataclass
+class _Unserved:
+    """The cases of a group that the service did not answer."""
+
+    down: list[WorkItem] = field(default_factory=list)
+    """It was away, and had answered none yet."""
+    left: list[WorkItem] = field(default_factory=list)
+    """The breaker is open: nobody was asked."""
+    served: bool = False
+    """It answered some case."""
+
+    def takes(self, item: WorkItem) -> bool:
+        """Take *item* over if it was not served, and return whether."""
+        if isinstance(item.error, CircuitOpen):
+            self.left.append(item)
+            return True
+        self.served = self.served or not isinstance(item.error, (AgentUnavailable, AgentTimeout))
+        if isinstance(item.error, AgentUnavailable) and not self.served:
+            self.down.append(item)
+            return True
+        return False
 
 
 class _Worker:
@@ -108,12 +112,13 @@ class _Worker:
         self.purse = Purse(session)
         self.first = Carrier(session, agent, role.name, role.contract, self.purse)
         self.carriers = {self.first.name: self.first}
-        self.settlement = Settlement(session, role, self.purse)
-        self.batches = Batches(self.first, role.contract, self.settlement)
+        contracts = [contract.__name__ for contract in role.reads]
+        self.station = Station(session, limit=GROUP, contracts=contracts, check=self.check_switches)
+        self.writer = ResultWriter(self.station, role, self.purse)
+        self.batches = Batches(self.first, role.contract, self.writer)
 
     def prepare(self) -> None:
-        with self.session.read() as connection:
-            self.settlement.total = count_at(connection, self.session.run, self.session.task.task_id)
+        self.writer.total = self.station.count()
         self.first.prepare()
 
     def check_switches(self) -> None:
@@ -127,13 +132,13 @@ class _Worker:
         except SwitchedOff as error:
             if not self._replaces_who_is_off(self.first, error):
                 raise
-            self.settlement.is_replaced = True
+            self.writer.is_replaced = True
 
     def tell_recovery(self) -> None:
         """Close the incidents of the agents that worked and gave up no case."""
-        settlement = self.settlement
-        if settlement.delivered:
-            report_recovery(self.session, {*settlement.delivered, self.session.task.task_id} - settlement.in_trouble)
+        writer = self.writer
+        if writer.delivered:
+            report_recovery(self.session, {*writer.delivered, self.session.task.task_id} - writer.in_trouble)
 
     def close(self) -> None:
         """Give back what the task holds of limits and budgets."""
@@ -143,12 +148,12 @@ class _Worker:
 
     def collect(self) -> None:
         """Settle the cases whose batch is over."""
-        if self.settlement.is_replaced:
+        if self.writer.is_replaced:
             self.batches.call_back()
             return
         for returned in self.batches.returned():
             files = self.batches.take_up(returned)
-            self.settlement.total += len(files)
+            self.writer.total += len(files)
             for start in range(0, len(files), GROUP):
                 self.work(files[start : start + GROUP], returned)
             self.batches.close(returned)
@@ -159,63 +164,68 @@ class _Worker:
 
         :param returned: the batch that was asked already; left out, the agent is.
         """
-        settled: list[Settled] = []
-        pending: list[Settled] = []
-        now = self.session.ledger.clock()
-        stale = self.inputs.stale(files, now)
-        for file in files:
-            taken = Settled(file, self.first, error=self.inputs.problem(file), stale=stale.get(file.id))
-            if taken.stale is not None and not self.inputs.people_decide(file):
-                taken.error = taken.error or taken.stale
-            taken.lacks = self.inputs.lacks(file) if taken.error is None else ""
-            until = self.first.waits_until(now, file.row["due_at"]) if returned is None else None
-            if taken.error is None and not taken.lacks and until is not None:
-                taken.wait = ("off_peak", until)
-            is_to_be_asked = taken.error is None and taken.wait is None and not taken.lacks
-            (pending if is_to_be_asked else settled).append(taken)
+        settled, pending = self._triage(files, returned)
         if self.purse.counts_cases:
             with self.session.read() as connection:
                 self.purse.know(spent_on(connection, [file.id for file in files]))
-        last_flush = time.monotonic()
-        served = False
-        down: list[Settled] = []
-        left: list[Settled] = []
+        self.writer.begin(settled)
+        unserved = _Unserved()
         try:
-            for case in self._ask_all(pending, returned):
-                if case is not None and isinstance(case.error, CircuitOpen):
-                    left.append(case)
-                elif case is not None:
-                    served = served or not isinstance(case.error, (AgentUnavailable, AgentTimeout))
-                    (down if isinstance(case.error, AgentUnavailable) and not served else settled).append(case)
-                if len(settled) >= FLUSH_CASES or time.monotonic() - last_flush > FLUSH_SECONDS:
-                    writing, settled, last_flush = settled, [], time.monotonic()
-                    self.settlement.write(writing)
+            for item in self._ask_all(pending, returned):
+                if item is not None and not unserved.takes(item):
+                    self.writer.add(item)
+                self.writer.write_if_due()
         except (LedgerError, Stopped, SwitchedOff):
             raise
         except BaseException:  # what was answered is paid for, whatever broke off: an agent, a timeout, a signal
-            self.settlement.write([case for case in settled if case.error is None])
+            self.writer.write_answers()
             raise
-        self.settlement.write(settled + (down if served else []))
-        if left or (down and not served):
-            self.settlement.keep_usage(failed=[] if served else down)
+        self._conclude(unserved)
+
+    def _triage(self, files: Sequence[CaseFile], returned: Returned | None) -> tuple[list[WorkItem], list[WorkItem]]:
+        """Return the cases of a group that need no answer, and those that are to be asked about."""
+        settled: list[WorkItem] = []
+        pending: list[WorkItem] = []
+        now = self.session.ledger.clock()
+        stale = self.inputs.stale(files, now)
+        for file in files:
+            item = WorkItem(file, self.first, error=self.inputs.problem(file), stale=stale.get(file.id))
+            if item.stale is not None and not self.inputs.people_decide(file):
+                item.error = item.error or item.stale
+            if item.error is None:
+                item.lacks = self.inputs.lacks(file)
+            if item.error is None and not item.lacks and returned is None:
+                until = self.first.waits_until(now, file.case.due_at)
+                item.wait = ("off_peak", until) if until is not None else None
+            (pending if item.is_open else settled).append(item)
+        return settled, pending
+
+    def _conclude(self, unserved: _Unserved) -> None:
+        """Write the rest of a group; what nobody answered stays where it is and fails the task."""
+        left, down = unserved.left, unserved.down
+        self.writer.write_rest(down if unserved.served else ())
+        if unserved.served:
+            down = []
+        if left or down:
+            self.writer.keep_usage(failed=down)
         if left:
             raise left[0].error or AgentUnavailable("")
-        if down and not served:
+        if down:
             raise AgentUnavailable(
                 f"agent {down[0].carrier.name!r} answered none of {len(down)} cases: {down[0].error}. "
                 "The cases stand where they were; the task can be tried again"
             )
 
-    def _ask_all(self, pending: list[Settled], returned: Returned | None) -> Iterator[Settled | None]:
+    def _ask_all(self, pending: list[WorkItem], returned: Returned | None) -> Iterator[WorkItem | None]:
         """
         Ask about all cases, and others after the first agent; yield each case once, when it is settled.
 
         What is sent in a batch is not settled, and its case waits.
         """
-        ahead: list[tuple[Carrier, list[Settled]]] = [(self.first, pending)] if pending else []
+        ahead: list[tuple[Carrier, list[WorkItem]]] = [(self.first, pending)] if pending else []
         while ahead:
             carrier, cases = ahead.pop(0)
-            handed_on: dict[str, list[Settled]] = {}
+            handed_on: dict[str, list[WorkItem]] = {}
             for case in self._ask_carrier(carrier, cases, returned if carrier is self.first else None):
                 following = self._following(case) if case is not None and case.error is not None else None
                 if case is None or following is None:
@@ -229,7 +239,7 @@ class _Worker:
                 )
                 ahead.append((self._carrier(name), group))
 
-    def _following(self, case: Settled) -> str | None:
+    def _following(self, case: WorkItem) -> str | None:
         """Return the agent that is asked about *case* next; None when it stays with its error."""
         assert case.error is not None
         name = case.carrier.next_agent(case.error)
@@ -264,10 +274,10 @@ class _Worker:
         return None
 
     def _ask_carrier(
-        self, carrier: Carrier, cases: list[Settled], returned: Returned | None
-    ) -> Iterator[Settled | None]:
+        self, carrier: Carrier, cases: list[WorkItem], returned: Returned | None
+    ) -> Iterator[WorkItem | None]:
         works: dict[str, Work] = {}
-        pending: dict[str, Settled] = {}
+        pending: dict[str, WorkItem] = {}
         off = self._is_off(carrier)
         for case in cases:
             case.carrier, case.error = carrier, off
@@ -290,8 +300,8 @@ class _Worker:
         yield from self._ask(carrier, pending, works, returned)
 
     def _ask(
-        self, carrier: Carrier, pending: dict[str, Settled], works: Mapping[str, Work], returned: Returned | None
-    ) -> Iterator[Settled | None]:
+        self, carrier: Carrier, pending: dict[str, WorkItem], works: Mapping[str, Work], returned: Returned | None
+    ) -> Iterator[WorkItem | None]:
         """
         Ask an agent, and again by the runbook; yield each case once, when it is settled.
 
@@ -300,7 +310,7 @@ class _Worker:
         attempt = 0
         while pending:
             attempt += 1
-            again: dict[str, Settled] = {}
+            again: dict[str, WorkItem] = {}
             pause = 0.0
             asked = [works[case_id] for case_id in pending]
             first = returned if attempt == 1 else None
@@ -312,7 +322,7 @@ class _Worker:
                 case = pending[said.case_id]
                 error = self._take(case, said)
                 # After that: what broke off before is read again from a batch, as long as it was not counted.
-                self.settlement.took(case, carrier.name, [replace(used, attempt=attempt) for used in said.usage])
+                self.writer.took(case, carrier.name, [replace(used, attempt=attempt) for used in said.usage])
                 if error is None:
                     yield case
                     continue
@@ -322,8 +332,13 @@ class _Worker:
                 repeats = error.retryable and attempt <= recovery.retries and not isinstance(error, CircuitOpen)
                 if repeats:
                     again[said.case_id] = case
-                    wait = recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
-                    pause = max(pause, wait, getattr(error, "retry_after_seconds", None) or 0.0)
+                    wait = backoff_seconds(
+                        attempt,
+                        first=recovery.backoff_seconds,
+                        uniform=random.uniform,
+                        retry_after=getattr(error, "retry_after_seconds", None),
+                    )
+                    pause = max(pause, wait)
                     yield None
                     continue
                 case.error = error
@@ -345,7 +360,7 @@ class _Worker:
             time.sleep(min(left, BREATH))
             yield None
 
-    def _take(self, case: Settled, said: Answer | Failure) -> InterlockError | None:
+    def _take(self, case: WorkItem, said: Answer | Failure) -> InterlockError | None:
         agent = case.carrier.name
         if isinstance(said, Failure):
             return said.error

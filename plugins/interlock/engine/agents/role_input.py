@@ -46,7 +46,7 @@ class Inputs:
 
     def _reaches_people(self, file: CaseFile) -> bool:
         run, task = self.session.run, self.session.task.task_id
-        return run.wiring.route_to_people(task, file.row["route"]) is not None
+        return run.wiring.route_to_people(task, file.case.route) is not None
 
     def stale(self, files: Sequence[CaseFile], now: datetime) -> dict[str, StaleContext]:
         """
@@ -56,15 +56,15 @@ class Inputs:
         """
         if not self.policy.fresh:
             return {}
-        made = {file.id: {self.policy.contract: file.row["opened_at"], **file.made_at} for file in files}
+        made = {file.id: {self.policy.contract: file.case.opened_at, **file.made_at} for file in files}
         late = [case_id for case_id, at in made.items() if self._too_old(at, now) is not None]
         if late:
             with self.session.read() as connection:
                 for case_id, request in approvals_of(connection, late).items():
-                    gate = load_version(connection, request["version_id"]).bundle.policy.gates.get(request["gate"])
+                    gate = load_version(connection, request.version_id).bundle.policy.gates.get(request.gate)
                     for name in (self.policy.contract, *(gate.sees if gate is not None else ())):
-                        if name in made[case_id]:
-                            made[case_id][name] = max(made[case_id][name], request["decided_at"])
+                        if name in made[case_id] and request.decided_at is not None:
+                            made[case_id][name] = max(made[case_id][name], request.decided_at)
         return {case_id: told for case_id in late if (told := self._too_old(made[case_id], now)) is not None}
 
     def _too_old(self, made: Mapping[str, datetime], now: datetime) -> StaleContext | None:

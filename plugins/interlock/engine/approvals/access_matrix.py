@@ -6,7 +6,7 @@ from typing import Any
 
 from interlock.domain.approvals.access import RIGHTS, ROLE
 from interlock.domain.policy.company import Company
-from interlock.engine.policy.deployment import list_deployments
+from interlock.engine.policy.deployment import current_deployments
 from interlock.ledger.approvals.delegation import list_delegations
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import versions_in_force
@@ -54,10 +54,10 @@ def access_matrix(ledger: Ledger) -> dict[str, Any]:
         "gates": gates,
         "delegations": [
             {
-                "giver": row["giver"],
-                "taker": row["taker"],
-                "workflow": row["workflow"],
-                "until": row["until"].isoformat(),
+                "giver": row.giver,
+                "taker": row.taker,
+                "workflow": row.workflow,
+                "until": row.until.isoformat(),
             }
             for row in list_delegations(ledger)
         ],
@@ -67,16 +67,17 @@ def access_matrix(ledger: Ledger) -> dict[str, Any]:
 
 def owners(ledger: Ledger) -> list[dict[str, Any]]:
     """Return who answers for each workflow in force: its people with their escalation contacts, as JSON types."""
-    deployed = {row["workflow"]: row["state"] for row in list_deployments(ledger)}
+    deployed = current_deployments(ledger)
     found = []
     for version in versions_in_force(ledger):
         settings, reviewed = version.bundle.settings, version.bundle.policy.reviewed
+        deployment = deployed.get(version.bundle.workflow)
         found.append(
             {
                 "workflow": version.bundle.workflow,
                 "version": version.number,
                 "phase": settings.phase,
-                "state": deployed.get(version.bundle.workflow, "not deployed"),
+                "state": deployment.state if deployment else "not deployed",
                 "review_by": reviewed.until.isoformat() if reviewed else None,
                 "is_past_review": bool(reviewed and reviewed.until < ledger.clock().date()),
                 **{

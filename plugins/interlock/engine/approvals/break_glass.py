@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-
 from interlock.domain.approvals.access import Identity
 from interlock.engine.approvals.gate import action_after
 from interlock.engine.approvals.review_action import on_case
@@ -16,7 +14,6 @@ from interlock.ledger.incidents.notice import write_notice
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.schema import vote
 
 
 def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, seen_digest: str) -> dict[str, Any]:
@@ -27,13 +24,13 @@ def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, see
     :raises NotAuthorised: *person* is barred from it, or has a break-glass that nobody reviewed.
     """
     with on_case(ledger, name, person.id) as (tx, row):
-        asked = open_for_cases(tx.connection, [row["id"]])
+        asked = open_for_cases(tx.connection, [row.id])
         if not asked:
-            raise InputError(f"case {row['business_key']!r} is {row['state']!r}: no gate waits for it")
-        run, access = load_run(tx.connection, asked[0]["run_id"]), company_at(tx.connection, ledger).access
-        _, next_task = action_after(run.wiring, asked[0]["task"], row["route"])
+            raise InputError(f"case {row.business_key!r} is {row.state!r}: no gate waits for it")
+        run, access = load_run(tx.connection, asked[0].run_id), company_at(tx.connection, ledger).access
+        _, next_task = action_after(run.wiring, asked[0].task, row.route)
         given = Answer(person=person, answer="approve", seen_digest=seen_digest, way=glass.BREAK_GLASS, reason=reason)
-        request = glass.break_glass(tx, asked[0]["id"], given, access=access, next_task=next_task)
+        request = glass.break_glass(tx, asked[0].id, given, access=access, next_task=next_task)
         voters = electorate_of(tx.connection, tx.at, request, access).voters()
         contacts = [contact.email for contact in run.version.bundle.settings.approver.escalation]
         write_notice(
@@ -42,12 +39,12 @@ def break_glass(ledger: Ledger, name: str, *, person: Identity, reason: str, see
             workflow=run.workflow,
             kind="glass",
             recipients=[*voters, *contacts],
-            subject=f"{run.workflow}: the glass was broken at gate {request['gate']}",
-            body=f"{person.id} signed a case of {run.workflow} off at gate {request['gate']} alone. One of you must "
+            subject=f"{run.workflow}: the glass was broken at gate {request.gate}",
+            body=f"{person.id} signed a case of {run.workflow} off at gate {request.gate} alone. One of you must "
             "review it: airflow interlock review unreviewed",
         )
         return {
-            "case": row["business_key"],
+            "case": row.business_key,
             "state": "approved",
             "note": "it must be reviewed later by one who may vote",
         }
@@ -65,10 +62,9 @@ def confirm(
     if answer not in ("approve", "reject"):
         raise InputError(f"a review says 'approve' or 'reject', not {answer!r}")
     with on_case(ledger, name, person.id) as (tx, row):
-        broken = select(vote.c.request_id).where(vote.c.case_id == row["id"], vote.c.way == glass.BREAK_GLASS)
-        request_id = tx.connection.execute(broken.order_by(vote.c.created_at.desc())).scalars().first()
+        request_id = glass.broken_request(tx.connection, row.id)
         if request_id is None:
-            raise InputError(f"nobody broke the glass for case {row['business_key']!r}")
+            raise InputError(f"nobody broke the glass for case {row.business_key!r}")
         given = Answer(
             person=person,
             answer="approve" if answer == "approve" else "reject",
@@ -77,9 +73,9 @@ def confirm(
             reason=reason,
         )
         glass.confirm(tx, request_id, given, access=company_at(tx.connection, ledger).access)
-        return {"case": row["business_key"], "state": str(row["state"]), "answer": answer}
+        return {"case": row.business_key, "state": str(row.state), "answer": answer}
 
 
 def unreviewed(ledger: Ledger) -> list[dict[str, Any]]:
     """Return what was signed off by breaking the glass and awaits its review, as JSON types."""
-    return [{**row, "created_at": row["created_at"].isoformat()} for row in glass.unreviewed(ledger)]
+    return [row.to_json() for row in glass.unreviewed(ledger)]

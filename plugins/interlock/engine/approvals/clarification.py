@@ -19,7 +19,8 @@ from interlock.ledger.incidents.notice import write_notice
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.record import Case, CaseChange, GateRequest
+from interlock.ledger.store.transaction import Transaction
 
 LONGEST = 250
 """Characters of what is said."""
@@ -34,7 +35,7 @@ def ask_back(ledger: Ledger, name: str, *, person: Identity, text: str) -> dict[
     """
     with on_case(ledger, name, person.id) as (tx, row):
         request = _asked(tx, ledger, row, person)
-        owner = str(row["owner"] or "")
+        owner = str(row.owner or "")
         access = company_at(tx.connection, ledger).access
         to = access.members([owner]) or ((owner,) if owner else ())
         return _say(tx, ledger, row, request, person, f"{person.id} asks: {_checked(text)}", to, kind="gate.asked_back")
@@ -48,7 +49,7 @@ def reply(ledger: Ledger, name: str, *, person: Identity, text: str) -> dict[str
     """
     with on_case(ledger, name, person.id) as (tx, row):
         request = _asked(tx, ledger, row, None)
-        voters = tuple(voter for voter in request["voters"] if voter != person.id)
+        voters = tuple(voter for voter in request.voters if voter != person.id)
         return _say(
             tx, ledger, row, request, person, f"{person.id} says: {_checked(text)}", voters, kind="gate.answered"
         )
@@ -64,17 +65,19 @@ def hand_over(ledger: Ledger, name: str, *, person: Identity, to: str, text: str
     with on_case(ledger, name, person.id) as (tx, row):
         request = _asked(tx, ledger, row, person)
         _asked(tx, ledger, row, Identity(to), approves=True)
-        said = f"{person.id} hands over to {to}: {_checked(text)}"
-        return _say(tx, ledger, row, request, person, said, (to,), kind="gate.handed_over")
+        message = f"{person.id} hands over to {to}: {_checked(text)}"
+        return _say(tx, ledger, row, request, person, message, (to,), kind="gate.handed_over")
 
 
-def _asked(tx: Transaction, ledger: Ledger, row: Row, person: Identity | None, *, approves: bool = False) -> Row:
-    asked = open_for_cases(tx.connection, [row["id"]])
+def _asked(
+    tx: Transaction, ledger: Ledger, row: Case, person: Identity | None, *, approves: bool = False
+) -> GateRequest:
+    asked = open_for_cases(tx.connection, [row.id])
     if not asked:
-        raise InputError(f"case {row['business_key']!r} is {row['state']!r}: nobody is asked about it")
+        raise InputError(f"case {row.business_key!r} is {row.state!r}: nobody is asked about it")
     if person is not None:
         electorate = electorate_of(tx.connection, tx.at, asked[0], company_at(tx.connection, ledger).access)
-        now = electorate.progress(votes_on(tx.connection, asked[0]["id"]))
+        now = electorate.progress(votes_on(tx.connection, asked[0].id))
         try:
             electorate.admit(person, now, approves=approves)
         except NotAuthorised as error:
@@ -83,34 +86,34 @@ def _asked(tx: Transaction, ledger: Ledger, row: Row, person: Identity | None, *
 
 
 def _checked(text: str) -> str:
-    said = " ".join(text.split())
-    if not 0 < len(said) <= LONGEST:
-        raise InputError(f"say something, in {LONGEST} characters at most; this has {len(said)}")
-    return mask(said)
+    message = " ".join(text.split())
+    if not 0 < len(message) <= LONGEST:
+        raise InputError(f"say something, in {LONGEST} characters at most; this has {len(message)}")
+    return mask(message)
 
 
 def _say(
     tx: Transaction,
     ledger: Ledger,
-    row: Row,
-    request: Row,
+    row: Case,
+    request: GateRequest,
     person: Identity,
-    said: str,
+    message: str,
     to: tuple[str, ...],
     *,
     kind: str,
 ) -> dict[str, Any]:
-    run = load_run(tx.connection, request["run_id"])
-    decide(tx, run, row, request["task"], person.id, said, route=str(row["route"]))
-    move(tx, [(row, {"reason": said})], kind=kind)
+    run = load_run(tx.connection, request.run_id)
+    decide(tx, run, row, request.task, person.id, message, route=str(row.route))
+    move(tx, [(row, CaseChange(reason=message))], kind=kind)
     write_notice(
         tx,
         environment=ledger.environment,
         workflow=run.workflow,
         kind="exchange",
         recipients=to,
-        subject=f"{run.workflow}: about a case at gate {request['gate']}",
-        body=f"{person.id} wrote about a case of {run.workflow} that waits at gate {request['gate']}. "
+        subject=f"{run.workflow}: about a case at gate {request.gate}",
+        body=f"{person.id} wrote about a case of {run.workflow} that waits at gate {request.gate}. "
         "Read it on Interlock's review page, or: airflow interlock review list",
     )
-    return {"case": row["business_key"], "state": row["state"], "told": list(to), "said": said}
+    return {"case": row.business_key, "state": row.state, "told": list(to), "said": message}

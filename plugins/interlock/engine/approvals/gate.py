@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from cel_expr_python import cel
-from sqlalchemy import Connection
 
 from interlock.domain.approvals.access import Identity
 from interlock.domain.approvals.approval import CASE_TYPES, Stage, stages_for
@@ -24,8 +23,9 @@ from interlock.domain.cases.case import CaseState
 from interlock.domain.cases.wiring import Wiring
 from interlock.domain.policy.policy import Gate
 from interlock.domain.policy.version import Bundle, WorkflowVersion
+from interlock.engine.cases.station import Station
 from interlock.engine.routing.rule_input import variables
-from interlock.engine.runs.session import GROUP, Session
+from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError, InterlockError
 from interlock.ledger.approvals.gate import (
     NOTHING,
@@ -39,11 +39,11 @@ from interlock.ledger.approvals.gate import (
     votes_on,
     write_listing,
 )
-from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases
+from interlock.ledger.cases.case import CaseFile, cases_at, load_files
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.runs.run import WorkflowRun, triggered_by
-from interlock.ledger.store.transaction import Actor
+from interlock.ledger.store.transaction import Actor, Connection
 
 PERSON = "person:"
 LISTED = 100
@@ -108,9 +108,9 @@ def shown(
 ) -> Shown:
     """Return what a voter at *gate* sees of a case."""
     return Shown(
-        business_key=str(file.row["business_key"]),
-        route=str(file.row["route"] or ""),
-        why=str(file.row["reason"] or ""),
+        business_key=str(file.case.business_key),
+        route=str(file.case.route or ""),
+        why=str(file.case.reason or ""),
         case=file.payload,
         handoffs={name: file.context[name] for name in gate.sees if name in file.context},
         action=action,
@@ -131,27 +131,27 @@ def action_after(wiring: Wiring, task_id: str, route: str | None) -> tuple[str, 
 def unwritten_of(file: CaseFile, wiring: Wiring, task_id: str) -> str:
     """Return the contract of the draft that a case should have at *task_id* and has not; empty: nothing is missing."""
     drafting = wiring.drafted_before(task_id)
-    return str(drafting.contract) if drafting is not None and file.row["draft_id"] is None else ""
+    return str(drafting.contract) if drafting is not None and file.case.draft_id is None else ""
 
 
 def ask_for(connection: Connection, file: CaseFile, *, run: WorkflowRun, task_id: str) -> tuple[Ask, Shown]:
     """Return what people are asked about one case at the gate *task_id* of *run*, and what they see."""
     name, version = run.wiring.tasks[task_id].gate, run.version
     gate = gate_of(version, name)
-    drafts = load_handoffs(connection, [file.row["draft_id"]] if file.row["draft_id"] else [])
-    action, _ = action_after(run.wiring, task_id, file.row["route"])
+    drafts = load_handoffs(connection, [file.case.draft_id] if file.case.draft_id else [])
+    action, _ = action_after(run.wiring, task_id, file.case.route)
     unwritten = unwritten_of(file, run.wiring, task_id)
     draft, payload_digest = ({}, NOTHING) if unwritten else draft_of(file, drafts)
     seen = shown(file, gate=gate, action=action, draft=draft, version=version, unwritten=unwritten)
     stages = stages_of_case(file, run=run, gate_name=str(name), gate=gate, action=action)
-    edited_by = next((d["agent"].removeprefix(PERSON) for d in drafts.values() if d["agent"].startswith(PERSON)), None)
+    edited_by = next((d.agent.removeprefix(PERSON) for d in drafts.values() if d.agent.startswith(PERSON)), None)
     did = {
         "edited": (edited_by, "edited the draft"),
         "proposed": (version.author.removeprefix(PERSON), "wrote the policy"),
         "triggered": (triggered_by(connection, file.id), "triggered the run"),
     }
     ask = Ask(
-        case_row=file.row,
+        case=file.case,
         gate=str(name),
         task=task_id,
         action=action,
@@ -173,7 +173,7 @@ def stages_of_case(file: CaseFile, *, run: WorkflowRun, gate_name: str, gate: Ga
         "environment": run.environment,
         "workflow": run.workflow,
         "gate": gate_name,
-        "route": file.row["route"] or "",
+        "route": file.case.route or "",
         "action": action,
         **exposure_of(file, bundle),
     }
@@ -197,24 +197,16 @@ def exposure_of(file: CaseFile, bundle: Bundle) -> dict[str, Any]:
 def open_gate(session: Session) -> Turn:
     """Ask about every case that waits here; what is asked already and unchanged stays asked. Safe to repeat."""
     gate = gate_of(session.version, session.task.gate)
-    after = ""
-    while True:
+    station = Station(session, states=[CaseState.WAITING])
+    for group in station.groups():
         with session.read() as connection:
-            rows = cases_at(
-                connection, session.run, session.task.task_id, limit=GROUP, after=after, states=[CaseState.WAITING]
-            )
-            files = load_files(connection, rows)
-            asks = [ask_for(connection, f, run=session.run, task_id=session.task.task_id)[0] for f in files]
-        if not rows:
-            break
-        after = rows[-1]["id"]
+            asks = {f.id: ask_for(connection, f, run=session.run, task_id=session.task.task_id)[0] for f in group.files}
         with session.write() as tx:
-            unchanged = {row["id"] for row in lock_cases(tx, rows)}  # a person may have closed one since
-            open_requests(tx, session.run, [ask for ask in asks if ask.case_row["id"] in unchanged])
+            open_requests(tx, session.run, [asks[file.id] for file in station.lock(tx, group.files)])
     with session.write() as tx:
         if listing_of(tx.connection, session.run, session.task.task_id) is None:
             waiting = open_at(tx.connection, session.run, session.task.task_id)[:LISTED]
-            listed = {row["id"]: row["seen_digest"] for row in waiting}
+            listed = {row.id: row.seen_digest for row in waiting}
             if listed:
                 write_listing(tx, session.run, session.task.task_id, listed, tx.at + gate.release_after)
     return look(session)
@@ -227,8 +219,8 @@ def look(session: Session) -> Turn:
         undecided = open_at(connection, session.run, session.task.task_id)
         decided = decided_at(connection, session.run, session.task.task_id)
         listing = listing_of(connection, session.run, session.task.task_id)
-    release_at = listing["release_at"] if listing else session.ledger.clock() + gate.release_after
-    voters = dict.fromkeys(person for request in undecided for person in request["voters"])
+    release_at = listing.release_at if listing else session.ledger.clock() + gate.release_after
+    voters = dict.fromkeys(person for request in undecided for person in request.voters)
     return Turn(len(undecided), decided, release_at, tuple(voters))
 
 
@@ -237,17 +229,15 @@ def listed_cases(session: Session) -> list[Shown]:
     with session.read() as connection:
         listing = listing_of(connection, session.run, session.task.task_id)
         asked = [
-            r
-            for r in open_at(connection, session.run, session.task.task_id)
-            if listing and r["id"] in listing["listed"]
+            r for r in open_at(connection, session.run, session.task.task_id) if listing and r.id in listing.listed
         ]
-        wanted = {row["case_id"] for row in asked}
+        wanted = {row.case_id for row in asked}
         rows = [
             row
             for row in cases_at(
                 connection, session.run, session.task.task_id, limit=100_000, states=[CaseState.WAITING]
             )
-            if row["id"] in wanted
+            if row.id in wanted
         ]
         return [
             ask_for(connection, f, run=session.run, task_id=session.task.task_id)[1]
@@ -268,29 +258,29 @@ def answer_listed(
         listing = listing_of(connection, session.run, task_id)
         rows = open_at(connection, session.run, task_id)
         routes = {
-            row["id"]: row["route"]
+            row.id: row.route
             for row in cases_at(connection, session.run, task_id, limit=100_000, states=[CaseState.WAITING])
         }
-    listed = listing["listed"] if listing else {}
+    listed = listing.listed if listing else {}
     counted = 0
     for row in rows:
-        if listed.get(row["id"]) != row["seen_digest"] or row["case_id"] not in routes:
+        if listed.get(row.id) != row.seen_digest or row.case_id not in routes:
             continue
-        _, next_task = action_after(session.run.wiring, task_id, routes[row["case_id"]])
+        _, next_task = action_after(session.run.wiring, task_id, routes[row.case_id])
         try:
             with session.write(Actor("person", person.id), settles=True) as tx:
-                if any(v["person"] == person.id for v in votes_on(tx.connection, row["id"])):
+                if any(v.person == person.id for v in votes_on(tx.connection, row.id)):
                     continue
                 given = Answer(
                     person=person,
                     answer=answer,
-                    seen_digest=row["seen_digest"],
+                    seen_digest=row.seen_digest,
                     way="required_actions",
                     reason=reason,
                 )
                 access = company_at(tx.connection, session.ledger).access
-                cast_vote(tx, row["id"], given, access=access, next_task=next_task)
+                cast_vote(tx, row.id, given, access=access, next_task=next_task)
             counted += 1
         except InterlockError as error:
-            session.log.warning("the answer does not count for case %s: %s", row["case_id"], error)
+            session.log.warning("the answer does not count for case %s: %s", row.case_id, error)
     return counted

@@ -7,6 +7,7 @@ that stop a draft stop it here, too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from interlock.domain.base.redaction import mask
@@ -22,6 +23,7 @@ from interlock.ledger.effects.authorisation import withdraw
 from interlock.ledger.effects.effect import is_under_way
 from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 
 OVERRIDABLE = frozenset({CaseState.WAITING, CaseState.AUTHORISED, CaseState.DEAD})
 
@@ -39,15 +41,15 @@ def override(ledger: Ledger, name: str, *, person: str, route: str, reason: str)
     if not reason.strip():
         raise InputError("overriding a decision needs a reason: say why")
     with on_case(ledger, name, person) as (tx, row):
-        state = CaseState(row["state"])
-        if state not in OVERRIDABLE or row["run_id"] is None:
+        state = CaseState(row.state)
+        if state not in OVERRIDABLE or row.run_id is None:
             raise InputError(
-                f"case {row['business_key']!r} is {state.value!r}; a decision is overridden while a case waits, is "
+                f"case {row.business_key!r} is {state.value!r}; a decision is overridden while a case waits, is "
                 "authorised or dead. Before that, ask for a review: airflow interlock review request"
             )
-        if is_under_way(tx, row["id"]):
-            raise InputError(f"case {row['business_key']!r} is being sent at this moment; it is too late")
-        run = load_run(tx.connection, row["run_id"])
+        if is_under_way(tx, row.id):
+            raise InputError(f"case {row.business_key!r} is being sent at this moment; it is too late")
+        run = load_run(tx.connection, row.run_id)
         policy = run.version.bundle.policy
         gates = {r: run.wiring.gate_task(g) for g, gate in policy.gates.items() for r in gate.routes}
         known = ["stop", *(r for r, task in gates.items() if task is not None)]
@@ -56,27 +58,28 @@ def override(ledger: Ledger, name: str, *, person: str, route: str, reason: str)
         if route not in known:
             raise UnknownName("route", route, known, where=f"version {run.version}")
         why = f"overridden by {person}: {mask(reason)}"
-        change: dict[str, Any] = {"route": route, "reason": why}
+        change, at = CaseChange(route=route, reason=why), row.task or ""
         if route == "stop":
             if state is CaseState.DEAD:
-                raise InputError(f"case {row['business_key']!r} is a dead letter already")
-            change |= {"state": CaseState.DEAD, "task": None}
+                raise InputError(f"case {row.business_key!r} is a dead letter already")
+            change = replace(change, state=CaseState.DEAD, task=None)
         else:
             (file,) = load_files(tx.connection, [row])
-            if row["draft_id"] is None:
+            if row.draft_id is None:
                 raise InputError(
-                    f"case {row['business_key']!r} has no draft that people could decide on; resubmit it instead"
+                    f"case {row.business_key!r} has no draft that people could decide on; resubmit it instead"
                 )
             failed = Router.of(run.version.bundle).failed_checks(variables(file, run.version.bundle))
             if stopped := [told(check, error) for check, error in failed if check.on_failure == "stop"]:
-                raise InputError(f"this must not be sent, whoever says so: {'; '.join(stopped)}")
+                raise InputError(f"this must not be sent, no matter who says so: {'; '.join(stopped)}")
             task = gates[route]
             assert task is not None
-            change |= {"state": CaseState.WAITING, "task": task.task_id}
-        withdraw(tx, row["id"])
-        void_requests(tx, row["id"])
-        change["decision_id"] = decide(tx, run, row, change["task"] or row["task"] or "", person, why, route=route)
-        (moved,) = move(tx, [(row, change)], kind="case.overridden")
+            at = task.task_id
+            change = replace(change, state=CaseState.WAITING, task=at)
+        withdraw(tx, row.id)
+        void_requests(tx, row.id)
+        decision_id = decide(tx, run, row, at, person, why, route=route)
+        (moved,) = move(tx, [(row, replace(change, decision_id=decision_id))], kind="case.overridden")
         if route != "stop":
-            ask_again(tx, run, moved, change["task"])
-        return {"case": row["business_key"], "state": str(moved["state"]), "route": route}
+            ask_again(tx, run, moved, at)
+        return {"case": row.business_key, "state": str(moved.state), "route": route}

@@ -16,7 +16,8 @@ from interlock.ledger.cases.handoff import load_handoffs
 from interlock.ledger.effects.authorisation import standing
 from interlock.ledger.runs.run import WorkflowRun, load_run
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.record import Case, CaseChange
+from interlock.ledger.store.transaction import Transaction
 
 
 def resubmit(
@@ -37,66 +38,64 @@ def resubmit(
     :raises InputError: it is neither quarantined nor dead.
     """
     with on_case(ledger, name, person) as (tx, row):
-        state = CaseState(row["state"])
-        if state not in (CaseState.QUARANTINED, CaseState.DEAD) or row["run_id"] is None:
-            raise InputError(f"case {row['business_key']!r} is {state.value!r}; only quarantined and dead ones can be")
-        run = load_run(tx.connection, row["run_id"])
+        state = CaseState(row.state)
+        if state not in (CaseState.QUARANTINED, CaseState.DEAD) or row.run_id is None:
+            raise InputError(f"case {row.business_key!r} is {state.value!r}; only quarantined and dead ones can be")
+        run = load_run(tx.connection, row.run_id)
         file = load_files(tx.connection, [row])[0]
-        change: dict[str, Any] = {"run_id": None, "reason": None}
+        change = CaseChange(run_id=None, reason=None)
         if state is CaseState.QUARANTINED or changes or from_start:
-            change |= _from_start(tx, run, file, changes, include)
+            change = change | _from_start(tx, run, file, changes, include)
         else:
-            change |= _where_it_died(tx, run, row)
+            change = change | _where_it_died(tx, run, row)
         moved = move(tx, [(row, change)], kind="case.resubmitted")[0]
         return {
-            "case": moved["business_key"],
-            "state": str(moved["state"]),
-            "task": moved["task"],
+            "case": moved.business_key,
+            "state": str(moved.state),
+            "task": moved.task,
             "note": f"airflow interlock resume {run.workflow} takes it up",
         }
 
 
 def _from_start(
     tx: Transaction, run: WorkflowRun, file: CaseFile, changes: Mapping[str, Any], include: Path
-) -> dict[str, Any]:
-    name = file.row["contract"].split("@")[0]
+) -> CaseChange:
+    name = file.case.contract.split("@")[0]
     contract = load_contracts(include, run.workflow, [name])[name]
     kept = {field: value for field, value in file.payload.items() if field in contract.model_fields}
     payload = check_payload(contract, {**kept, **changes}).model_dump(mode="json")
     intake = run.wiring.of_kind("intake")[0]
     following = run.wiring.next_task(intake.task_id, None)
     assert following is not None
-    return {
-        "state": CaseState.OPEN,
-        "task": following.task_id,
-        "route": None,
-        "attempt": 0,
-        "context": {},
-        "handoff_id": None,
-        "draft_id": None,
-        "decision_id": None,
-        "contract": contract.contract_ref(),
-        "payload_digest": store_payload(tx, [(file.id, file.secret, payload)])[0],
-    }
+    return CaseChange(
+        state=CaseState.OPEN,
+        task=following.task_id,
+        route=None,
+        attempt=0,
+        context={},
+        handoff_id=None,
+        draft_id=None,
+        decision_id=None,
+        contract=contract.contract_ref(),
+        payload_digest=store_payload(tx, [(file.id, file.secret, payload)])[0],
+    )
 
 
-def _where_it_died(tx: Transaction, run: WorkflowRun, row: Row) -> dict[str, Any]:
-    task = run.wiring.tasks.get(row["task"] or "")
+def _where_it_died(tx: Transaction, run: WorkflowRun, row: Case) -> CaseChange:
+    task = run.wiring.tasks.get(row.task or "")
     if task is None:
-        raise InputError(f"case {row['business_key']!r} does not say where it died; resubmit it with --from-start")
+        raise InputError(f"case {row.business_key!r} does not say where it died; resubmit it with --from-start")
     if task.kind == "branch":
-        return {"state": CaseState.OPEN, "route": None, "attempt": 0}
+        return CaseChange(state=CaseState.OPEN, route=None, attempt=0)
     if task.kind == "execution":
-        drafts = load_handoffs(tx.connection, [row["draft_id"]] if row["draft_id"] else [])
-        digests = {draft["payload_digest"] for draft in drafts.values()} or {row["payload_digest"]}
-        granted = standing(tx, [row["id"]], action=task.connector)
-        if any(grant["payload_digest"] in digests for grant in granted):
-            return {"state": CaseState.AUTHORISED}
+        drafts = load_handoffs(tx.connection, [row.draft_id] if row.draft_id else [])
+        digests = {draft.payload_digest for draft in drafts.values()} or {row.payload_digest}
+        granted = standing(tx, [row.id], action=task.connector)
+        if any(grant.payload_digest in digests for grant in granted):
+            return CaseChange(state=CaseState.AUTHORISED)
         validations = run.wiring.of_kind("validation")
         if not validations:
-            raise InputError(
-                f"case {row['business_key']!r} has no authorisation any more; resubmit it with --from-start"
-            )
+            raise InputError(f"case {row.business_key!r} has no authorisation any more; resubmit it with --from-start")
         task = validations[0]
-    state = CaseState.ROUTED if row["route"] not in (None, "stop") else CaseState.OPEN
-    return {"state": state, "task": task.task_id}
+    state = CaseState.ROUTED if row.route not in (None, "stop") else CaseState.OPEN
+    return CaseChange(state=state, task=task.task_id)

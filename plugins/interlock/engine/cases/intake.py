@@ -43,7 +43,8 @@ def take_in_rows(
     session.check_switches()
     check_contract(session.version.bundle, contract)
     settings = session.version.bundle.settings.intake
-    task = session.place_after(None)["task"]
+    session.place_after(None)  # refuses what must not follow an intake
+    task = session.task_after(None)
     with session.write() as tx:
         session.count("taken_up", take_up_waited(tx, session.run, tasks=session.run.wiring.tasks))
         claim_quote(tx, session.run, located(source, session.include.parent))
@@ -66,14 +67,14 @@ def take_in_rows(
 
 
 def _tell_left_out(
-    session: Session, row: SourceRow, contract: type[Contract], settings: Intake, told: set[str]
+    session: Session, row: SourceRow, contract: type[Contract], settings: Intake, reported: set[str]
 ) -> set[str]:
     """Say once of each column of the source that the contract does not name, and return the new ones."""
     known = set(contract.model_fields) | set(settings.label.columns if settings.label else ())
-    fresh = set(row.values or {}) - known - told
+    fresh = set(row.values or {}) - known - reported
     if fresh:
         listing = ", ".join(sorted(map(repr, fresh)))
-        session.log.warning("columns that %s does not name are left out: %s", contract.contract_ref(), listing)
+        session.log.warning("columns that %s does not name are ignored: %s", contract.contract_ref(), listing)
     return fresh
 
 

@@ -54,9 +54,9 @@ def record(
     taken = _Taken(ledger, workflow, source, actor, named_columns(columns or {}), outcomes, log)
     group: list[NewOutcome] = []
     for row in rows:
-        told = taken.read(row)
-        if told is not None:
-            group.append(told)
+        outcome = taken.read(row)
+        if outcome is not None:
+            group.append(outcome)
         if len(group) == GROUP:
             taken.write(group)
             group = []
@@ -111,25 +111,25 @@ class _Taken:
         if row.values is None:
             self._reject(row.number, "", row.problem or "cannot be read")
             return None
-        said = pick_fields(row.values, self.columns, self.source)
-        key = str(said["key"] or "").strip()
+        fields = pick_fields(row.values, self.columns, self.source)
+        key = str(fields["key"] or "").strip()
         try:
-            return self._outcome(row.number, key, said)
+            return self._outcome(row.number, key, fields)
         except (ValueError, UnknownName) as error:
             self._reject(row.number, key, str(error))
             return None
 
-    def _outcome(self, number: int, key: str, said: Mapping[str, Any]) -> NewOutcome:
-        happened_at = read_instant(said["happened_at"])
+    def _outcome(self, number: int, key: str, fields: Mapping[str, Any]) -> NewOutcome:
+        happened_at = read_instant(fields["happened_at"])
         if happened_at > self.ledger.clock():
             raise ValueError(f"{happened_at:%Y-%m-%d %H:%M} UTC is in the future")
-        name = str(said["outcome"] or "").strip()
+        name = str(fields["outcome"] or "").strip()
         return NewOutcome(
             business_key=key,
             outcome=name,
             happened_at=happened_at,
             final_at=self.outcomes.final_at(name, happened_at),
-            value=read_value(said["value"]),
+            value=read_value(fields["value"]),
             row=number,
             source=f"{self.source}, row {number}",
         )

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from interlock.domain.agents.agent import ModelAgent
 from interlock.errors import InterlockError, NotDeployed, SwitchedOff
-from interlock.ledger.agents.provider_batch import all_batches_out
-from interlock.ledger.cases.case import due_to_go_on
+from interlock.ledger.agents.provider_batch import SentBatch, all_batches_out
+from interlock.ledger.cases.case import Resumable, due_to_go_on
 from interlock.ledger.policy.deployment import refuse_unless_deployed
 from interlock.ledger.policy.version import load_version
 from interlock.ledger.runs.kill_switch import refuse_if_off
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.transaction import Row
 
 if TYPE_CHECKING:
     from interlock.agents.batch_client import BatchClient
@@ -31,27 +29,17 @@ MakeClient = Callable[[str, ModelAgent], "BatchClient | None"]
 """From an agent's name and declaration to its provider's interface for batches; None when it has none."""
 
 
-@dataclass(frozen=True)
-class GoingOn:
-    """Cases of one Dag that can go on."""
+def resume_run_id(ready: Resumable, today: datetime) -> str:
+    """
+    Return the id of the run that resumes cases.
 
-    workflow: str
-    dag_id: str
-    cases: int
-    since: datetime
-    """When the first of them could."""
-
-    def run_id(self, today: datetime) -> str:
-        """
-        Return how the run is named that takes them up.
-
-        The same cases get one run a day: a Dag that is paused, or a run that ends before it took them up, must not be
-        asked for a run every quarter of an hour.
-        """
-        return f"goes_on__{self.since:%Y-%m-%dT%H:%M:%S}__{today:%Y-%m-%d}"
+    The same cases get one run a day: a Dag that is paused, or a run that ends before it resumed them, must not be
+    asked for a run every quarter of an hour.
+    """
+    return f"goes_on__{ready.since:%Y-%m-%dT%H:%M:%S}__{today:%Y-%m-%d}"
 
 
-def what_can_go_on(ledger: Ledger, *, client: MakeClient | None = None, log: logging.Logger) -> list[GoingOn]:
+def what_can_go_on(ledger: Ledger, *, client: MakeClient | None = None, log: logging.Logger) -> list[Resumable]:
     """
     Return what can go on now, by Dag; nothing of a workflow that is off, paused or retired.
 
@@ -59,21 +47,21 @@ def what_can_go_on(ledger: Ledger, *, client: MakeClient | None = None, log: log
     """
     now = ledger.clock()
     with ledger.read() as connection:
-        found = [GoingOn(**row) for row in due_to_go_on(connection, ledger.environment, now)]
+        found = [*due_to_go_on(connection, ledger.environment, now)]
         batches = all_batches_out(connection, ledger.environment)
     for row in batches:
         if client is not None and _is_over(ledger, row, client, log):
-            found.append(GoingOn(row["workflow"], row["dag_id"], len(row["cases"]), row["created_at"]))
+            found.append(Resumable(row.workflow, row.dag_id, len(row.cases), row.created_at))
     return [each for each in _by_dag(found) if _may_run(ledger, each.workflow, log)]
 
 
-def _by_dag(found: Sequence[GoingOn]) -> list[GoingOn]:
-    merged: dict[tuple[str, str], GoingOn] = {}
+def _by_dag(found: Sequence[Resumable]) -> list[Resumable]:
+    merged: dict[tuple[str, str], Resumable] = {}
     for one in found:
         key = (one.workflow, one.dag_id)
         other = merged.get(key)
         merged[key] = (
-            one if other is None else GoingOn(*key, cases=one.cases + other.cases, since=min(one.since, other.since))
+            one if other is None else Resumable(*key, cases=one.cases + other.cases, since=min(one.since, other.since))
         )
     return list(merged.values())
 
@@ -89,16 +77,16 @@ def _may_run(ledger: Ledger, workflow: str, log: logging.Logger) -> bool:
     return True
 
 
-def _is_over(ledger: Ledger, row: Row, client: MakeClient, log: logging.Logger) -> bool:
+def _is_over(ledger: Ledger, row: SentBatch, client: MakeClient, log: logging.Logger) -> bool:
     """Ask the provider whether a batch that it has is over."""
-    if row["provider_id"] is None:
+    if row.provider_id is None:
         return False
     try:
         with ledger.read() as connection:
-            declared = load_version(connection, row["version_id"]).bundle.agents.get(row["agent"])
-        asked = client(row["agent"], declared) if isinstance(declared, ModelAgent) else None
-        at_provider = asked.look(row["provider_id"]) if asked is not None else None
+            declared = load_version(connection, row.version_id).bundle.agents.get(row.agent)
+        asked = client(row.agent, declared) if isinstance(declared, ModelAgent) else None
+        at_provider = asked.look(row.provider_id) if asked is not None else None
     except InterlockError as error:
-        log.warning("how batch %s of %s stands is not known: %s", row["provider_id"], row["workflow"], error)
+        log.warning("how batch %s of %s stands is not known: %s", row.provider_id, row.workflow, error)
         return False
     return at_provider is not None and at_provider.is_over

@@ -7,7 +7,7 @@ columns) makes the suite pointless, so it is not run then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -72,15 +72,15 @@ def _values(staged: Staging) -> Callable[[int | None], Any]:
 @contextmanager
 def _before(beside: Beside) -> Iterator[Before | None]:
     """Give the reading before, with its rows where they are still kept."""
-    row: Mapping[str, Any] | None = beside.before
+    row = beside.before
     if row is None or beside.snapshots is None:
         yield None
         return
     try:
-        with beside.snapshots.open(row["snapshot"]) as snapshot:
-            yield Before(row["as_of"], row["row_count"], dict(row["columns"]), snapshot)
+        with beside.snapshots.open(row.snapshot or "") as snapshot:
+            yield Before(row.as_of, row.row_count, dict(row.columns), snapshot)
     except SourceError:
-        yield Before(row["as_of"], row["row_count"], dict(row["columns"]), None)
+        yield Before(row.as_of, row.row_count, dict(row.columns), None)
 
 
 def _reconcile(staged: Staging, control: Control, beside: Beside) -> ExpectationResult:

@@ -68,10 +68,10 @@ def take_in(staged: Staging, source: Any, reach: Reach) -> list[ExpectationResul
         )
     if chosen not in ("csv", "tsv") or is_packed or spec.encoding not in ("utf-8", "cp1252", "iso8859-1", "ascii"):
         return []
-    told = (
+    message = (
         "" if _ends_with_a_line(local) else f"{label} has no line end after its last line: was it written to its end?"
     )
-    return [check_result(staged.dataset, "ending", told)]
+    return [check_result(staged.dataset, "ending", message)]
 
 
 def _fetch(place: Any, folder: Path, label: str) -> Path:

@@ -64,7 +64,8 @@ def _look_at(
         covered = coverage(staged, wanted)
         return {
             "dataset": name,
-            **verdict,
+            "state": verdict.state,
+            "reasons": verdict.reasons,
             "required": dataset.required,
             "as_of": wanted,
             "rows": staged.count(),
@@ -83,25 +84,23 @@ def _look_at(
 
 def look_at_source(spec: SourceSpec, reach: Reach, *, contract: type[Contract], settings: Intake) -> dict[str, Any]:
     """Return how many rows of an intake's source satisfy its contract, and what the others lack."""
-    counts, problems, keys = Counter[str](), Counter[str](), Counter[str]()
+    number = fit = 0
+    problems, keys = Counter[str](), Counter[str]()
     try:
         for row in read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage):
-            counts["rows"] += 1
-            for problem in _lacks(row.values, row.problem, contract, settings):
-                problems[problem] += 1
-                counts["problems"] += 1
-                break
-            else:
-                counts["fit"] += 1
+            number += 1
+            lacking = _lacks(row.values, row.problem, contract, settings)
+            fit += not lacking
+            problems.update(lacking[:1])
             keys[str((row.values or {}).get(settings.key) or "")] += 1
     except SourceError as error:
-        return {"state": "withheld", "rows": counts["rows"], "fit": counts["fit"], "problems": {str(error): 1}}
+        return {"state": "withheld", "rows": number, "fit": fit, "problems": {str(error): 1}}
     keys.pop("", None)
     twice = sum(count - 1 for count in keys.values())
     if twice:
         problems[f"{settings.key}: comes again, and opens no second case"] = twice
-    state = "withheld" if not counts["fit"] else "warned" if problems else "fit"
-    return {"state": state, "rows": counts["rows"], "fit": counts["fit"], "problems": dict(problems.most_common(10))}
+    state = "withheld" if not fit else "warned" if problems else "fit"
+    return {"state": state, "rows": number, "fit": fit, "problems": dict(problems.most_common(10))}
 
 
 def _lacks(

@@ -7,7 +7,7 @@ reading. What is not fit stops the run when the dataset is required, and else wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,15 +20,15 @@ from interlock.domain.data.quality import QualityResult, sentence
 from interlock.domain.data.source import SourceRow, describe, parse_source
 from interlock.engine.agents.permission import demand_source
 from interlock.engine.datasets.dataset_source import Reach, take_in
-from interlock.engine.datasets.quality import record_results
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.runs.session import Session
 from interlock.engine.sources.source import read_rows
 from interlock.errors import SourceError, Stopped
-from interlock.ledger.facts.fact import reading_before, readings_of
+from interlock.ledger.facts.fact import reading_before, readings_of, write_reading
+from interlock.ledger.facts.quality import write_reports
 from interlock.ledger.runs.run import pin_as_of
-from interlock.ledger.store.schema import reading
-from interlock.ledger.store.transaction import Row, new_id
+from interlock.ledger.store.record import Reading
+from interlock.ledger.store.transaction import new_id
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Beside:
 
     rows_of: Callable[[Any], Iterator[SourceRow]]
     """Reads another source."""
-    before: Row | None
+    before: Reading | None
     """The reading before."""
     snapshots: Snapshots | None
 
@@ -46,19 +46,25 @@ Check = Callable[[Session, str, Dataset, Staging, datetime, Beside], list[Qualit
 """Holds a staged dataset against what it must be, and puts failing rows aside. First comes the declaration's result."""
 
 
-def judge(checked: Sequence[QualityResult]) -> dict[str, Any]:
-    """
-    Return the ``state`` that results leave a reading in, and its ``reasons`` by severity.
+@dataclass(frozen=True)
+class Verdict:
+    """What checks make of a dataset."""
 
-    ``caps`` among the reasons is the lowest cap on confidence that a warning brings, where one does.
-    """
+    state: str
+    """``fit``, ``warned`` or ``withheld``."""
+    reasons: Mapping[str, Any]
+    """Sentences by severity; ``caps``: the lowest cap on confidence that a warning brings, where one does."""
+
+
+def judge(checked: Sequence[QualityResult]) -> Verdict:
+    """Return what the results make of a dataset."""
     critical = [sentence(found) for result in checked for found in result.critical_failed]
     warning = [sentence(found) for result in checked for found in result.warnings]
     info = [sentence(found) for result in checked for found in result.notes]
     reasons: dict[str, Any] = {"critical": critical, "warning": warning, "info": info}
     if caps := [result.cap for result in checked if result.cap is not None]:
         reasons["caps"] = min(caps)
-    return {"state": "withheld" if critical else "warned" if warning else "fit", "reasons": reasons}
+    return Verdict("withheld" if critical else "warned" if warning else "fit", reasons)
 
 
 def read_dataset(
@@ -72,9 +78,9 @@ def read_dataset(
     source: Any = None,
     storage: Callable[[str, str | None], Any] | None = None,
     may_try_again: bool = True,
-) -> Row:
+) -> Reading:
     """
-    Read dataset *name* for the run, and return the row of the reading.
+    Read dataset *name* for the run, and return the reading.
 
     :param connection: gives the Airflow connection of an id.
     :param as_of: the instant to read as of, unless the run has one already; None: when the newest row became known.
@@ -87,21 +93,21 @@ def read_dataset(
     """
     dataset = pick_dataset(session.version.bundle.datasets, name)
     with session.read() as opened:
-        there = readings_of(opened, session.run.id).get(name)
-    if there is None:
+        row = readings_of(opened, session.run.id).get(name)
+    if row is None:
         reach = Reach(connection=connection, base=session.include.parent, storage=storage, ledger=session.ledger)
         waits = may_try_again or dataset.required
-        there = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of, waits=waits)
+        row = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of, waits=waits)
     session.log.info(
-        "dataset %r as of %s: %d rows, %d put aside, %s",
-        *(name, there["as_of"].isoformat(), there["row_count"], there["quarantined"], there["state"]),
+        "dataset %r as of %s: %d rows, %d quarantined, %s",
+        *(name, row.as_of.isoformat(), row.row_count, row.quarantined, row.state),
     )
-    if there["state"] == "withheld" and dataset.required:
+    if row.is_withheld and dataset.required:
         raise Stopped(
-            f"dataset {name!r} is not fit and the run needs it: {'; '.join(there['reasons']['critical'])}. Mend the "
+            f"dataset {name!r} is not fit and the run needs it: {'; '.join(row.critical)}. Mend the "
             "source or the declaration, and start a new run"
         )
-    return there
+    return row
 
 
 def _read(
@@ -115,19 +121,19 @@ def _read(
     as_of: datetime | None,
     *,
     waits: bool,
-) -> Row:
+) -> Reading:
     def rows_of(other: Any) -> Iterator[SourceRow]:
         spec = parse_source(other)
         demand_source(session, getattr(spec, "conn_id", None))
         return read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage)
 
     with staging(dataset) as staged:
-        results, told = [], str(source)
+        results, described = [], str(source)
         try:
             if not is_own_ledger(source):
                 spec = parse_source(source)
                 demand_source(session, getattr(spec, "conn_id", None))
-                told = describe(spec)
+                described = describe(spec)
             results += take_in(staged, source, reach)
         except SourceError as error:
             if error.retryable and waits:
@@ -148,7 +154,7 @@ def _read(
             beside = Beside(rows_of, reading_before(opened, session.run, name, pinned), snapshots)
         checked = check(session, name, dataset, staged, pinned, beside)
         declared = replace(checked[0], results=(*results, *checked[0].results))
-        return _keep(session, name, told, staged, [declared, *checked[1:]], pinned, snapshots)
+        return _keep(session, name, described, staged, [declared, *checked[1:]], pinned, snapshots)
 
 
 def _keep(
@@ -159,31 +165,34 @@ def _keep(
     checked: Sequence[QualityResult],
     as_of: datetime,
     snapshots: Snapshots,
-) -> Row:
-    kept: dict[str, str | None] = {"snapshot": None, "quarantine": None}
+) -> Reading:
+    kept: dict[str, str] = {}
     for what, write in (("snapshot", staged.write_rows), ("quarantine", staged.write_aside)):
         if what == "snapshot" or staged.count_aside():
             file: Path = staged.folder / f"{what}.parquet"
             kept[what] = write(file)
-            snapshots.put(file, kept[what] or "")
-    row: Row = {
-        "id": new_id(),
-        "run_id": session.run.id,
-        "task": session.task.task_id,
-        "dataset": name,
-        "source": source[:500],
-        "as_of": as_of,
-        **judge(checked),
-        "row_count": staged.count(),
-        "quarantined": staged.count_aside(),
-        "columns": [list(column) for column in staged.dataset.columns.items()],
-        "newest_at": staged.newest_at(),
-        **kept,
-    }
+            snapshots.put(file, kept[what])
+    verdict = judge(checked)
     with session.write() as tx:
-        row["created_at"] = tx.at
-        tx.insert(reading, [row], kind="dataset.read", facts=lambda r: {"dataset": name, "state": r["state"]})
-        record_results(tx, session, checked, reading_id=row["id"])
-    session.count("rows", row["row_count"])
-    session.count("quarantined", row["quarantined"])
+        row = Reading(
+            id=new_id(),
+            run_id=session.run.id,
+            task=session.task.task_id,
+            dataset=name,
+            source=source[:500],
+            as_of=as_of,
+            state=verdict.state,
+            reasons=verdict.reasons,
+            row_count=staged.count(),
+            quarantined=staged.count_aside(),
+            columns=[list(column) for column in staged.dataset.columns.items()],
+            newest_at=staged.newest_at(),
+            snapshot=kept.get("snapshot"),
+            quarantine=kept.get("quarantine"),
+            created_at=tx.at,
+        )
+        write_reading(tx, row)
+        write_reports(tx, session.run, session.task.task_id, checked, reading_id=row.id)
+    session.count("rows", row.row_count)
+    session.count("quarantined", row.quarantined)
     return row

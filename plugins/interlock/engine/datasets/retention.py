@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from interlock.errors import ConfigurationError
+from interlock.ledger.facts.fact import reading_files
 from interlock.ledger.policy.version import load_version
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.schema import reading, workflow_run
 
 
 def expired_snapshots(ledger: Ledger) -> set[str]:
@@ -21,18 +19,9 @@ def expired_snapshots(ledger: Ledger) -> set[str]:
     expired: set[str] = set()
     needed: set[str] = set()
     with ledger.read() as connection:
-        rows = connection.execute(
-            select(
-                reading.c.dataset,
-                reading.c.created_at,
-                reading.c.snapshot,
-                reading.c.quarantine,
-                workflow_run.c.version_id,
-            ).join(workflow_run, workflow_run.c.id == reading.c.run_id)
-        ).all()
-        declared = {
-            version_id: load_version(connection, version_id).bundle for version_id in {r.version_id for r in rows}
-        }
+        rows = reading_files(connection)
+        versions = {row.version_id for row in rows}
+        declared = {version_id: load_version(connection, version_id).bundle for version_id in versions}
     for row in rows:
         digests = {digest for digest in (row.snapshot, row.quarantine) if digest}
         try:

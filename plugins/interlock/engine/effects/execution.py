@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from interlock.domain.base.backoff import backoff_seconds
 from interlock.domain.cases.case import CaseState
 from interlock.domain.effects.connector import DUTIES, Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.agents.permission import why_not_automatic
+from interlock.engine.cases.station import Station
 from interlock.engine.effects.metered import MeteredConnector
 from interlock.engine.incidents.incident import report_failures, report_recovery, stop_reported
 from interlock.engine.runs.session import Session
@@ -29,10 +32,11 @@ from interlock.errors import (
     NotAuthorised,
     SwitchedOff,
 )
-from interlock.ledger.cases.case import CaseFile, cases_at, load_files, move
-from interlock.ledger.cases.handoff import draft_of, load_handoffs
+from interlock.ledger.cases.case import CaseFile, move
+from interlock.ledger.cases.handoff import draft_of
 from interlock.ledger.cost.usage_row import charge_calls
 from interlock.ledger.effects.effect import Claim, claim, commit, give_back
+from interlock.ledger.store.record import CaseChange
 
 GROUP = 16
 """Effects that are claimed at once: what a crash leaves to be looked for. Where nobody can look, one."""
@@ -59,23 +63,41 @@ def _execute(session: Session, connector: Connector) -> dict[str, int]:
     if session.version.bundle.policy.autonomy.get(action) == "never":
         raise NotAuthorised(f"the policy says that {action!r} is never to be used (autonomy); nothing was sent")
     executor = _Executor(session, connector)
+    station = Station(session, limit=executor.group, handoffs=["draft_id"], check=lambda: None)
     while True:
-        with session.read() as connection:
-            rows = cases_at(connection, session.run, session.task.task_id, limit=executor.group, after=executor.after)
-            files = load_files(connection, rows)
-            drafts = load_handoffs(connection, [row["draft_id"] for row in rows if row["draft_id"]])
-        if not rows:
-            if not executor.wait_for_leases():
-                break
-            continue
-        executor.after = rows[-1]["id"]
-        contracts = {file.id: drafts[file.row["draft_id"]]["contract_name"] for file in files if file.row["draft_id"]}
-        executor.carry_out(
-            {file.id: (file, *draft_of(file, drafts)) for file in files},
-            needs_vote={case_id for case_id, name in contracts.items() if why_not_automatic(session, action, name)},
-        )
+        for group in station.groups():
+            names = {file.id: draft.contract_name for file in group.files if (draft := group.draft_of(file))}
+            if executor.carry_out(
+                {file.id: (file, *draft_of(file, group.handoffs)) for file in group.files},
+                needs_vote={case_id for case_id, name in names.items() if why_not_automatic(session, action, name)},
+            ):
+                station.restart()
+        if not executor.wait_for_leases():
+            break
+        station.restart()
     executor.tell_recovery()
     return session.finish()
+
+
+@dataclass
+class _Sent:
+    """What came of sending the effects of a group."""
+
+    done: list[tuple[Claim, str, Mapping[str, Any]]] = field(default_factory=list)
+    """Claim, reference, detail."""
+    failed: list[tuple[Claim, InterlockError]] = field(default_factory=list)
+    unsent: list[Claim] = field(default_factory=list)
+    """Not handed over: the lease was too short, or a person switched it off."""
+    off: SwitchedOff | None = None
+
+    def failed_with(self, kind: type[InterlockError]) -> list[Claim]:
+        """Return the claims that failed with an error of *kind*."""
+        return [one for one, error in self.failed if isinstance(error, kind)]
+
+    @property
+    def surely_not(self) -> list[Claim]:
+        """The claims of which it is certain that they did not take place."""
+        return [one for one, error in self.failed if isinstance(error, ConnectorUnavailable) and error.surely_not]
 
 
 class _Executor:
@@ -85,7 +107,6 @@ class _Executor:
         self.connector = MeteredConnector(connector, conn_id=declared.conn_id if declared else None)
         self.group = 1 if declared and not declared.can_be_asked else GROUP
         self.lease = max(LEASE_MINIMUM, timedelta(seconds=connector.timeout_seconds * 4))
-        self.after = ""
         self.leased_seconds = 0.0
         settings = session.version.bundle.settings
         self._people = {duty: getattr(settings, duty).email for duty in DUTIES}
@@ -104,13 +125,17 @@ class _Executor:
             return False
         self.session.log.info("another attempt holds some effects; waiting %.0f s for its lease", self.leased_seconds)
         time.sleep(self.leased_seconds)
-        self.leased_seconds, self.after = 0.0, ""
+        self.leased_seconds = 0.0
         return True
 
     def carry_out(
         self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any], str]], *, needs_vote: Collection[str]
-    ) -> None:
-        """Claim, send and commit a group; what a policy alone allowed is refused for the cases of *needs_vote*."""
+    ) -> bool:
+        """
+        Claim, send and commit a group; return whether some of it was not sent and can be claimed again.
+
+        What a policy alone allowed is refused for the cases of *needs_vote*.
+        """
         session = self.session
         lease_ends = time.monotonic() + self.lease.total_seconds()  # before the ledger is waited for, as the lease does
         with session.write() as tx:
@@ -127,75 +152,82 @@ class _Executor:
             )
             move(
                 tx,
-                [(file.row, {"state": CaseState.DEAD, "reason": self._refusal()}) for file in claimed.unauthorised],
+                [
+                    (file.case, CaseChange(state=CaseState.DEAD, reason=self._refusal()))
+                    for file in claimed.unauthorised
+                ],
                 kind="execution.refused",
             )
             if claimed.leased_until is not None:
                 self.leased_seconds = max(self.leased_seconds, (claimed.leased_until - tx.at).total_seconds() + 0.1)
         session.count("refused_unauthorised", len(claimed.unauthorised))
         for file in claimed.unauthorised:
-            session.log.error("case %s: %s", file.row["business_key"], self._refusal())
-        self._send_all(claimed.claims, {case_id: payload for case_id, (_, payload, _) in cases.items()}, lease_ends)
+            session.log.error("case %s: %s", file.case.business_key, self._refusal())
+        sent = self._send_all(claimed.claims, {i: payload for i, (_, payload, _) in cases.items()}, lease_ends)
+        self._give_up(claimed.claims, sent)
+        if sent.off is not None:
+            raise sent.off
+        return bool(sent.unsent)
 
-    def _send_all(self, claims: list[Claim], payloads: Mapping[str, Mapping[str, Any]], lease_ends: float) -> None:
-        session = self.session
-        done: list[tuple[Claim, str, Mapping[str, Any]]] = []
-        failed: list[tuple[Claim, InterlockError]] = []
-        unsent: list[Claim] = []
-        off: SwitchedOff | None = None
+    def _send_all(self, claims: Sequence[Claim], payloads: Mapping[str, Mapping[str, Any]], lease_ends: float) -> _Sent:
+        """Send what was claimed, and record what took place whatever breaks off."""
+        session, sent = self.session, _Sent()
         try:
             for one in claims:
-                if off or time.monotonic() + self.connector.timeout_seconds * 2 > lease_ends:  # a look, and a sending
-                    unsent.append(one)
-                    continue
-                try:
-                    receipt = self._send(one, payloads[one.file.id], lease_ends)
-                except SwitchedOff as error:
-                    off = error
-                    unsent.append(one)
-                except ConnectorError as error:
-                    failed.append((one, error))
-                else:
-                    done.append((one, receipt.reference, receipt.detail))
+                self._try(one, payloads[one.file.id], lease_ends, sent)
         finally:
             with session.write(settles=True) as tx:
-                commit(tx, done, next_task=None)
-                calls = self.connector.take({one.row["key"]: one.file.id for one in claims})
+                commit(tx, sent.done, next_task=None)
+                calls = self.connector.take({one.effect.key: one.file.id for one in claims})
                 charge_calls(tx, session.run.place(session.task.task_id), calls, company=session.company)
-        session.count("sent", len(done))
-        down = [one for one, error in failed if isinstance(error, ConnectorUnavailable)]
+        session.count("sent", len(sent.done))
+        return sent
+
+    def _try(self, one: Claim, payload: Mapping[str, Any], lease_ends: float, sent: _Sent) -> None:
+        if sent.off or time.monotonic() + self.connector.timeout_seconds * 2 > lease_ends:  # a look, and a sending
+            sent.unsent.append(one)
+            return
+        try:
+            receipt = self._send(one, payload, lease_ends)
+        except SwitchedOff as error:
+            sent.off = error
+            sent.unsent.append(one)
+        except ConnectorError as error:
+            sent.failed.append((one, error))
+        else:
+            sent.done.append((one, receipt.reference, receipt.detail))
+
+    def _give_up(self, claims: Sequence[Claim], sent: _Sent) -> None:
+        """
+        Free what was not sent, and let the cases of what failed be dead letters.
+
+        :raises ConnectorUnavailable: the target took none of the effects: its cases stay where they are.
+        """
+        session = self.session
+        down, surely_not = sent.failed_with(ConnectorUnavailable), sent.surely_not
         with session.write(settles=True) as tx:
-            surely_not = [one for one, error in failed if isinstance(error, ConnectorUnavailable) and error.surely_not]
-            give_back(tx, unsent + [one for one in down if one not in surely_not])
+            give_back(tx, sent.unsent + [one for one in down if one not in surely_not])
             give_back(tx, surely_not, state="unsent")
-            give_back(tx, [one for one, error in failed if isinstance(error, EffectInDoubt)])
-            refused = [(one, error) for one, error in failed if isinstance(error, EffectRefused)]
-            give_back(tx, [one for one, _ in refused], state="refused")
-            report_failures(tx, session, [(self._subject, error) for _, error in failed])
-        self.gave_up = self.gave_up or bool(failed)
-        if unsent:
-            self.after = ""
-        if off is None and down and not done and len(down) == len(claims):
+            give_back(tx, sent.failed_with(EffectInDoubt))
+            give_back(tx, sent.failed_with(EffectRefused), state="refused")
+            report_failures(tx, session, [(self._subject, error) for _, error in sent.failed])
+        self.gave_up = self.gave_up or bool(sent.failed)
+        if sent.off is None and down and not sent.done and len(down) == len(claims):
             raise ConnectorUnavailable(
-                f"connector {self.connector.name!r} took none of {len(down)} effects: {failed[0][1]}. "
+                f"connector {self.connector.name!r} took none of {len(down)} effects: {sent.failed[0][1]}. "
                 "They stay intended and are looked for before a repeat"
             )
+        dead = [(one.file.case, CaseChange(state=CaseState.DEAD, reason=_reason(error))) for one, error in sent.failed]
         with session.write(settles=True) as tx:
-            move(
-                tx,
-                [(one.file.row, {"state": CaseState.DEAD, "reason": _reason(error)}) for one, error in failed],
-                kind="execution.failed",
-            )
-        session.count("failed", len(failed))
+            move(tx, dead, kind="execution.failed")
+        session.count("failed", len(sent.failed))
         session.log.info("%s", ", ".join(f"{count} {what}" for what, count in session.counts.items()) or "nothing sent")
-        if off is not None:
-            raise off
 
     def _send(self, one: Claim, payload: Mapping[str, Any], lease_ends: float) -> Receipt:
         """Send one effect, by the runbook; a repeat, and what an earlier attempt may have sent, is looked for first."""
         request = EffectRequest(
-            key=one.row["key"],
-            business_key=one.file.row["business_key"],
+            key=one.effect.key,
+            business_key=one.file.case.business_key,
             action=self.action,
             payload=payload,
             environment=self.session.run.environment,
@@ -211,9 +243,11 @@ class _Executor:
                 return found if found is not None else self.connector.send(request)
             except ConnectorUnavailable as error:
                 recovery = self.session.version.bundle.policy.recovery(error)
-                pause = max(
-                    recovery.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5),
-                    error.retry_after_seconds or 0.0,
+                pause = backoff_seconds(
+                    attempt,
+                    first=recovery.backoff_seconds,
+                    uniform=random.uniform,
+                    retry_after=error.retry_after_seconds,
                 )
                 if (
                     attempt > recovery.retries
@@ -225,7 +259,7 @@ class _Executor:
 
     def _key(self, file: CaseFile, payload_digest: str) -> str:
         run = self.session.run
-        return effect_key(run.environment, run.workflow, file.row["business_key"], self.action, payload_digest)
+        return effect_key(run.environment, run.workflow, file.case.business_key, self.action, payload_digest)
 
     @property
     def _subject(self) -> str:

@@ -8,10 +8,9 @@ leaves the effect ``undoing``; the next attempt looks at the target before it as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-
-from sqlalchemy import select
 
 from interlock.domain.cases.case import CaseState
 from interlock.domain.effects.connector import Connector, ConnectorDeclaration, EffectRequest, pick_connector
@@ -23,10 +22,11 @@ from interlock.ledger.cases.case import load_files, move
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cost.usage_row import Call, Place, charge_calls
 from interlock.ledger.effects.authorisation import withdraw
+from interlock.ledger.effects.effect import change_effect, lock_last_effect
 from interlock.ledger.policy.company import company_in_force
-from interlock.ledger.store.ledger import Ledger, as_dict
-from interlock.ledger.store.schema import effect
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Case, CaseChange, Effect
+from interlock.ledger.store.transaction import Transaction
 
 LEASE = timedelta(seconds=90)
 """As long as nobody else may undo the same effect; longer than a look and an undoing take at their default limits."""
@@ -52,40 +52,36 @@ def undo(
         raise InputError("undoing an effect needs a reason: say why")
     company = company_in_force(ledger)
     with on_case(ledger, name, person) as (tx, row):
-        there = _sent(tx, row)
-        declaration = pick_connector(company.connectors, there["action"])
+        sent = _sent(tx, row)
+        declaration = pick_connector(company.connectors, sent.action)
         if not declaration.can_be_undone:
             raise EffectRefused(
-                f"connector {there['action']!r} does not say how an effect is undone: {row['business_key']!r} stands. "
+                f"connector {sent.action!r} does not say how an effect is undone: {row.business_key!r} stands. "
                 "Undo it in the other system by hand, and close the case"
             )
-        user = f"connector {there['action']!r}"
+        user = f"connector {sent.action!r}"
         company.access.demand_connection(declaration.conn_id, user=user, environment=ledger.environment)
         (file,) = load_files(tx.connection, [row])
-        payload, _ = draft_of(file, load_handoffs(tx.connection, [row["draft_id"]] if row["draft_id"] else []))
-        asked_before = there["state"] == "undoing"
-        (held,) = tx.update(
-            effect,
-            [{**there, "state": "undoing", "holder": f"person:{person}", "lease_until": tx.at + LEASE}],
-            kind="effect.undo_asked",
-            facts=lambda r: {"action": r["action"], "state": r["state"]},
-        )
-        withdraw(tx, row["id"])
+        payload, _ = draft_of(file, load_handoffs(tx.connection, [row.draft_id] if row.draft_id else []))
+        asked_before = sent.state == "undoing"
+        asked = replace(sent, state="undoing", holder=f"person:{person}", lease_until=tx.at + LEASE)
+        held = change_effect(tx, asked, kind="effect.undo_asked")
+        withdraw(tx, row.id)
     request = EffectRequest(
-        key=held["key"],
-        business_key=row["business_key"],
-        action=held["action"],
+        key=held.key,
+        business_key=row.business_key,
+        action=held.action,
         payload=payload,
         environment=ledger.environment,
     )
     calls: list[Call] = []
     try:
-        connector = MeteredConnector(open_connector(held["action"], declaration), conn_id=declaration.conn_id)
+        connector = MeteredConnector(open_connector(held.action, declaration), conn_id=declaration.conn_id)
         try:
             if not asked_before or connector.look(request) is not None:
                 connector.undo(request)
         finally:
-            calls = connector.take({held["key"]: row["id"]})
+            calls = connector.take({held.key: row.id})
             connector.close()
     except ConnectorUnavailable:
         _settle(ledger, name, person, held, calls, company, state="undoing")
@@ -96,25 +92,20 @@ def undo(
     return _settle(ledger, name, person, held, calls, company, state="undone", reason=reason)
 
 
-def _sent(tx: Transaction, row: Row) -> Row:
-    found = tx.connection.execute(
-        select(effect)
-        .where(effect.c.case_id == row["id"], effect.c.state.in_(("committed", "undoing")))
-        .order_by(effect.c.intended_at.desc())
-        .with_for_update()
-    ).first()
-    if found is None or CaseState(row["state"]) is not CaseState.EXECUTED:
-        raise InputError(f"case {row['business_key']!r} is {row['state']!r}: there is no effect of it to undo")
+def _sent(tx: Transaction, row: Case) -> Effect:
+    found = lock_last_effect(tx, row.id, states=("committed", "undoing"))
+    if found is None or CaseState(row.state) is not CaseState.EXECUTED:
+        raise InputError(f"case {row.business_key!r} is {row.state!r}: there is no effect of it to undo")
     if found.state == "undoing" and found.lease_until is not None and found.lease_until > tx.at:
-        raise InputError(f"{found.holder} undoes the effect of {row['business_key']!r} at this moment; ask again later")
-    return as_dict(found)
+        raise InputError(f"{found.holder} undoes the effect of {row.business_key!r} at this moment; ask again later")
+    return found
 
 
 def _settle(
     ledger: Ledger,
     name: str,
     person: str,
-    held: Row,
+    held: Effect,
     calls: Sequence[Call],
     company: Company,
     *,
@@ -122,14 +113,10 @@ def _settle(
     reason: str = "",
 ) -> dict[str, Any]:
     with on_case(ledger, name, person) as (tx, row):
-        charge_calls(tx, Place(held["run_id"], held["task"], held["action"]), calls, company=company)
-        tx.update(
-            effect,
-            [{**held, "state": state, "lease_until": tx.at}],
-            kind={"committed": "effect.undo_refused", "undoing": "effect.undo_unknown"}.get(state, "effect.undone"),
-            facts=lambda r: {"action": r["action"], "state": r["state"]},
-        )
-        if state == "undone" and CaseState(row["state"]) is CaseState.EXECUTED:
+        charge_calls(tx, Place(held.run_id, held.task, held.action), calls, company=company)
+        kind = {"committed": "effect.undo_refused", "undoing": "effect.undo_unknown"}.get(state, "effect.undone")
+        change_effect(tx, replace(held, state=state, lease_until=tx.at), kind=kind)
+        if state == "undone" and CaseState(row.state) is CaseState.EXECUTED:
             why = f"undone by {person}: {reason}"
-            (row,) = move(tx, [(row, {"state": CaseState.DEAD, "reason": why})], kind="case.undone")
-        return {"case": row["business_key"], "state": str(row["state"]), "effect": state, "action": held["action"]}
+            (row,) = move(tx, [(row, CaseChange(state=CaseState.DEAD, reason=why))], kind="case.undone")
+        return {"case": row.business_key, "state": str(row.state), "effect": state, "action": held.action}

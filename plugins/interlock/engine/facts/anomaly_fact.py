@@ -20,7 +20,7 @@ from interlock.engine.facts.kpi_fact import load_kpis, periods_of, present_perio
 from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError
 from interlock.ledger.facts.fact import write_facts
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Reading
 
 BY_BASELINE = "by the baseline of"
 """Between what is stated (expected, low, high) and the file that says how: the expression of such a fact."""
@@ -77,7 +77,7 @@ def state_anomalies(session: Session, name: str, snapshots: Snapshots, *, lookba
     if kpis.anomalies is None:
         raise ConfigurationError(f"kpis/{name}.yaml has no 'anomalies', so nothing says how they are looked for")
     reading = read_by_run(session, kpis.dataset)
-    if reading["state"] == "withheld":
+    if reading.is_withheld:
         session.log.warning("dataset %r is not fit: nothing is looked for in it", kpis.dataset)
         return []
     present, facts = present_period(session, kpis, reading), []
@@ -110,14 +110,14 @@ def expected_again(kpis: Kpis, zone: str, table: SnapshotTable, fact: Fact) -> D
 
 
 def _facts(
-    kpis: Kpis, name: str, indicator: Indicator, table: SnapshotTable, watched: Watched, alarm: Alarm, reading: Row
+    kpis: Kpis, name: str, indicator: Indicator, table: SnapshotTable, watched: Watched, alarm: Alarm, reading: Reading
 ) -> list[Fact]:
     """State the observed value, the expected one, and the band that it left."""
     period, first = watched.periods[alarm.index], watched.periods[0]
     condition = f" AND ({indicator.where})" if indicator.where else ""
     past = f"_at >= {instant(first.start)} AND _at < {instant(period.end)}{condition}"
     inside = f"_at >= {instant(period.start)} AND _at < {instant(period.end)}{condition}"
-    said: list[tuple[str, Kind, str, str, float | Decimal | None]] = [
+    stated: list[tuple[str, Kind, str, str, float | Decimal | None]] = [
         ("observed", "value", inside, indicator.expression, None),
         ("expected", "expected", past, "expected", alarm.expected),
         ("low", "expected", past, "low", alarm.low),
@@ -125,7 +125,7 @@ def _facts(
     ]
     words = {"observed": "", "expected": ", expected", "low": ", lower end of the usual", "high": ", upper end of it"}
     found = []
-    for suffix, kind, where, expression, value in said:
+    for suffix, kind, where, expression, value in stated:
         measured = table.measure(indicator.expression, where)
         number = measured.value if value is None else _number(value)
         found.append(
@@ -148,16 +148,16 @@ def _facts(
     return found
 
 
-def _shared(kpis: Kpis, name: str, indicator: Indicator, reading: Row) -> dict[str, Any]:
+def _shared(kpis: Kpis, name: str, indicator: Indicator, reading: Reading) -> dict[str, Any]:
     return {
         "indicator": name,
         "unit": indicator.unit,
         "decimals": indicator.decimals,
-        "as_of": reading["as_of"],
+        "as_of": reading.as_of,
         "dataset": kpis.dataset,
-        "reading": reading["id"],
+        "reading": reading.id,
         "assumptions": indicator.assumptions,
-        "warnings": tuple(reading["reasons"]["warning"]),
+        "warnings": tuple(reading.warnings),
     }
 
 

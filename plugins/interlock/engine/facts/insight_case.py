@@ -30,7 +30,7 @@ from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError, InputError
 from interlock.ledger.cases.case import cases_by_key, load_files
 from interlock.ledger.facts.fact import facts_of
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Reading
 
 _INNER = (".numerator.", ".denominator.")
 """Facts that others follow from, and that nobody states."""
@@ -66,13 +66,13 @@ def _new(session: Session, found: list[Finding]) -> Iterator[Finding]:
     """
     with session.read() as connection:
         rows = cases_by_key(connection, session.run.environment, session.run.workflow, [one.key for one in found])
-        before = {file.row["business_key"]: file.payload for file in load_files(connection, rows, contracts=[])}
+        before = {file.case.business_key: file.payload for file in load_files(connection, rows, contracts=[])}
     for finding in found:
-        there = before.get(finding.key)
+        existing = before.get(finding.key)
         facts = sorted(fact.id for fact in finding.facts)
-        if there is None:
+        if existing is None:
             yield finding
-        elif finding.key.startswith(f"{finding.indicator}@") or facts == sorted(one["id"] for one in there["facts"]):
+        elif finding.key.startswith(f"{finding.indicator}@") or facts == sorted(one["id"] for one in existing["facts"]):
             session.count("seen_before")
         else:
             key = f"{finding.key}~{digest(facts)[:8]}"
@@ -84,7 +84,7 @@ class _Set:
     """One set of KPIs, as the run measured them."""
 
     kpis: Kpis
-    reading: Row
+    reading: Reading
     period: Period
     histories: dict[str, History]
     looked_back: dict[str, list[Period]]
@@ -98,7 +98,7 @@ class _Set:
         kpis = load_kpis(session, name)
         reading = read_by_run(session, kpis.dataset)
         made = cls(kpis, reading, present_period(session, kpis, reading), {}, {}, {}, {})
-        if reading["state"] != "withheld":
+        if not reading.is_withheld:
             table = opened.enter_context(table_of(snapshots, reading))
             for indicator in kpis.indicators:
                 made._look_back(session, table, indicator)
@@ -132,44 +132,57 @@ class _Set:
 
     @property
     def quality(self) -> str:
-        return str(self.reading["state"])
+        return self.reading.state
 
     @property
     def warnings(self) -> list[str]:
-        reasons = self.reading["reasons"]
-        return [*reasons["critical"], *reasons["warning"]]
+        return [*self.reading.critical, *self.reading.warnings]
 
 
 def _apply(session: Session, rule: InsightRule, sets: dict[str, _Set], facts: list[Fact]) -> Iterator[Finding]:
     """Yield a finding for each indicator, or each anomaly of one, that fulfils *rule*."""
     for name in rule.indicators:
-        of = next((one for one in sets.values() if name in one.kpis.indicators), None)
-        if of is None:
-            known = sorted(indicator for one in sets.values() for indicator in one.kpis.indicators)
-            raise ConfigurationError(
-                f"insight {rule.name!r} is about indicator {name!r}, and the KPIs that insights.yaml names have: "
-                f"{', '.join(known)}"
-            )
+        of = _set_of(rule, sets, name)
         history = of.histories.get(name)
         if history is None:  # its dataset is withheld, which the review says
             continue
         stated = [fact for fact in facts if fact.indicator == name and not any(part in fact.name for part in _INNER)]
-        if rule.once == "alarm":
-            began = sorted({fact.period_start for fact in stated if fact.name == f"{name}.expected"})
-            periods = [period for period in of.alarms[name] if period.start in began]
-        else:
-            periods = [of.period]
-        for period in periods:
-            reads = history.at(of.looked_back[name].index(period))
-            if rule.once == "period":
-                reads["anomaly"] = any(fact.name == f"{name}.expected" for fact in stated)
-            said = rule.fires.evaluate(reads)
-            if said.value is None:
-                session.count("rules_without_data")
-                session.log.warning("insight %r cannot be told for %r: %s", rule.name, name, said.error)
-            elif said.value:
+        for period in _periods(rule, of, name, stated):
+            if _fires(session, rule, of, name, period, history, stated):
                 about = [fact for fact in stated if rule.once == "period" or fact.period_start == period.start]
                 yield _finding(session, rule, of, name, period, history, about)
+
+
+def _set_of(rule: InsightRule, sets: dict[str, _Set], indicator: str) -> _Set:
+    for one in sets.values():
+        if indicator in one.kpis.indicators:
+            return one
+    known = sorted(name for one in sets.values() for name in one.kpis.indicators)
+    raise ConfigurationError(
+        f"insight {rule.name!r} is about indicator {indicator!r}, and the KPIs that insights.yaml names have: "
+        f"{', '.join(known)}"
+    )
+
+
+def _periods(rule: InsightRule, of: _Set, indicator: str, stated: list[Fact]) -> list[Period]:
+    """Return the periods that *rule* is applied to: the present one, or those in which a stated anomaly began."""
+    if rule.once != "alarm":
+        return [of.period]
+    began = {fact.period_start for fact in stated if fact.name == f"{indicator}.expected"}
+    return [period for period in of.alarms[indicator] if period.start in began]
+
+
+def _fires(
+    session: Session, rule: InsightRule, of: _Set, indicator: str, period: Period, history: History, stated: list[Fact]
+) -> bool:
+    reads = history.at(of.looked_back[indicator].index(period))
+    if rule.once == "period":
+        reads["anomaly"] = any(fact.name == f"{indicator}.expected" for fact in stated)
+    fired = rule.fires.evaluate(reads)
+    if fired.value is None:
+        session.count("rules_without_data")
+        session.log.warning("insight %r cannot be written for %r: %s", rule.name, indicator, fired.error)
+    return bool(fired.value)
 
 
 def _finding(
@@ -198,7 +211,7 @@ def _finding(
 def _trust(record: Record, of: _Set) -> dict[str, Any]:
     """Return the confidence and what it rests on; a warning about the data may cap it."""
     confidence, basis = record.confidence, record.basis(_word(of.kpis))
-    cap = of.reading["reasons"].get("caps")
+    cap = of.reading.cap
     if confidence is not None and cap is not None and confidence > cap:
         confidence, basis = cap, f"{basis}; capped because of a warning about the data"
     return {"confidence": None if confidence is None else round(confidence, 4), "confidence_basis": basis}
@@ -208,7 +221,7 @@ def _when(session: Session, of: _Set, period: Period) -> dict[str, Any]:
     return {
         "period": period.label,
         "period_end": period.end.isoformat(),
-        "as_of": of.reading["as_of"].isoformat(),
+        "as_of": of.reading.as_of.isoformat(),
         "quality": of.quality,
         "warnings": of.warnings,
     }
@@ -250,7 +263,7 @@ def _texts(
         return texts, list(cited)
     except InputError as error:
         session.count("texts_without_numbers")
-        session.log.warning("insight %r is told without its text: %s", rule.name, missing[-1] if missing else error)
+        session.log.warning("insight %r is written without its text: %s", rule.name, missing[-1] if missing else error)
         return {"title": f"{title}: {rule.name.replace('_', ' ')}", "recommendation": ""}, []
 
 
@@ -289,5 +302,5 @@ def _review(
             for one in found
         ],
         **_when(session, first, first.period)
-        | {"quality": worst, "warnings": [told for one in chosen for told in one.warnings]},
+        | {"quality": worst, "warnings": [warning for one in chosen for warning in one.warnings]},
     )

@@ -17,7 +17,7 @@ from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError
 from interlock.ledger.facts.fact import readings_of, write_facts
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Reading
 
 
 def load_kpis(session: Session, name: str) -> Kpis:
@@ -26,7 +26,7 @@ def load_kpis(session: Session, name: str) -> Kpis:
     return parse_kpis(session.version.bundle.document(path), where=f"{session.run.workflow}/{path}")
 
 
-def read_by_run(session: Session, dataset: str) -> Row:
+def read_by_run(session: Session, dataset: str) -> Reading:
     """
     Return the run's reading of *dataset*.
 
@@ -47,15 +47,15 @@ def periods_of(session: Session, kpis: Kpis) -> Periods:
     return kpis.periods(pick_dataset(session.version.bundle.datasets, kpis.dataset).time_zone)
 
 
-def present_period(session: Session, kpis: Kpis, reading: Row) -> Period:
+def present_period(session: Session, kpis: Kpis, reading: Reading) -> Period:
     """Return the last period that was over at the instant that the run reads as of."""
-    return periods_of(session, kpis).last_full(reading["as_of"])
+    return periods_of(session, kpis).last_full(reading.as_of)
 
 
 @contextmanager
-def table_of(snapshots: Snapshots, reading: Row) -> Iterator[SnapshotTable]:
+def table_of(snapshots: Snapshots, reading: Reading) -> Iterator[SnapshotTable]:
     """Open the rows of a reading."""
-    with snapshots.open(reading["snapshot"]) as file, open_table(file) as table:
+    with snapshots.open(reading.snapshot or "") as file, open_table(file) as table:
         yield table
 
 
@@ -69,12 +69,8 @@ def state_kpis(session: Session, name: str, snapshots: Snapshots) -> list[Fact]:
     reading = read_by_run(session, kpis.dataset)
     period, periods = present_period(session, kpis, reading), periods_of(session, kpis)
     with table_of(snapshots, reading) as table:
-        stating = Stating(
-            kpis, table, periods, period, reading["as_of"], reading["id"], tuple(reading["reasons"]["warning"])
-        )
-        facts = (
-            stating.withhold_all(_why(kpis.dataset, reading)) if reading["state"] == "withheld" else stating.state_all()
-        )
+        stating = Stating(kpis, table, periods, period, reading.as_of, reading.id, tuple(reading.warnings))
+        facts = stating.withhold_all(_why(kpis.dataset, reading)) if reading.is_withheld else stating.state_all()
     with session.write() as tx:
         session.count("facts", write_facts(tx, session.run, session.task.task_id, facts))
     session.count("withheld", sum(fact.value is None for fact in facts))
@@ -82,8 +78,8 @@ def state_kpis(session: Session, name: str, snapshots: Snapshots) -> list[Fact]:
     return facts
 
 
-def _why(dataset: str, reading: Row) -> str:
-    return f"source {dataset!r} is not fit: {'; '.join(reading['reasons']['critical'])}"
+def _why(dataset: str, reading: Reading) -> str:
+    return f"source {dataset!r} is not fit: {'; '.join(reading.critical)}"
 
 
 def _tell(session: Session) -> str:

@@ -22,7 +22,7 @@ from interlock.errors import SourceError, Tampered
 from interlock.ledger.facts.fact import find_fact, inputs_of
 from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.record import Reading, Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Provenance:
     """All that is known of where a fact comes from."""
 
     fact: Fact
-    run: Row
-    reading: Row
+    run: Run
+    reading: Reading
     inputs: list[Fact]
     """The facts that it follows from."""
     columns: list[str]
@@ -55,7 +55,7 @@ def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50
     """
     with ledger.read() as connection:
         fact, run, reading = find_fact(connection, ledger.environment, fact_id)
-        inputs = inputs_of(connection, run["id"], fact)
+        inputs = inputs_of(connection, run.id, fact)
     known: dict[str, Any] = {"fact": fact, "run": run, "reading": reading, "inputs": inputs}
     known |= {"columns": [], "rows": [], "again": None, "is_confirmed": None}
     if fact.withheld:
@@ -64,7 +64,7 @@ def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50
         again = compute(fact.expression, [one.value for one in inputs])
         return Provenance(**known | {"again": again, "is_confirmed": again == fact.value})
     with ledger.read() as connection:
-        bundle = load_run(connection, run["id"]).version.bundle
+        bundle = load_run(connection, run.id).version.bundle
     if fact.kind == "target":
         again = parse_kpis(bundle.document(fact.expression.rpartition(" ")[2])).pick(fact.indicator).target
         return Provenance(**known | {"again": again, "is_confirmed": again == fact.value})
@@ -86,13 +86,13 @@ def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50
 
 
 def rows_of(
-    snapshots: Snapshots, reading: Row, fact: Fact, *, limit: int = 50
+    snapshots: Snapshots, reading: Reading, fact: Fact, *, limit: int = 50
 ) -> tuple[list[str], Sequence[tuple[Any, ...]]]:
     """
     Return the columns and the first *limit* of the rows that *fact* rests on: the row's number in its source first.
 
     :raises SourceError: the snapshot is not kept any more.
     """
-    columns = [name for name, _ in reading["columns"]]
+    columns = [name for name, _ in reading.columns]
     with table_of(snapshots, reading) as table:
         return ["row", *columns], table.rows(fact.where or "false", columns, limit)

@@ -78,15 +78,15 @@ def load_contracts(include: Path, workflow: str, names: Iterable[str]) -> dict[s
     :raises UnknownName: it holds no such contract.
     """
     module = _contracts_module(include, workflow)
-    there = {
+    declared = {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, Contract) and value is not Contract
     }
     for name in names:
-        if name not in there:
-            raise UnknownName("contract", name, there, where=f"{workflow}/contracts.py")
-    return {name: there[name] for name in names}
+        if name not in declared:
+            raise UnknownName("contract", name, declared, where=f"{workflow}/contracts.py")
+    return {name: declared[name] for name in names}
 
 
 def _contracts_module(include: Path, workflow: str) -> ModuleType:

@@ -11,6 +11,7 @@ from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.deployment import DeploymentState, deployments, set_deployment
 from interlock.ledger.policy.version import in_force
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Deployment
 from interlock.ledger.store.transaction import Actor
 
 STATES: dict[str, DeploymentState] = {"deploy": "deployed", "pause": "paused", "retire": "retired"}
@@ -36,20 +37,29 @@ def change_deployment(ledger: Ledger, workflow: str, *, act: str, person: Identi
         raise InputError("the company's files are in force or not; only workflows are deployed")
     version = in_force(ledger, workflow)
     row = set_deployment(ledger, workflow, STATES[act], actor=Actor("person", person.id), reason=reason)
-    return {**_told(row), "version": version.number}
+    return {**_to_json(row), "version": version.number}
 
 
 def list_deployments(ledger: Ledger, *, history: bool = False) -> list[dict[str, Any]]:
     """Return how each workflow stands, or with *history* every change, the newest first, as JSON types."""
-    found: list[dict[str, Any]] = []
-    seen: set[str] = set()
+    found = deployments(ledger) if history else current_deployments(ledger).values()
+    return [_to_json(row) for row in found]
+
+
+def current_deployments(ledger: Ledger) -> dict[str, Deployment]:
+    """Return the last record of each workflow that was ever deployed, the newest first."""
+    found: dict[str, Deployment] = {}
     for row in deployments(ledger):
-        if history or row["workflow"] not in seen:
-            found.append(_told(row))
-        seen.add(row["workflow"])
+        found.setdefault(row.workflow, row)
     return found
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: row[name] for name in ("workflow", "environment", "state", "set_by", "reason")}
-    return {**kept, "since": row["since"].isoformat()}
+def _to_json(row: Deployment) -> dict[str, Any]:
+    return {
+        "workflow": row.workflow,
+        "environment": row.environment,
+        "state": row.state,
+        "set_by": row.set_by,
+        "reason": row.reason,
+        "since": row.since.isoformat(),
+    }

@@ -75,8 +75,8 @@ def _of_insights(insights: Insights, sets: Mapping[str, Kpis]) -> Iterator[str]:
     for rule in insights.insights:
         for indicator in rule.indicators:
             if indicator not in known:
-                told = UnknownName("indicator", indicator, known, where="the KPIs that it names")
-                yield f"{INSIGHTS}: insight {rule.name!r}: {told}"
+                unknown = UnknownName("indicator", indicator, known, where="the KPIs that it names")
+                yield f"{INSIGHTS}: insight {rule.name!r}: {unknown}"
             elif known[indicator].anomalies is None and {"anomaly", "expected"} & set(rule.fires.reads):
                 yield (
                     f"{INSIGHTS}: insight {rule.name!r} asks for anomalies of {indicator!r}, and "

@@ -8,6 +8,7 @@ the commands call the same. Who must approve a version of the company's files is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from interlock.domain.policy.version import Bundle, WorkflowVersion
 from interlock.errors import ConfigurationError, InputError, NotAuthorised, PolicyError
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import (
+    PastVersion,
     approvals_of,
     history,
     on_proposal,
@@ -33,10 +35,14 @@ from interlock.ledger.policy.version import (
 )
 from interlock.ledger.policy.version import propose as record_proposal
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import VersionApproval
 from interlock.ledger.store.transaction import Actor
 
 NEEDS_APPROVAL = ("staging", "production")
 """Environments in which somebody else than its author approves a version, whatever the matrix says."""
+
+
+IN_FORCE = "in force"
 
 
 def problems_of(
@@ -45,23 +51,27 @@ def problems_of(
     """Return every problem of *bundle* with the company's files in force; ``company`` is held against itself."""
     if bundle.workflow != COMPANY:
         day = today.date() if today is not None else None
-        told = check_bundle(bundle, company, environment=environment, wiring=wiring, today=day)
+        problems = check_bundle(bundle, company, environment=environment, wiring=wiring, today=day)
         with_controls = {name: dataset for name, dataset in bundle.datasets.items() if dataset.controls}
         if with_controls:
             from interlock.analysis.staging import control_problems
 
-            told += [problem for name, dataset in with_controls.items() for problem in control_problems(name, dataset)]
+            problems += [
+                problem for name, dataset in with_controls.items() for problem in control_problems(name, dataset)
+            ]
         if any(path.startswith("kpis/") for path in bundle.files):
             from interlock.engine.policy.kpi_check import kpi_problems
 
-            told += kpi_problems(bundle, wiring)
-        return told
+            problems += kpi_problems(bundle, wiring)
+        return problems
     proposed = Company(bundle)
-    told = proposed.problems()
+    problems = proposed.problems()
     for right in ("propose", "promote"):
         if not any(proposed.access.groups.get(group) for group in proposed.access.holders(right)):
-            told.append(f"access.yaml: nobody would have the right {right!r}, so nobody could change these files again")
-    return told
+            problems.append(
+                f"access.yaml: nobody would have the right {right!r}, so nobody could change these files again"
+            )
+    return problems
 
 
 def propose(
@@ -73,11 +83,17 @@ def propose(
     :raises NotAuthorised: *person* may not propose.
     :raises PolicyError: it cannot work.
     """
-    bundle = Bundle.from_json(document)
+    version, is_new, status = _propose(ledger, Bundle.from_json(document), person=person, reason=reason, wiring=wiring)
+    return {**_named(version), "is_new": is_new, "lacks": status.lacks}
+
+
+def _propose(
+    ledger: Ledger, bundle: Bundle, *, person: Identity, reason: str, wiring: Mapping[str, Any] | None
+) -> tuple[WorkflowVersion, bool, VersionStatus]:
     company = _demand(ledger, person, "propose", bundle.workflow)
     check_proposal(ledger, bundle, company, wiring)
     version, is_new = record_proposal(ledger, bundle, actor=Actor("person", person.id), reason=reason)
-    return {**_told(version), "is_new": is_new, "lacks": state_of(ledger, bundle.workflow, version.number)["lacks"]}
+    return version, is_new, status_of(ledger, bundle.workflow, version.number)
 
 
 def approve(
@@ -114,9 +130,9 @@ def approve(
         before = progress_of(version, proposal.approvals, company)
         if before.state is GateState.REJECTED:
             raise InputError(f"version {version.number} of {workflow!r} was rejected; propose another")
-        mine = next((a for a in proposal.approvals if a["person"] == person.id), None)
+        mine = next((a for a in proposal.approvals if a.person == person.id), None)
         if mine is not None:
-            raise InputError(f"{person.id!r} said {mine['answer']!r} to version {version.number} already")
+            raise InputError(f"{person.id!r} said {mine.answer!r} to version {version.number} already")
         if answer == "approve" and before.asked and not any(_may_fill(company, person, s) for s in before.asked):
             raise NotAuthorised(
                 f"{person.id!r} is in none of the groups that version {version.number} of {workflow!r} asks now: "
@@ -124,7 +140,7 @@ def approve(
             )
         row = record_approval(proposal.tx, version, person, answer=answer, order=before.order, reason=reason)
         after = progress_of(version, [*proposal.approvals, row], company)
-        return {**_told(version), "state": after.state.value, "lacks": _lacking(after, company)}
+        return {**_named(version), "state": after.state.value, "lacks": _lacking(after, company)}
 
 
 def promote(
@@ -156,7 +172,7 @@ def promote(
         if proposal.current is not None and proposal.current.number > version.number:
             raise InputError(
                 f"version {version.number} of {workflow!r} is older than version {proposal.current.number}, which is "
-                "in force: propose its text anew"
+                "in force: propose its text again"
             )
         now = progress_of(version, proposal.approvals, company)
         if now.state is GateState.REJECTED:
@@ -168,7 +184,7 @@ def promote(
             )
         check_proposal(ledger, version.bundle, company, wiring)
         at = put_in_force(proposal.tx, version, facts={"number": version.number, "reason": reason}, since=since)
-        return {**_told(version), "since": at.isoformat(), "set_by": str(proposal.tx.actor)}
+        return {**_named(version), "since": at.isoformat(), "set_by": str(proposal.tx.actor)}
 
 
 def publish_bundle(
@@ -195,14 +211,13 @@ def publish_bundle(
         if problems:
             raise PolicyError(f"{COMPANY} was not published: " + "; ".join(problems))
         version, is_new = publish(ledger, bundle, author=Actor("person", person.id), reason=reason)
-        return {**_told(version), "is_new": is_new, "is_in_force": True, "lacks": []}
-    proposed = propose(ledger, document, person=person, reason=reason, wiring=wiring)
-    if state_of(ledger, bundle.workflow, proposed["number"])["state"] == "in force":
-        return {**proposed, "is_in_force": True}
-    if proposed["lacks"]:
-        return {**proposed, "is_in_force": False}
-    promote(ledger, bundle.workflow, proposed["number"], person=person, reason=reason, wiring=wiring)
-    return {**proposed, "is_in_force": True}
+        return {**_named(version), "is_new": is_new, "is_in_force": True, "lacks": []}
+    version, is_new, status = _propose(ledger, bundle, person=person, reason=reason, wiring=wiring)
+    is_promoted = status.state != IN_FORCE and not status.lacks
+    if is_promoted:
+        promote(ledger, bundle.workflow, version.number, person=person, reason=reason, wiring=wiring)
+    is_in_force = is_promoted or status.state == IN_FORCE
+    return {**_named(version), "is_new": is_new, "lacks": status.lacks, "is_in_force": is_in_force}
 
 
 def roll_back_to(ledger: Ledger, workflow: str, *, number: int | None, person: Identity, reason: str) -> dict[str, Any]:
@@ -220,35 +235,69 @@ def roll_back_to(ledger: Ledger, workflow: str, *, number: int | None, person: I
     if not reason.strip():
         raise InputError(f"putting an earlier version of {workflow!r} in force needs a reason: say why")
     version, before = roll_back(ledger, workflow, number=number, author=Actor("person", person.id), reason=reason)
-    return {**_told(version), "instead_of": before.number, "set_by": str(Actor("person", person.id))}
+    return {**_named(version), "instead_of": before.number, "set_by": str(Actor("person", person.id))}
 
 
-def state_of(ledger: Ledger, workflow: str, number: int) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class VersionStatus:
+    """A version, who said what to it, and what it lacks before it can be promoted."""
+
+    version: PastVersion
+    environment: str
+    state: str
+    """``proposed``, ``approved``, ``rejected``, ``in force`` or ``was in force``."""
+    approvals: list[VersionApproval]
+    lacks: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for the API and the commands."""
+        return {
+            **asdict(self.version),
+            "environment": self.environment,
+            "state": self.state,
+            "approvals": [
+                {"person": a.person, "answer": a.answer, "reason": a.reason, "created_at": a.created_at}
+                for a in self.approvals
+            ],
+            "lacks": self.lacks,
+        }
+
+
+def status_of(ledger: Ledger, workflow: str, number: int) -> VersionStatus:
     """
-    Return how a version stands: ``state`` and what it ``lacks``, with who said what.
+    Return the status of one version.
 
     :raises UnknownName: there is no such version.
     """
-    found = next((row for row in versions(ledger, workflow) if row["number"] == number), None)
-    if found is None:
-        found = {**_told(version_numbered(ledger, workflow, number))}
-    return found
+    version_numbered(ledger, workflow, number)
+    return next(one for one in statuses(ledger, workflow) if one.version.number == number)
 
 
 def versions(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
-    """Return every version of *workflow*, the newest first: how it stands, who said what, and what it lacks."""
+    """Return the status of every version of *workflow*, the newest first, for the API and the commands."""
+    return [status.to_json() for status in statuses(ledger, workflow)]
+
+
+def statuses(ledger: Ledger, workflow: str) -> list[VersionStatus]:
+    """Return the status of every version of *workflow*, the newest first."""
     company, found = company_in_force(ledger), []
     for row in history(ledger, workflow):
-        version = version_numbered(ledger, workflow, row["number"])
+        version = version_numbered(ledger, workflow, row.number)
         with ledger.read() as connection:
-            said = approvals_of(connection, version.id)
-        now = progress_of(version, said, company)
+            approvals = approvals_of(connection, version.id)
+        now = progress_of(version, approvals, company)
         state = {GateState.APPROVED: "approved", GateState.REJECTED: "rejected"}.get(now.state, "proposed")
-        if row["was_in_force"]:
-            state = "in force" if row["in_force_since"] is not None else "was in force"
-        approvals = [{name: a[name] for name in ("person", "answer", "reason", "created_at")} for a in said]
-        lacks = [] if row["was_in_force"] else _lacking(now, company)
-        found.append({**row, "environment": ledger.environment, "state": state, "approvals": approvals, "lacks": lacks})
+        if row.was_in_force:
+            state = IN_FORCE if row.in_force_since is not None else "was in force"
+        found.append(
+            VersionStatus(
+                version=row,
+                environment=ledger.environment,
+                state=state,
+                approvals=approvals,
+                lacks=[] if row.was_in_force else _lacking(now, company),
+            )
+        )
     return found
 
 
@@ -263,16 +312,16 @@ def stages_of_version(version: WorkflowVersion, company: Company) -> list[Stage]
     return stages
 
 
-def progress_of(version: WorkflowVersion, rows: Sequence[Mapping[str, Any]], company: Company) -> Progress:
+def progress_of(version: WorkflowVersion, rows: Sequence[VersionApproval], company: Company) -> Progress:
     """Return what the approvals in *rows* amount to; each counts while its giver may give it, never the author's."""
     stages = stages_of_version(version, company)
-    people = {row["person"]: Identity(row["person"], row["person_name"], tuple(row["roles"])) for row in rows}
+    people = {row.person: Identity(row.person, row.person_name, tuple(row.roles)) for row in rows}
     ballots = [
-        Ballot(row["person"], row["answer"], row["stage_order"])
+        Ballot(row.person, row.answer, row.stage_order)
         for row in rows
-        if row["digest"] == version.bundle.digest
-        and (row["answer"] == "reject" or not people[row["person"]].is_named(author_of(version)))
-        and company.access.holds(people[row["person"]], "approve", version.bundle.workflow)
+        if row.digest == version.bundle.digest
+        and (row.answer == "reject" or not people[row.person].is_named(author_of(version)))
+        and company.access.holds(people[row.person], "approve", version.bundle.workflow)
     ]
     if not stages:
         rejected = any(ballot.answer == "reject" for ballot in ballots)
@@ -302,7 +351,8 @@ def _demand(ledger: Ledger, person: Identity, right: Right, workflow: str) -> Co
     if company.number is None:
         raise ConfigurationError(
             f"no version of the company's files is in force in environment {ledger.environment!r}, so nobody has a "
-            "right. Whoever may change Dags puts the first in force: airflow interlock policy publish company"
+            "right. Anyone who may change Dags puts the first version in force: "
+            "airflow interlock policy publish company"
         )
     company.access.demand(person, right, workflow)
     return company
@@ -315,16 +365,16 @@ def check_proposal(ledger: Ledger, bundle: Bundle, company: Company, wiring: Map
     :raises PolicyError: it cannot work, or a workflow in force could not work under it.
     """
     parsed = Wiring.from_json(wiring) if wiring is not None else None
-    told = problems_of(bundle, company, environment=ledger.environment, wiring=parsed, today=ledger.clock())
-    if bundle.workflow == COMPANY and not told:
+    problems = problems_of(bundle, company, environment=ledger.environment, wiring=parsed, today=ledger.clock())
+    if bundle.workflow == COMPANY and not problems:
         for version in versions_at_work(ledger):
             found = check_bundle(version.bundle, Company(bundle), environment=ledger.environment)
-            told += [f"{version} could no longer work: {problem}" for problem in found]
-    if told:
-        raise PolicyError(f"{bundle.workflow} cannot be put in force: " + "; ".join(told))
+            problems += [f"{version} could no longer work: {problem}" for problem in found]
+    if problems:
+        raise PolicyError(f"{bundle.workflow} cannot be put in force: " + "; ".join(problems))
 
 
-def _told(version: WorkflowVersion) -> dict[str, Any]:
+def _named(version: WorkflowVersion) -> dict[str, Any]:
     return {
         "workflow": version.bundle.workflow,
         "number": version.number,

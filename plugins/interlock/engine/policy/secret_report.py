@@ -18,7 +18,7 @@ from interlock.domain.policy.secret_report import (
     named_connections,
     report_secrets,
 )
-from interlock.engine.policy.deployment import list_deployments
+from interlock.engine.policy.deployment import current_deployments
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import versions_in_force
 from interlock.ledger.store.ledger import Ledger
@@ -33,7 +33,7 @@ def secret_report(ledger: Ledger, connection: Callable[[str], Any]) -> dict[str,
     :param connection: from a connection's id to anything with its ``extra``; None when Airflow has none.
     """
     company = company_in_force(ledger)
-    running = {row["workflow"] for row in list_deployments(ledger) if row["state"] != "retired"}
+    running = {name for name, row in current_deployments(ledger).items() if row.state != "retired"}
     agents = agents_with_connections(
         version.bundle for version in versions_in_force(ledger) if version.bundle.workflow in running
     )

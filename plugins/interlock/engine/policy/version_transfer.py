@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from interlock.domain.approvals.access import Identity
 from interlock.domain.base.canonical import canonical_json
 from interlock.domain.policy.version import Bundle
-from interlock.engine.policy.publication import check_proposal, state_of, versions
+from interlock.engine.policy.publication import IN_FORCE, check_proposal, status_of, statuses
 from interlock.errors import ConfigurationError, InputError
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import approvals_of, in_force, version_numbered
@@ -51,10 +51,10 @@ def export_version(
     :raises ConfigurationError: the key is none.
     """
     company_in_force(ledger).access.demand(person, "propose", workflow)
-    rows = versions(ledger, workflow)
-    found = next((r for r in rows if (r["state"] == "in force" if number is None else r["number"] == number)), None)
-    version = version_numbered(ledger, workflow, found["number"] if found else number or 0)
-    if found is None or not found["was_in_force"]:
+    known = statuses(ledger, workflow)
+    found = next((s for s in known if (s.state == IN_FORCE if number is None else s.version.number == number)), None)
+    version = version_numbered(ledger, workflow, found.version.number if found else number or 0)
+    if found is None or not found.version.was_in_force:
         raise InputError(f"version {version.number} of {workflow!r} was never in force in {ledger.environment!r}")
     content = {
         "interlock_version": FORMAT,
@@ -63,8 +63,8 @@ def export_version(
         "number": version.number,
         "digest": version.bundle.digest,
         "author": version.author,
-        "reason": found["reason"],
-        "approvals": [{name: a[name] for name in ("person", "answer")} for a in found["approvals"]],
+        "reason": found.version.reason,
+        "approvals": [{"person": a.person, "answer": a.answer} for a in found.approvals],
         "exported_by": str(Actor("person", person.id)),
         "bundle": version.bundle.to_json(),
     }
@@ -140,20 +140,20 @@ def bring_over(
 
     :raises NotAuthorised: *person* may not propose.
     :raises InputError: *origin* is not the environment before this one.
-    :raises ConfigurationError: nothing is in force there.
+    :raises ConfigurationError: nothing is in force brought.
     :raises PolicyError: it cannot work here.
     """
     company = company_in_force(ledger)
     company.access.demand(person, "propose", workflow)
     _demand_origin(ledger, origin)
-    there = in_force(Ledger(ledger.engine, origin, ledger.clock), workflow)
-    check_proposal(ledger, there.bundle, company, wiring)
+    brought = in_force(Ledger(ledger.engine, origin, ledger.clock), workflow)
+    check_proposal(ledger, brought.bundle, company, wiring)
     with ledger.read() as connection:
-        approvals = approvals_of(connection, there.id)
-    kept = {"environment": origin, "number": there.number, "digest": there.bundle.digest, "approvals": approvals}
+        approvals = [row.values() for row in approvals_of(connection, brought.id)]
+    kept = {"environment": origin, "number": brought.number, "digest": brought.bundle.digest, "approvals": approvals}
     actor = Actor("person", person.id)
     version, is_new = record_proposal(
-        ledger, there.bundle, actor=actor, reason=reason, author=there.author, origin=kept
+        ledger, brought.bundle, actor=actor, reason=reason, author=brought.author, origin=kept
     )
     return {
         "workflow": workflow,
@@ -162,7 +162,7 @@ def bring_over(
         "author": version.author,
         "origin": kept,
         "is_new": is_new,
-        "lacks": state_of(ledger, workflow, version.number)["lacks"],
+        "lacks": status_of(ledger, workflow, version.number).lacks,
     }
 
 

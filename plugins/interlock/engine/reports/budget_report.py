@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection
-
 from interlock.domain.cost.budget import Account, Budget, accounts_of
 from interlock.domain.cost.price import from_nano
 from interlock.domain.policy.company import Company
@@ -20,6 +18,7 @@ from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import in_force, versions_in_force
 from interlock.ledger.runs.run import runs_at_work
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.transaction import Connection
 
 _PAST = {"cheaper": "a cheaper agent is asked", "wait": "cases wait"}
 _ORDER = ("case", "run", "workflow", "team", "company")
@@ -44,8 +43,8 @@ def budget_report(ledger: Ledger, workflow: str | None = None) -> dict[str, Any]
             for budget, whose, account in _that_hold(connection, ledger, version, company)
         }
         standing = balances(connection, list(found))
-    rows = [_row(*one, standing.get(key, (0, 0))) for key, one in found.items()]
-    rows.sort(key=lambda row: (_ORDER.index(row["per"]), row["of"], row["every"] or ""))
+    narrow_first = sorted(found.items(), key=lambda item: _order(*item[1][:2]))
+    rows = [_row(*one, standing.get(key, (0, 0))) for key, one in narrow_first]
     return {"environment": ledger.environment, "at": ledger.clock().isoformat(), "budgets": rows}
 
 
@@ -66,6 +65,10 @@ def _that_hold(
             [budget], environment=ledger.environment, workflow=name, run=run_id, at=now, calendar=company.calendar
         ):
             yield budget, "all workflows" if budget.per == "company" else whose, account
+
+
+def _order(budget: Budget, whose: str) -> tuple[int, str, str]:
+    return _ORDER.index(budget.per), whose, budget.every or ""
 
 
 def _row(budget: Budget, whose: str, account: Account | None, standing: tuple[int, int]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ Rows whose case is in the ledger already cost nothing and are not counted; nothi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,16 @@ GROUP = 500
 FIGURES = ("reviews", "seconds", "usd")
 
 
+@dataclass
+class _Counted:
+    """The rows of a source."""
+
+    rows: int = 0
+    known: int = 0
+    """They have a case already."""
+    repeated: int = 0
+
+
 def quote_run(
     ledger: Ledger, workflow: str, rows: Iterable[SourceRow], *, source: str, seed: int | None = None
 ) -> dict[str, Any]:
@@ -42,7 +52,7 @@ def quote_run(
     settings = in_force(ledger, workflow).bundle.settings
     company = company_in_force(ledger)
     counted = _count(ledger, workflow, rows, settings.intake)
-    new = counted["rows"] - counted["known"] - counted["repeated"]
+    new = counted.rows - counted.known - counted.repeated
     with ledger.read() as connection:
         try:
             found = scopes(connection, ledger, workflow, parse_period("all", company.calendar, ledger.clock()))
@@ -50,20 +60,19 @@ def quote_run(
             found = []
         history = [run for scope in found if scope.phase == settings.phase for run in past_runs(connection, scope)]
     rate = company.prices.machine.per_hour
-    said = estimate(history, new, machine_per_hour=rate, rng=np.random.default_rng(seed))
-    estimates = {name: one.to_json() for name, one in said.items()}
-    told = {
-        **estimates,
+    estimates = estimate(history, new, machine_per_hour=rate, rng=np.random.default_rng(seed))
+    answer = {
+        **{name: one.to_json() for name, one in estimates.items()},
         "phase": settings.phase,
-        "rows": counted["rows"],
-        "known": counted["known"],
-        "repeated": counted["repeated"],
+        "rows": counted.rows,
+        "known": counted.known,
+        "repeated": counted.repeated,
         "coverage": COVERAGE,
         "from_runs": len(history),
         "from_cases": sum(run.cases for run in history),
     }
-    row = write_quote(ledger, workflow, source=source, cases=new, estimate=told)
-    return {"id": row["id"], "workflow": workflow, "source": source, "cases": new, **told}
+    row = write_quote(ledger, workflow, source=source, cases=new, estimate=answer)
+    return {"id": row.id, "workflow": workflow, "source": source, "cases": new, **answer}
 
 
 def quote_history(ledger: Ledger, workflow: str) -> dict[str, Any]:
@@ -71,24 +80,28 @@ def quote_history(ledger: Ledger, workflow: str) -> dict[str, Any]:
     rows = list_quotes(ledger, workflow)
     held: dict[str, dict[str, int]] = {}
     for name in FIGURES:
-        said = [row["actual"]["inside"][name] for row in rows if row["actual"]]
-        held[name] = {"inside": said.count(True), "outside": said.count(False), "without_interval": said.count(None)}
-    quotes = [{**row, "created_at": row["created_at"].isoformat()} for row in rows]
+        inside = [row.inside(name) for row in rows if row.actual]
+        held[name] = {
+            "inside": inside.count(True),
+            "outside": inside.count(False),
+            "without_interval": inside.count(None),
+        }
+    quotes = [{**row.values(), "created_at": row.created_at.isoformat()} for row in rows]
     return {"workflow": workflow, "environment": ledger.environment, "held": held, "quotes": quotes}
 
 
-def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Intake) -> Counter[str]:
-    found: Counter[str] = Counter()
+def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Intake) -> _Counted:
+    found = _Counted()
     seen: set[str] = set()
     group: list[str] = []
 
     def look() -> None:
         with ledger.read() as connection:
-            found["known"] += len(known_keys(connection, ledger.environment, workflow, group))
+            found.known += len(known_keys(connection, ledger.environment, workflow, group))
         group.clear()
 
     for row in rows:
-        found["rows"] += 1
+        found.rows += 1
         if row.values is None:
             continue
         values = dict(row.values)
@@ -97,7 +110,7 @@ def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Int
         if not key:
             continue
         if key in seen:
-            found["repeated"] += 1
+            found.repeated += 1
             continue
         seen.add(key)
         group.append(key)

@@ -30,17 +30,19 @@ def report_run(session: Session, *, not_done: Mapping[str, str] | None = None) -
     """
     with session.read() as connection:
         lost = unplaced(connection, session.run)
-    told = []
+    problems = []
     if not_done:
-        told.append("not all tasks are done: " + ", ".join(f"{task!r} is {state}" for task, state in not_done.items()))
+        problems.append(
+            "not all tasks are done: " + ", ".join(f"{task!r} is {state}" for task, state in not_done.items())
+        )
     if lost:
-        where = ", ".join(sorted({f"{row['state']} at {row['task']!r}" for row in lost}))
-        names = ", ".join(sorted(str(row["business_key"]) for row in lost)[:_NAMED])
+        where = ", ".join(sorted({f"{row.state} at {row.task!r}" for row in lost}))
+        names = ", ".join(sorted(str(row.business_key) for row in lost)[:_NAMED])
         more = ", …" if len(lost) > _NAMED else ""
-        told.append(f"{counted(len(lost), 'case', 'are')} in no resting place: {names}{more} ({where})")
-    if told:
+        problems.append(f"{counted(len(lost), 'case', 'are')} in no resting place: {names}{more} ({where})")
+    if problems:
         raise Stopped(
-            f"{'; '.join(told)}. Look at the tasks above that failed; clear them, or go on with: "
+            f"{'; '.join(problems)}. Look at the tasks above that failed; clear them, or go on with: "
             f"airflow interlock resume {session.run.workflow}"
         )
     with session.write() as tx:

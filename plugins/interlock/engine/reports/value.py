@@ -7,6 +7,7 @@ Read from the ledger when asked; the owner is told of a broken threshold by the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -44,13 +45,13 @@ def kpi_report(ledger: Ledger, workflow: str, period: str = "month") -> dict[str
     wanted = in_force(ledger, workflow).bundle.settings.kpis
     with ledger.read() as connection:
         phases = [
-            {"phase": scope.phase, **told(count(connection, scope, now), wanted)}
+            {"phase": scope.phase, **kpi_rows(count(connection, scope, now), wanted)}
             for scope in scopes(connection, ledger, workflow, span)
         ]
     return {**_heading(ledger, workflow, span), "phases": phases}
 
 
-def told(counts: Counts, wanted: Mapping[str, Kpi]) -> dict[str, Any]:
+def kpi_rows(counts: Counts, wanted: Mapping[str, Kpi]) -> dict[str, Any]:
     """Return the KPIs over *counts* as JSON types: those of ``workflow.yaml`` first."""
     rows = []
     for name in sorted(KPIS, key=lambda name: (name not in wanted, list(wanted).index(name) if name in wanted else 0)):
@@ -111,9 +112,9 @@ def cost_report(ledger: Ledger, workflow: str, period: str = "month") -> dict[st
                     "repeated_usd": _number(costs.total(line for line in lines if line.repeated)),
                     "unpriced_calls": sum(line.unpriced for line in lines),
                     "attempts_without_end": open_attempts(connection, scope),
-                    "sent": sent(connection, scope, now)["sent"],
-                    "outcomes": got,
-                    "usd_per_outcome": _number(costs.cost_per_outcome(lines, got["completed"])),
+                    "sent": sent(connection, scope, now).sent,
+                    "outcomes": asdict(got),
+                    "usd_per_outcome": _number(costs.cost_per_outcome(lines, got.completed)),
                 }
             )
     return {**_heading(ledger, workflow, span), "phases": phases}
@@ -158,19 +159,21 @@ def tell_usd(text: str) -> str:
 
 
 def _by_agent(lines: list[costs.CostLine]) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], list[costs.CostLine]] = {}
     for line in lines:
-        key = (line.kind, line.agent, line.model)
-        row = found.setdefault(key, {"rows": 0, "unpriced": 0, "seconds": 0.0, "tokens": 0, "usd": Decimal(0)})
-        row["rows"] += line.rows
-        row["unpriced"] += line.unpriced
-        row["seconds"] += line.seconds
-        row["tokens"] += line.tokens
-        row["usd"] += line.cost
+        found.setdefault((line.kind, line.agent, line.model), []).append(line)
     return [
-        {"kind": kind, "agent": agent, "model": model, **row, "seconds": round(row["seconds"], 3)}
-        | {"usd": _number(row["usd"])}
-        for (kind, agent, model), row in sorted(found.items(), key=lambda item: (-item[1]["usd"], item[0]))
+        {
+            "kind": kind,
+            "agent": agent,
+            "model": model,
+            "rows": sum(line.rows for line in own),
+            "unpriced": sum(line.unpriced for line in own),
+            "seconds": round(sum(line.seconds for line in own), 3),
+            "tokens": sum(line.tokens for line in own),
+            "usd": _number(costs.total(own)),
+        }
+        for (kind, agent, model), own in sorted(found.items(), key=lambda item: (-costs.total(item[1]), item[0]))
     ]
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
 from interlock.domain.base.contract import variable_prefix
 from interlock.domain.cases.wiring import Wiring
 from interlock.domain.policy.version import Bundle
@@ -32,6 +30,7 @@ from interlock.ledger.cases.handoff import agent_reports
 from interlock.ledger.policy.version import load_version
 from interlock.ledger.routing.replay import PastCase, PastDecision, past_cases, past_decisions, wirings
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.transaction import Connection
 
 
 def replay_policy(

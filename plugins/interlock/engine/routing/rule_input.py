@@ -21,7 +21,7 @@ def variables(
     found: dict[str, Any] = {
         "confidence": confidence,
         "threshold": threshold,
-        "attempt": int(file.row["attempt"]) + 1,
+        "attempt": int(file.case.attempt) + 1,
         "known": sorted(known),
         "missing": sorted(name for name in fields if name not in known),
         "data_warnings": sorted({warning.name for warning in file.warnings}),

@@ -7,7 +7,8 @@ the basis of its routing decision and bound to the digest of exactly what will b
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from interlock.domain.base.contract import Contract, contract_digest
 from interlock.domain.cases.case import CaseState
@@ -15,17 +16,22 @@ from interlock.domain.cases.wiring import WiredTask
 from interlock.domain.policy.policy import Check
 from interlock.domain.routing.routing import Decision
 from interlock.engine.agents.permission import why_not_automatic
+from interlock.engine.cases.station import CaseStep, Grant, Group, Passage, Station, run_step
 from interlock.engine.routing.rule_input import variables
-from interlock.engine.runs.session import GROUP, Session
+from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError
-from interlock.ledger.cases.case import CaseFile, cases_at, load_files, lock_cases, move
-from interlock.ledger.cases.handoff import Made, Maker, handoffs_there, load_handoffs, write_handoffs
-from interlock.ledger.effects.authorisation import authorise
-from interlock.ledger.routing.decision import DecisionEntry, record_decisions
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.cases.case import CaseFile
+from interlock.ledger.cases.handoff import Made, Maker, handoffs_there, write_handoffs
+from interlock.ledger.routing.decision import DecisionEntry
+from interlock.ledger.store.record import CaseChange, Handoff
+from interlock.ledger.store.transaction import Transaction
 
 NO_DRAFT = Check(name="there is no draft", that="false", on_failure="review")
 """What a case fails that no role wrote anything for; the policy's own checks would read what is not there."""
+
+
+FailedCheck = tuple[Check, str | None]
+"""A check that a draft does not satisfy, with why when it could not be evaluated."""
 
 
 class Validation(Contract):
@@ -37,136 +43,125 @@ class Validation(Contract):
 
 
 def validate_cases(session: Session) -> dict[str, int]:
-    """Check the draft of every case that stands at the task, and hand it on; return counts."""
-    after = ""
-    while True:
-        with session.read() as connection:
-            rows = cases_at(connection, session.run, session.task.task_id, limit=GROUP, after=after)
-            files = load_files(connection, rows)
-            drafts = load_handoffs(connection, [row["draft_id"] for row in rows if row["draft_id"]])
-        if not rows:
-            break
-        after = rows[-1]["id"]
-        with session.write() as tx:
-            unchanged = {row["id"] for row in lock_cases(tx, rows)}
-            session.count("changed_meanwhile", len(rows) - len(unchanged))
-            _validate_group(tx, session, [file for file in files if file.id in unchanged], drafts)
-    return session.finish()
+    """Check the draft of every case at the task, and hand it on; return counts."""
+    return run_step(Station(session, handoffs=["draft_id"]), _Validating(session))
 
 
-def _validate_group(tx: Transaction, session: Session, files: list[CaseFile], drafts: dict[str, Row]) -> None:
-    bundle = session.version.bundle
-    maker = Maker(
-        task=session.task.task_id,
-        agent="policy checks",
-        agent_digest=session.version.bundle.digest,
-        contract=Validation.contract_ref(),
-        contract_name=Validation.__name__,
-        contract_digest=contract_digest(Validation),
-    )
-    failed: dict[str, list[tuple[Check, str | None]]] = {
-        file.id: session.router.failed_checks(variables(file, bundle)) if file.row["draft_id"] else [(NO_DRAFT, None)]
-        for file in files
-    }
-    made = [
-        Made(
+class _Validating(CaseStep):
+    kind = "case.validated"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._maker = Maker(
+            task=session.task.task_id,
+            agent="policy checks",
+            agent_digest=session.version.bundle.digest,
+            contract=Validation.contract_ref(),
+            contract_name=Validation.__name__,
+            contract_digest=contract_digest(Validation),
+        )
+        self._drafts: dict[str, Handoff] = {}
+        """The drafts of a group, by case."""
+        self._failed: dict[str, list[FailedCheck]] = {}
+        self._written: dict[str, Handoff] = {}
+
+    def prepare(self, group: Group) -> None:
+        bundle, router = self.session.version.bundle, self.session.router
+        self._drafts = {file.id: draft for file in group.files if (draft := group.draft_of(file)) is not None}
+        self._failed = {
+            file.id: router.failed_checks(variables(file, bundle)) if file.id in self._drafts else [(NO_DRAFT, None)]
+            for file in group.files
+        }
+
+    def begin(self, tx: Transaction, here: Sequence[CaseFile]) -> None:
+        made = [self._made(file) for file in here]
+        existing = handoffs_there(
+            tx.connection, self._maker, {m.file.id: self._maker.key(m.input_digest) for m in made}
+        )
+        fresh = [one for one in made if one.file.id not in existing]
+        self._written = existing | write_handoffs(tx, self.session.run, self._maker, fresh)
+
+    def _made(self, file: CaseFile) -> Made:
+        draft, failed = self._drafts.get(file.id), self._failed[file.id]
+        return Made(
             file=file,
-            input_digest=drafts[file.row["draft_id"]]["payload_digest"]
-            if file.row["draft_id"]
-            else file.row["payload_digest"],
-            payload={"passed": not failed[file.id], "failed": [told(*entry) for entry in failed[file.id]]},
+            input_digest=draft.payload_digest if draft is not None else file.case.payload_digest,
+            payload={"passed": not failed, "failed": [told(*one) for one in failed]},
             confidence=None,
-            provenance={"version": session.version.number},
+            provenance={"version": self.session.version.number},
         )
-        for file in files
-    ]
-    there = handoffs_there(tx.connection, maker, {m.file.id: maker.key(m.input_digest) for m in made})
-    written = there | write_handoffs(tx, session.run, maker, [m for m in made if m.file.id not in there])
-    overruled: list[DecisionEntry] = []
-    moves: dict[str, dict[str, Any]] = {}
-    grants: dict[str, list[tuple[str, str, str]]] = {}
-    for file in files:
-        change, decision, grant = _place(session, file, failed[file.id], drafts)
-        change["context"] = {**file.row["context"], Validation.__name__: written[file.id]["id"]}
-        moves[file.id] = change
+
+    def passage(self, file: CaseFile) -> Passage:
+        draft = self._drafts.get(file.id)
+        passage = self._without_draft(file) if draft is None else self._with_draft(file, draft)
+        context = {**file.case.context, Validation.__name__: self._written[file.id].id}
+        return replace(passage, change=replace(passage.change, context=context))
+
+    def _without_draft(self, file: CaseFile) -> Passage:
+        """Bring a case to people who can write what a role could not; where no gate follows, it is a dead letter."""
+        place = self.session.place_before_people(file.case.route)
+        if place is None:
+            dead = CaseChange(state=CaseState.DEAD, reason=f"{NO_DRAFT.name} to check or to send")
+            return Passage(file=file, change=dead, counts=("dead",))
+        decision = None
+        if isinstance(place.route, str):
+            decision = Decision(rule=f"failed check: {NO_DRAFT.name}", route=place.route, inputs={})
+        change = CaseChange(reason=file.case.reason or NO_DRAFT.name) | place
+        return Passage(file=file, change=change, counts=("without_draft",), decision=_entry(file, decision))
+
+    def _with_draft(self, file: CaseFile, draft: Handoff) -> Passage:
+        decision, counts = self._overruled(file, draft)
+        if decision is not None and decision.route == "stop":
+            dead = CaseChange(state=CaseState.DEAD, route="stop", reason=f"failed check: {decision.inputs['failed']}")
+            return Passage(file=file, change=dead, counts=(*counts, "dead"), decision=_entry(file, decision))
+        route = file.case.route if decision is None else decision.route
+        following = self._following(route)
+        if following is None:
+            raise ConfigurationError(f"nothing takes route {route!r} over from {self.session.task.task_id!r}")
+        change, grant = CaseChange(route=route, task=following.task_id), None
         if decision is not None:
-            overruled.append(DecisionEntry(file, decision))
-        if grant is not None:
-            grants.setdefault(grant[0], []).append((file.id, *grant[1:]))
-    for case_id, decision_id in record_decisions(tx, session.run, session.task.task_id, overruled).items():
-        moves[case_id]["decision_id"] = decision_id
-    for action, granted in grants.items():
-        authorise(tx, granted, action=action, version_id=session.version.id)
-    move(tx, [(file.row, moves[file.id]) for file in files], kind="case.validated")
+            change = replace(change, reason=decision.rule)
+        if following.kind == "gate":
+            change = replace(change, state=CaseState.WAITING)
+        elif following.kind == "execution":
+            change, grant = replace(change, state=CaseState.AUTHORISED), _grant(file, draft, route, following)
+        counts = (*counts, route or "none")
+        return Passage(file=file, change=change, counts=counts, decision=_entry(file, decision), grant=grant)
+
+    def _overruled(self, file: CaseFile, draft: Handoff) -> tuple[Decision | None, tuple[str, ...]]:
+        """Return the decision that takes the case off its route, and under what that is counted; None: it stays."""
+        failed, route = self._failed[file.id], file.case.route
+        if failed:
+            on_failure = "stop" if any(check.on_failure == "stop" for check, _ in failed) else "review"
+            names = ", ".join(told(check, error) for check, error in failed)
+            rule = f"failed check: {names}"[:300]
+            return Decision(rule=rule, route=on_failure, inputs={"failed": names}), ("failed_checks",)
+        if route != "auto":
+            return None, ()
+        if file.case.review_asked_by:
+            return Decision(rule=f"asked for by {file.case.review_asked_by}", route="review", inputs={}), ()
+        following = self._following(route)
+        if following is not None and following.kind == "execution":
+            why = why_not_automatic(self.session, following.connector or "", draft.contract_name)
+            if why is not None:
+                held = Decision(rule=f"autonomy: {why}"[:300], route="review", inputs={"autonomy": why})
+                return held, ("held_by_autonomy",)
+        return None, ()
+
+    def _following(self, route: str | None) -> WiredTask | None:
+        return self.session.run.wiring.next_task(self.session.task.task_id, route)
 
 
-def _place(
-    session: Session, file: CaseFile, failed: list[tuple[Check, str | None]], drafts: dict[str, Row]
-) -> tuple[dict[str, Any], Decision | None, tuple[str, str, str] | None]:
-    """Return how a case moves, the decision that overrules its route, and what is authorised: action, digest, basis."""
-    draft = drafts.get(file.row["draft_id"] or "")
-    if draft is None:
-        return _without_draft(session, file)
-    route, decision = file.row["route"], None
-    if failed:
-        on_failure = "stop" if any(check.on_failure == "stop" for check, _ in failed) else "review"
-        names = ", ".join(told(check, error) for check, error in failed)
-        decision = Decision(rule=f"failed check: {names}"[:300], route=on_failure, inputs={"failed": names})
-        session.count("failed_checks")
-        if on_failure == "stop":
-            session.count("dead")
-            return {"state": CaseState.DEAD, "route": "stop", "reason": f"failed check: {names}"}, decision, None
-        route = "review"
-    elif route == "auto" and file.row["review_asked_by"]:
-        decision = Decision(rule=f"asked for by {file.row['review_asked_by']}", route="review", inputs={})
-        route = "review"
-    following = session.run.wiring.next_task(session.task.task_id, route)
-    if route == "auto" and following is not None and following.kind == "execution":
-        why = why_not_automatic(session, following.connector or "", draft["contract_name"])
-        if why is not None:
-            decision = Decision(rule=f"autonomy: {why}"[:300], route="review", inputs={"autonomy": why})
-            route = "review"
-            session.count("held_by_autonomy")
-            following = session.run.wiring.next_task(session.task.task_id, route)
-    if following is None:
-        raise ConfigurationError(f"nothing takes route {route!r} over from {session.task.task_id!r}")
-    change: dict[str, Any] = {"route": route, "task": following.task_id}
-    if decision is not None:
-        change["reason"] = decision.rule
-    session.count(route or "none")
-    return _handed_on(session, file, change, following, draft, decision)
+def _entry(file: CaseFile, decision: Decision | None) -> DecisionEntry | None:
+    return None if decision is None else DecisionEntry(file, decision)
 
 
-def _without_draft(session: Session, file: CaseFile) -> tuple[dict[str, Any], Decision | None, None]:
-    """Bring a case to people who can write what a role could not; where no gate follows, it is a dead letter."""
-    place = session.place_before_people(file.row["route"])
-    if not place:
-        session.count("dead")
-        return {"state": CaseState.DEAD, "reason": f"{NO_DRAFT.name} to check or to send"}, None, None
-    session.count("without_draft")
-    change = {"reason": file.row["reason"] or NO_DRAFT.name, **place}
-    if "route" not in place:
-        return change, None, None
-    return change, Decision(rule=f"failed check: {NO_DRAFT.name}", route=place["route"], inputs={}), None
-
-
-def _handed_on(
-    session: Session,
-    file: CaseFile,
-    change: dict[str, Any],
-    following: WiredTask,
-    draft: Row,
-    decision: Decision | None,
-) -> tuple[dict[str, Any], Decision | None, tuple[str, str, str] | None]:
-    if following.kind != "execution":
-        state = {"state": CaseState.WAITING} if following.kind == "gate" else {}
-        return {**change, **state}, decision, None
-    if change["route"] != "auto" or not file.row["decision_id"] or following.connector is None:
+def _grant(file: CaseFile, draft: Handoff, route: str | None, following: WiredTask) -> Grant:
+    if route != "auto" or not file.case.decision_id or following.connector is None:
         raise ConfigurationError(
-            f"route {change['route']!r} reaches execution {following.task_id!r} without votes; only 'auto' may"
+            f"route {route!r} reaches execution {following.task_id!r} without votes; only 'auto' may"
         )
-    grant = (following.connector, draft["payload_digest"], f"decision:{file.row['decision_id']}")
-    return {**change, "state": CaseState.AUTHORISED}, decision, grant
+    return Grant(following.connector, draft.payload_digest, f"decision:{file.case.decision_id}")
 
 
 def told(check: Check, error: str | None) -> str:

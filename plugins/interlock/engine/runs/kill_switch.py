@@ -7,7 +7,6 @@ the version that a run pinned and has not ended with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from interlock.domain.policy.version import WorkflowVersion
@@ -16,6 +15,7 @@ from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import versions_at_work
 from interlock.ledger.runs.kill_switch import KINDS, Switch, list_switches, switch_off, switch_on
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import KillSwitch
 from interlock.ledger.store.transaction import Actor
 
 
@@ -36,24 +36,24 @@ def throw(ledger: Ledger, *, kind: str, name: str, off: bool, person: str, reaso
     actor = Actor("person", person)
     if not off:
         row = switch_on(ledger, (kind, name), actor=actor, reason=reason)
-        return {**_told(row), "is_off": False, "is_new": True}
+        return {**_to_json(row), "is_off": False, "is_new": True}
     _check_name(ledger, (kind, name))
     row, is_new = switch_off(ledger, (kind, name), actor=actor, reason=reason)
-    return {**_told(row), "is_off": True, "is_new": is_new}
+    return {**_to_json(row), "is_off": True, "is_new": is_new}
 
 
 def switches(ledger: Ledger, *, history: bool = False) -> list[dict[str, Any]]:
     """Return what is off, or with *history* every time that something was, as JSON types."""
-    return [{**_told(row), "is_off": row["on_at"] is None} for row in list_switches(ledger, history=history)]
+    return [{**_to_json(row), "is_off": row.on_at is None} for row in list_switches(ledger, history=history)]
 
 
 def _check_name(ledger: Ledger, switch: Switch) -> None:
     kind, name = switch
-    there: set[str] = set(company_in_force(ledger).connectors) if kind == "connector" else set()
+    known: set[str] = set(company_in_force(ledger).connectors) if kind == "connector" else set()
     for version in versions_at_work(ledger):
-        there |= _names(version, kind)
-    if name not in there:
-        raise UnknownName(kind, name, there, where=f"environment {ledger.environment!r}")
+        known |= _names(version, kind)
+    if name not in known:
+        raise UnknownName(kind, name, known, where=f"environment {ledger.environment!r}")
 
 
 def _names(version: WorkflowVersion, kind: str) -> set[str]:
@@ -65,15 +65,15 @@ def _names(version: WorkflowVersion, kind: str) -> set[str]:
     return set()
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _to_json(row: KillSwitch) -> dict[str, Any]:
     return {
-        "kind": row["kind"],
-        "name": row["name"],
-        "environment": row["environment"],
-        "off_by": row["off_by"],
-        "off_at": row["off_at"].isoformat(),
-        "off_reason": row["off_reason"],
-        "on_by": row.get("on_by"),
-        "on_at": row["on_at"].isoformat() if row.get("on_at") else None,
-        "on_reason": row.get("on_reason"),
+        "kind": row.kind,
+        "name": row.name,
+        "environment": row.environment,
+        "off_by": row.off_by,
+        "off_at": row.off_at.isoformat(),
+        "off_reason": row.off_reason,
+        "on_by": row.on_by,
+        "on_at": row.on_at.isoformat() if row.on_at else None,
+        "on_reason": row.on_reason,
     }

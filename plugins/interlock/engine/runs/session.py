@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from interlock.ledger.runs.run import (
     start_run,
 )
 from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import CaseChange
 from interlock.ledger.store.transaction import Actor, Transaction
 
 GROUP = 500
@@ -118,9 +119,20 @@ class Session:
         """Open a read transaction."""
         return self.ledger.read()
 
-    def place_after(self, route: str | None) -> dict[str, Any]:
+    def task_after(self, route: str | None) -> str:
         """
-        Return where a case with *route* goes from here: ``task``, and ``state`` when people must sign off.
+        Return the task that takes a case with *route* over from here.
+
+        :raises ConfigurationError: none does.
+        """
+        following = self.run.wiring.next_task(self.task.task_id, route)
+        if following is None:
+            raise ConfigurationError(f"nothing of ours follows task {self.task.task_id!r}, and its cases are not done")
+        return following.task_id
+
+    def place_after(self, route: str | None) -> CaseChange:
+        """
+        Return where a case with *route* goes from here: its task, and its state when people must sign off.
 
         :raises ConfigurationError: no task takes it, or execution would follow without an authorisation.
         """
@@ -132,20 +144,20 @@ class Session:
                 f"execution {following.task_id!r} follows {self.task.task_id!r} without a validation or a gate"
             )
         if following.kind == "gate":
-            return {"task": following.task_id, "state": CaseState.WAITING}
-        return {"task": following.task_id}
+            return CaseChange(task=following.task_id, state=CaseState.WAITING)
+        return CaseChange(task=following.task_id)
 
-    def place_before_people(self, route: str | None) -> dict[str, Any]:
+    def place_before_people(self, route: str | None) -> CaseChange | None:
         """
         Return where a case goes from here on its way to a gate, as :meth:`place_after`.
 
-        ``route`` is in it where its own leads to none and it takes another; empty: no gate can be reached.
+        Its route is in it where its own leads to none and it takes another. None: no gate can be reached.
         """
         leads = self.run.wiring.route_to_people(self.task.task_id, route)
         if leads is None:
-            return {}
+            return None
         place = self.place_after(leads or None)
-        return place if leads == (route or "") else {**place, "route": leads}
+        return place if leads == (route or "") else replace(place, route=leads)
 
     @contextmanager
     def ended_if_it_fails(self) -> Iterator[None]:

@@ -121,8 +121,8 @@ def find_file(path: str, base: Path | None = None) -> Path:
 def _near(place: Path) -> str:
     folder = place.parent
     if not folder.is_dir():
-        there = next((parent for parent in folder.parents if parent.is_dir()), None)
-        return f" There is not even a folder {str(folder)!r}" + (f"; {str(there)!r} is there." if there else ".")
+        nearest = next((parent for parent in folder.parents if parent.is_dir()), None)
+        return f" There is not even a folder {str(folder)!r}" + (f"; {str(nearest)!r} is there." if nearest else ".")
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:

@@ -300,10 +300,10 @@ def items_of(document: Any, field: str | None, label: str) -> tuple[list[Any], s
         for name in (field,) if field else _LIST_FIELDS:
             if isinstance(document.get(name), list):
                 return document[name], name
-        there = ", ".join(repr(name) for name in list(document)[:20]) or "none"
+        names = ", ".join(repr(name) for name in list(document)[:20]) or "none"
         wanted = repr(field) if field else ", ".join(map(repr, _LIST_FIELDS))
         raise SourceError(
-            f"{label} is an object without a list in {wanted}. Its fields: {there}. Say which one holds the rows: "
+            f"{label} is an object without a list in {wanted}. Its fields: {names}. Say which one holds the rows: "
             '{"items": …}.'
         )
     raise SourceError(f"{label} is {_kind(document)}, and a list of objects was expected.")

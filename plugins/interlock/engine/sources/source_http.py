@@ -132,10 +132,10 @@ class _Columns:
         if self._begun:
             gone, new = sorted(self._all - some), sorted(each - self._some)
             if (gone or new) if is_table else (gone and new):
-                told = [f"no {name!r}" for name in gone[:5]] + [f"a new {name!r}" for name in new[:5]]
+                changes = [f"no {name!r}" for name in gone[:5]] + [f"a new {name!r}" for name in new[:5]]
                 raise SourceError(
-                    f"{place} has other columns than the pages before: {', '.join(told)}. Did the service change while "
-                    "it was read? Read it again."
+                    f"{place} has other columns than the pages before: {', '.join(changes)}. Did the service change "
+                    "while it was read? Read it again."
                 )
         self._all = self._all & each if self._begun else each
         self._some |= some
@@ -265,18 +265,18 @@ def _next_link(document: Any, place: str) -> str | None:
 
 def _follow(here: httpx.URL, link: str, place: str) -> httpx.URL:
     try:
-        there = here.join(link)
+        target = here.join(link)
     except httpx.InvalidURL as error:
         raise SourceError(f"{place} links to what is no address: {error}.") from error
-    same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
-    secured = (here.scheme, there.scheme, there.host) == (
+    same = (target.scheme, target.host, target.port) == (here.scheme, here.host, here.port)
+    secured = (here.scheme, target.scheme, target.host) == (
         "http",
         "https",
         here.host,
-    ) and here.port is there.port is None
+    ) and here.port is target.port is None
     if not same and not secured:
         raise SourceError(
-            f"{place} leads to {there.scheme}://{there.netloc.decode()}, another host than {here.netloc.decode()!r}. "
+            f"{place} leads to {target.scheme}://{target.netloc.decode()}, another host than {here.netloc.decode()!r}. "
             "It is not followed, because the login would go along. Give that address itself."
         )
-    return there
+    return target

@@ -6,20 +6,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, select
-
 from interlock.domain.base.period import Period
 from interlock.domain.base.timeframe import Every, running
-from interlock.domain.policy.company import COMPANY, Company
+from interlock.domain.policy.company import Company
 from interlock.domain.policy.workflow import Workflow
 from interlock.domain.reports.kpi import KPIS, Kpi, breach, format_value
 from interlock.errors import UnknownName
-from interlock.ledger.incidents.notice import UPKEEP, write_notice
-from interlock.ledger.policy.version import find_in_force
+from interlock.ledger.incidents.notice import UPKEEP, subjects_since, write_notice
+from interlock.ledger.policy.version import versions_in_force
 from interlock.ledger.reports.kpi import count
 from interlock.ledger.reports.report_scope import scopes
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.schema import notice, version_in_force
+from interlock.ledger.store.transaction import Connection
 
 KIND = "kpi"
 EVERY: tuple[Every, ...] = ("day", "month")
@@ -27,23 +25,12 @@ EVERY: tuple[Every, ...] = ("day", "month")
 
 def tell_breaches(ledger: Ledger, company: Company) -> int:
     """Look at the figures with a threshold that were not told of in the running period; return how many are told."""
-    with ledger.read() as connection:
-        settings = _workflows(connection, ledger)
-    told = 0
-    for workflow in settings:
+    notified = 0
+    for version in versions_in_force(ledger):
         for every in EVERY:
             period = running(every, company.calendar, ledger.clock())
-            told += _tell_workflow(ledger, workflow, every, period)
-    return told
-
-
-def _workflows(connection: Connection, ledger: Ledger) -> list[Workflow]:
-    here = version_in_force.c.environment == ledger.environment
-    names = connection.execute(select(version_in_force.c.workflow).where(here).distinct()).scalars().all()
-    found = [
-        find_in_force(connection, ledger.environment, name, ledger.clock()) for name in sorted(names) if name != COMPANY
-    ]
-    return [version.bundle.settings for version in found if version is not None]
+            notified += _tell_workflow(ledger, version.bundle.settings, every, period)
+    return notified
 
 
 def _tell_workflow(ledger: Ledger, settings: Workflow, every: Every, period: Period) -> int:
@@ -76,15 +63,15 @@ def _tell_workflow(ledger: Ledger, settings: Workflow, every: Every, period: Per
         for name, kpi in still.items():
             how, value, over = broken[name]
             definition = KPIS[name]
-            said, before = (format_value(one, definition.unit) for one in (value, kpi.baseline))
+            now, before = (format_value(one, definition.unit) for one in (value, kpi.baseline))
             write_notice(
                 tx,
                 environment=ledger.environment,
                 workflow=settings.workflow,
                 kind=KIND,
                 recipients=[settings.owner.email],
-                subject=f"{_subject(settings.workflow, name)}{said}, {how}",
-                body=f"{definition.meaning}: {said}, {how}, over {over} in the {every} so far ({settings.phase}); "
+                subject=f"{_subject(settings.workflow, name)}{now}, {how}",
+                body=f"{definition.meaning}: {now}, {how}, over {over} in the {every} so far ({settings.phase}); "
                 f"before, it was {before}. You are told once in a {every}.\n"
                 f"airflow interlock kpi {settings.workflow} --period {every}",
             )
@@ -96,18 +83,7 @@ def _untold(
 ) -> dict[str, Kpi]:
     if not wanted:
         return {}
-    subjects = (
-        connection.execute(
-            select(notice.c.subject).where(
-                notice.c.environment == ledger.environment,
-                notice.c.workflow == workflow,
-                notice.c.kind == KIND,
-                notice.c.created_at >= since,
-            )
-        )
-        .scalars()
-        .all()
-    )
+    subjects = subjects_since(connection, ledger.environment, workflow, kind=KIND, since=since)
     return {
         name: kpi
         for name, kpi in wanted.items()

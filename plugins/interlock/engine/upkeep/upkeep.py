@@ -10,31 +10,38 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
-
-from sqlalchemy import func, select
 
 from interlock.domain.approvals.escalation import Ladder, all_away
 from interlock.domain.approvals.request_state import GateState
 from interlock.domain.base.calendar import BusinessTime
 from interlock.domain.base.plural import counted
-from interlock.domain.cases.case import DONE, CaseState
+from interlock.domain.cases.case import CaseState
 from interlock.domain.policy.company import Company
 from interlock.domain.policy.version import WorkflowVersion
 from interlock.engine.datasets.retention import expired_snapshots
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.upkeep.kpi_threshold import tell_breaches
+from interlock.ledger.approvals.escalation_step import lock_requests, record_step
 from interlock.ledger.approvals.gate import electorate_of, open_requests_of, stages_of, votes_on
 from interlock.ledger.cases.case import move
-from interlock.ledger.incidents.incident import unanswered
-from interlock.ledger.incidents.notice import UPKEEP, claim_notices, list_notices, settle_notice, write_notice
+from interlock.ledger.cases.late import count_still_late, lock_late
+from interlock.ledger.incidents.incident import escalate_incident, unanswered
+from interlock.ledger.incidents.notice import (
+    UPKEEP,
+    claim_notices,
+    list_notices,
+    settle_notice,
+    workflows_since,
+    write_notice,
+)
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import find_in_force, load_version
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
-from interlock.ledger.store.schema import case, gate_request, incident, notice
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import Case, CaseChange, GateRequest, Notice
+from interlock.ledger.store.transaction import Transaction
 
 A_WORKING_HOUR = BusinessTime(time=timedelta(hours=1))
 A_WORKING_DAY = BusinessTime(days=1)
@@ -42,7 +49,7 @@ GROUP = 200
 """Requests of one transaction."""
 LOOKED_AT = 100_000
 
-Send = Callable[[Mapping[str, Any], list[str]], None]
+Send = Callable[[Notice, list[str]], None]
 """Sends a notice to addresses; an exception says that it did not."""
 
 
@@ -75,8 +82,8 @@ def keep_up(
     company = company_in_force(ledger)
     counts: dict[str, int] = {}
     waiting = open_requests_of(ledger, limit=LOOKED_AT)
-    versions = _versions(ledger, {row["version_id"] for row in waiting})
-    due = [row for row in waiting if _due(row, versions[row["version_id"]], company, ledger)]
+    versions = _versions(ledger, {row.version_id for row in waiting})
+    due = [row for row in waiting if _due(row, versions[row.version_id], company, ledger)]
     for group in in_groups(due, GROUP):
         _take_steps(ledger, company, group, versions, counts)
     _tell_lateness(ledger, company, counts)
@@ -87,7 +94,7 @@ def keep_up(
     if snapshots is not None and (deleted := snapshots.delete(expired_snapshots(ledger))):
         counts["snapshots_deleted"] = deleted
     if send is None:
-        waits = sum(row["state"] == "waiting" for row in list_notices(ledger))
+        waits = sum(row.state == "waiting" for row in list_notices(ledger))
         if waits:
             log.warning("%d notices wait: there is no notifier. Set [interlock] notifiers", waits)
     else:
@@ -101,41 +108,35 @@ def _versions(ledger: Ledger, ids: set[str]) -> dict[str, WorkflowVersion]:
         return {version_id: load_version(connection, version_id) for version_id in ids}
 
 
-def _ladder(row: Row, version: WorkflowVersion) -> Ladder:
-    gate = version.bundle.policy.gates.get(row["gate"])
+def _ladder(row: GateRequest, version: WorkflowVersion) -> Ladder:
+    gate = version.bundle.policy.gates.get(row.gate)
     return gate.ladder if gate is not None else Ladder()
 
 
-def _due(row: Row, version: WorkflowVersion, company: Company, ledger: Ledger) -> list[Any]:
+def _due(row: GateRequest, version: WorkflowVersion, company: Company, ledger: Ledger) -> list[Any]:
     ladder = _ladder(row, version)
-    return list(ladder.due(row["opened_at"], ledger.clock(), company.calendar, row["steps"] or ()))
+    return list(ladder.due(row.opened_at, ledger.clock(), company.calendar, row.steps or ()))
 
 
 def _take_steps(
     ledger: Ledger,
     company: Company,
-    asked: Sequence[Row],
+    asked: Sequence[GateRequest],
     versions: Mapping[str, WorkflowVersion],
     counts: dict[str, int],
 ) -> None:
-    told: dict[tuple[str, ...], _Taken] = {}
+    notices: dict[tuple[str, ...], _Taken] = {}
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
-        # Cases before requests, as all that people do: else two would wait for each other.
-        ids = [row["case_id"] for row in asked]
-        rows = tx.connection.execute(select(case).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update())
-        cases = {row.id: as_dict(row) for row in rows}
-        wanted = select(gate_request).where(gate_request.c.id.in_([row["id"] for row in asked]))
-        for found in tx.connection.execute(wanted.order_by(gate_request.c.case_id).with_for_update()):
-            request, row = as_dict(found), cases[found.case_id]
-            if request["state"] != GateState.OPEN.value:
+        for request, row in lock_requests(tx, asked):
+            if request.state != GateState.OPEN.value:
                 continue
-            for step in _due(request, versions[request["version_id"]], company, ledger):
-                request = _take(tx, company, versions[request["version_id"]], row, request, step, told)
+            for step in _due(request, versions[request.version_id], company, ledger):
+                request = _take(tx, company, versions[request.version_id], row, request, step, notices)
                 counts[step] = counts.get(step, 0) + 1
-                if request["state"] != GateState.OPEN.value:
+                if request.state != GateState.OPEN.value:
                     break
-        for taken in told.values():
+        for taken in notices.values():
             _write(tx, ledger, taken)
 
 
@@ -143,21 +144,21 @@ def _take(
     tx: Transaction,
     company: Company,
     version: WorkflowVersion,
-    row: Row,
-    request: Row,
+    row: Case,
+    request: GateRequest,
     step: str,
-    told: dict[tuple[str, ...], _Taken],
-) -> Row:
-    ladder, access, gate = _ladder(request, version), company.access, request["gate"]
+    notices: dict[tuple[str, ...], _Taken],
+) -> GateRequest:
+    ladder, access, gate = _ladder(request, version), company.access, request.gate
     electorate = electorate_of(tx.connection, tx.at, request, access)
-    now = electorate.progress(votes_on(tx.connection, request["id"]))
+    now = electorate.progress(votes_on(tx.connection, request.id))
     voters = tuple(
         person for stage in now.asked for person in dict.fromkeys((*access.members(stage.groups), *stage.people))
     )
     higher = access.members([ladder.escalate.to]) if ladder.escalate is not None else ()
     contacts = tuple(contact.email for contact in version.bundle.settings.approver.escalation)
     recipients, why = voters, "still wait for your decision"
-    changed = {**request, "steps": [*(request["steps"] or ()), step]}
+    changed = replace(request, steps=[*(request.steps or ()), step])
     if step == "remind" and all_away(voters, tx.at, company.calendar):
         recipients, why = (*higher, *contacts), f"wait, and everybody who may decide is on leave ({', '.join(voters)})"
     elif step == "reassign" and ladder.reassign is not None:
@@ -166,25 +167,19 @@ def _take(
         stages = [stage.model_dump(mode="json") for stage in stages_of(request)]
         if stages[0]["groups"] == [_own(version, gate)]:  # the gate's own comes first; another may ask the same group
             stages[0]["groups"].append(group)
-        changed["stages"] = stages
-        changed["voters"] = list(dict.fromkeys([*request["voters"], *recipients]))
+        changed = replace(changed, stages=stages, voters=list(dict.fromkeys([*request.voters, *recipients])))
     elif step == "escalate":
         recipients, why = (*higher, *contacts), f"were not decided by {', '.join(voters)}"
     elif step == "expire":
         recipients = (*voters, *higher, *contacts)
         why = "expired: nobody decided in time. They are dead letters, and nothing was sent"
-        changed |= {"state": GateState.EXPIRED.value, "decided_at": tx.at}
-    (after,) = tx.update(
-        gate_request,
-        [changed],
-        kind="gate.expired" if step == "expire" else f"gate.step.{step}",
-        facts=lambda r: {"gate": r["gate"], "state": r["state"], "case": r["case_id"], "step": step},
-    )
-    if step == "expire" and row["state"] == CaseState.WAITING:
-        reason = f"gate {gate!r} expired: nobody decided since {request['opened_at']:%Y-%m-%d %H:%M} UTC"
-        move(tx, [(row, {"state": CaseState.DEAD, "task": None, "reason": reason})], kind="case.expired")
-    key = (row["workflow"], gate, step, *recipients)
-    taken = told.setdefault(key, _Taken(row["workflow"], gate, step, recipients, why))
+        changed = replace(changed, state=GateState.EXPIRED.value, decided_at=tx.at)
+    after = record_step(tx, changed, step)
+    if step == "expire" and row.state == CaseState.WAITING:
+        reason = f"gate {gate!r} expired: nobody decided since {request.opened_at:%Y-%m-%d %H:%M} UTC"
+        move(tx, [(row, CaseChange(state=CaseState.DEAD, task=None, reason=reason))], kind="case.expired")
+    key = (row.workflow, gate, step, *recipients)
+    taken = notices.setdefault(key, _Taken(row.workflow, gate, step, recipients, why))
     taken.cases += 1
     return after
 
@@ -208,24 +203,17 @@ def _write(tx: Transaction, ledger: Ledger, taken: _Taken) -> None:
 
 
 def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
-    done = [state.value for state in DONE]
-    late = select(case).where(
-        case.c.environment == ledger.environment,
-        case.c.due_at < ledger.clock(),
-        case.c.late_told_at.is_(None),
-        case.c.state.not_in(done),
-    )
+    now = ledger.clock()
     while True:
         with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
             tx.take_turns(f"upkeep:{ledger.environment}")
-            locked = tx.connection.execute(late.order_by(case.c.id).limit(GROUP).with_for_update())
-            rows = [as_dict(row) for row in locked]
+            rows = lock_late(tx, ledger.environment, at=now, limit=GROUP)
             if not rows:
                 return
-            move(tx, [(row, {"late_told_at": tx.at}) for row in rows], kind="case.late")
+            move(tx, [(row, CaseChange(late_told_at=tx.at)) for row in rows], kind="case.late")
             whose: dict[tuple[str, str], int] = {}
             for row in rows:
-                place = (row["workflow"], row["owner"] or "")
+                place = (row.workflow, row.owner or "")
                 whose[place] = whose.get(place, 0) + 1
             for (workflow, owner), number in whose.items():
                 members = company.access.members([owner]) or _answering(tx, ledger, workflow, owner)
@@ -244,25 +232,15 @@ def _tell_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> 
 
 def _escalate_lateness(ledger: Ledger, company: Company, counts: dict[str, int]) -> None:
     """Tell those above the owner, once a day, of cases that are still open a working day after their owner was told."""
-    now, done = ledger.clock(), [state.value for state in DONE]
-    told_of = case.c.late_told_at
-    late = (
-        select(case.c.workflow, told_of, func.count())
-        .where(case.c.environment == ledger.environment, told_of.is_not(None), case.c.state.not_in(done))
-        .group_by(case.c.workflow, told_of)
-    )
+    now = ledger.clock()
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
         still: dict[str, int] = {}
-        for workflow, told_at, number in tx.connection.execute(late):
-            if company.calendar.add(told_at, A_WORKING_DAY) <= now:
-                still[workflow] = still.get(workflow, 0) + number
-        today = select(notice.c.workflow).where(
-            notice.c.environment == ledger.environment,
-            notice.c.kind == "overdue",
-            notice.c.created_at >= company.calendar.day_start(now),
-        )
-        known = set(tx.connection.execute(today).scalars())
+        for late in count_still_late(tx.connection, ledger.environment):
+            if company.calendar.add(late.notified_at, A_WORKING_DAY) <= now:
+                still[late.workflow] = still.get(late.workflow, 0) + late.cases
+        today = company.calendar.day_start(now)
+        known = workflows_since(tx.connection, ledger.environment, kind="overdue", since=today)
         for workflow, number in still.items():
             version = find_in_force(tx.connection, ledger.environment, workflow, now)
             if workflow in known or version is None:
@@ -286,20 +264,20 @@ def _escalate_incidents(ledger: Ledger, company: Company, counts: dict[str, int]
     with ledger.write(actor=UPKEEP, chain=f"upkeep:{ledger.environment}") as tx:
         tx.take_turns(f"upkeep:{ledger.environment}")
         for row in unanswered(tx.connection, ledger.environment):
-            version = find_in_force(tx.connection, ledger.environment, row["workflow"], tx.at)
-            if version is None or company.calendar.add(row["opened_at"], A_WORKING_HOUR) > tx.at:
+            version = find_in_force(tx.connection, ledger.environment, row.workflow, tx.at)
+            if version is None or company.calendar.add(row.opened_at, A_WORKING_HOUR) > tx.at:
                 continue
             owner = version.bundle.settings.owner
-            tx.update(incident, [{**row, "escalated_at": tx.at}], kind="incident.escalated")
+            escalate_incident(tx, row)
             write_notice(
                 tx,
                 environment=ledger.environment,
-                workflow=row["workflow"],
+                workflow=row.workflow,
                 kind="incident",
                 recipients=[contact.email for contact in owner.escalation],
-                subject=f"{row['workflow']}: {row['kind']} at {row['subject']} is not acknowledged",
-                body=f"Since {row['opened_at']:%Y-%m-%d %H:%M} UTC nobody acknowledged it. {row['reason']}\n"
-                f"airflow interlock incidents acknowledge {row['id'][-8:]}",
+                subject=f"{row.workflow}: {row.kind} at {row.subject} is not acknowledged",
+                body=f"Since {row.opened_at:%Y-%m-%d %H:%M} UTC nobody acknowledged it. {row.reason}\n"
+                f"airflow interlock incidents acknowledge {row.id[-8:]}",
             )
             counts["incidents_escalated"] = counts.get("incidents_escalated", 0) + 1
 
@@ -314,7 +292,7 @@ def _answering(tx: Transaction, ledger: Ledger, workflow: str, owner: str) -> tu
 
 def _send_all(ledger: Ledger, company: Company, send: Send, counts: dict[str, int], log: logging.Logger) -> None:
     for row in claim_notices(ledger):
-        known = {name: company.access.contacts.get(name, name if "@" in name else "") for name in row["recipients"]}
+        known = {name: company.access.contacts.get(name, name if "@" in name else "") for name in row.recipients}
         addresses = [address for address in known.values() if address]
         error: str | None = None
         if not addresses:
@@ -329,4 +307,4 @@ def _send_all(ledger: Ledger, company: Company, send: Send, counts: dict[str, in
             counts.get("notices_failed" if error else "notices_sent", 0) + 1
         )
         if error:
-            log.warning("notice %r was not sent (try %d): %s", row["subject"], row["attempts"], error)
+            log.warning("notice %r was not sent (try %d): %s", row.subject, row.attempts, error)

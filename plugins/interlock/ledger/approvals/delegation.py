@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +11,15 @@ from sqlalchemy import Connection, or_, select
 
 from interlock.domain.approvals.access import Identity
 from interlock.errors import InputError, NotAuthorised, UnknownName
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Delegation
 from interlock.ledger.store.schema import case, delegation
-from interlock.ledger.store.transaction import Actor, Row, new_id
+from interlock.ledger.store.transaction import Actor, new_id
 
 
 def delegate(
     ledger: Ledger, person: Identity, *, taker: str, until: datetime, reason: str, workflow: str | None = None
-) -> Row:
+) -> Delegation:
     """
     Let *taker* vote for *person* until an instant.
 
@@ -30,23 +32,23 @@ def delegate(
             raise InputError(f"{taker!r} cannot stand in for themselves")
         if until <= tx.at:
             raise InputError(f"a delegation ends in the future; {until.isoformat()} is over")
-        row: dict[str, Any] = {
-            "id": new_id(),
-            "environment": ledger.environment,
-            "giver": person.id,
-            "taker": taker,
-            "workflow": workflow,
-            "reason": reason,
-            "since": tx.at,
-            "until": until,
-            "ended_at": None,
-            "revision": 1,
-        }
+        row = Delegation(
+            id=new_id(),
+            environment=ledger.environment,
+            giver=person.id,
+            taker=taker,
+            workflow=workflow,
+            reason=reason,
+            since=tx.at,
+            until=until,
+            ended_at=None,
+            revision=1,
+        )
         tx.insert(delegation, [row], kind="delegation.given", facts=_facts)
         return row
 
 
-def end_delegation(ledger: Ledger, person: Identity, delegation_id: str) -> Row:
+def end_delegation(ledger: Ledger, person: Identity, delegation_id: str) -> Delegation:
     """
     End a delegation before its time.
 
@@ -54,17 +56,17 @@ def end_delegation(ledger: Ledger, person: Identity, delegation_id: str) -> Row:
     :raises NotAuthorised: *person* neither gave nor took it.
     """
     with ledger.write(actor=Actor("person", person.id), chain=f"delegation:{ledger.environment}") as tx:
-        standing = {row["id"]: row for row in _standing(tx.connection, ledger.environment, tx.at)}
+        standing = {row.id: row for row in _standing(tx.connection, ledger.environment, tx.at)}
         found = next((row for key, row in standing.items() if key.endswith(delegation_id)), None)
         if found is None:
             raise UnknownName("delegation that stands", delegation_id, [key[-8:] for key in standing])
-        if person.id not in (found["giver"], found["taker"]):
-            two = f"{found['giver']!r} or {found['taker']!r}"
+        if person.id not in (found.giver, found.taker):
+            two = f"{found.giver!r} or {found.taker!r}"
             raise NotAuthorised(f"{person.id!r} neither gave nor took this delegation; {two} may end it")
-        return tx.update(delegation, [{**found, "ended_at": tx.at}], kind="delegation.ended", facts=_facts)[0]
+        return tx.update(delegation, [replace(found, ended_at=tx.at)], kind="delegation.ended", facts=_facts)[0]
 
 
-def list_delegations(ledger: Ledger) -> list[Row]:
+def list_delegations(ledger: Ledger) -> list[Delegation]:
     """Return the delegations of the environment that stand now."""
     with ledger.read() as connection:
         return _standing(connection, ledger.environment, ledger.clock())
@@ -75,12 +77,12 @@ def stand_ins(connection: Connection, at: datetime, *, workflow: str, case_id: s
     environment = connection.execute(select(case.c.environment).where(case.c.id == case_id)).scalar_one()
     found: dict[str, tuple[str, ...]] = {}
     for row in _standing(connection, environment, at):
-        if row["workflow"] in (None, workflow):
-            found[row["taker"]] = (*found.get(row["taker"], ()), row["giver"])
+        if row.workflow in (None, workflow):
+            found[row.taker] = (*found.get(row.taker, ()), row.giver)
     return found
 
 
-def _standing(connection: Connection, environment: str, at: datetime) -> list[Row]:
+def _standing(connection: Connection, environment: str, at: datetime) -> list[Delegation]:
     rows = connection.execute(
         select(delegation)
         .where(
@@ -91,7 +93,7 @@ def _standing(connection: Connection, environment: str, at: datetime) -> list[Ro
         )
         .order_by(delegation.c.since, delegation.c.id)
     )
-    return [as_dict(row) for row in rows]
+    return Delegation.all_of(rows)
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:

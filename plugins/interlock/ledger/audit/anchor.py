@@ -146,17 +146,17 @@ def _held_against(connection: Connection, one: Anchor) -> list[str]:
     for group in in_groups(sorted(one.chains), 400):
         wanted = [(chain, one.chains[chain][0]) for chain in group]
         place = tuple_(audit_event.c.chain, audit_event.c.number)
-        there = {
+        existing = {
             row.chain: row.digest
             for row in connection.execute(select(audit_event.c.chain, audit_event.c.digest).where(place.in_(wanted)))
         }
         for chain, length in wanted:
-            if chain not in there:
+            if chain not in existing:
                 left = connection.execute(
                     select(func.count()).select_from(audit_event).where(audit_event.c.chain == chain)
                 ).scalar_one()
                 problems.append(f"chain {chain!r}: {named} says {length} events or more, and {left} are there")
-            elif there[chain] != one.chains[chain][1]:
+            elif existing[chain] != one.chains[chain][1]:
                 problems.append(f"chain {chain!r}: event {length} is another than {named} says: it was rewritten")
     return problems
 

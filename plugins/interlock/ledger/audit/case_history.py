@@ -34,30 +34,29 @@ def show_case(ledger: Ledger, name: str) -> dict[str, Any]:
         row = find_case(connection, ledger, name)
         file = load_files(connection, [row])[0]
         bodies = {
-            found.digest: found.body
-            for found in connection.execute(select(payload).where(payload.c.case_id == row["id"]))
+            found.digest: found.body for found in connection.execute(select(payload).where(payload.c.case_id == row.id))
         }
-        handoffs = _of_case(connection, handoff, row["id"])
-        decisions = _of_case(connection, decision, row["id"])
+        handoffs = _of_case(connection, handoff, row.id)
+        decisions = _of_case(connection, decision, row.id)
         history: dict[str, Any] = {
-            "case": {**_plain(row), "content": dict(file.payload)},
+            "case": {**_plain(row.values()), "content": dict(file.payload)},
             "handoffs": [{**_plain(h), "payload": bodies.get(h["payload_digest"])} for h in handoffs],
             "decisions": [{**_plain(d), "inputs": bodies.get(d["inputs_digest"])} for d in decisions],
-            "authorisations": [_plain(a) for a in _of_case(connection, authorisation, row["id"])],
-            "gate_requests": [_plain(g) for g in _of_case(connection, gate_request, row["id"], "opened_at")],
-            "votes": [_plain(v) for v in _of_case(connection, vote, row["id"])],
-            "effects": [_plain(e) for e in _of_case(connection, effect, row["id"], "intended_at")],
-            "outcomes": [_plain(o) for o in _of_case(connection, outcome, row["id"], "happened_at")],
-            "usage": [_plain(u) for u in _of_case(connection, usage, row["id"])],
+            "authorisations": [_plain(a) for a in _of_case(connection, authorisation, row.id)],
+            "gate_requests": [_plain(g) for g in _of_case(connection, gate_request, row.id, "opened_at")],
+            "votes": [_plain(v) for v in _of_case(connection, vote, row.id)],
+            "effects": [_plain(e) for e in _of_case(connection, effect, row.id, "intended_at")],
+            "outcomes": [_plain(o) for o in _of_case(connection, outcome, row.id, "happened_at")],
+            "usage": [_plain(u) for u in _of_case(connection, usage, row.id)],
         }
         events = connection.execute(
             select(audit_event.c.at, audit_event.c.kind, audit_event.c.chain, audit_event.c.number)
-            .where(audit_event.c.subject == f"case:{row['id']}")
+            .where(audit_event.c.subject == f"case:{row.id}")
             .order_by(audit_event.c.at, audit_event.c.number)
         )
         history["events"] = [_plain(as_dict(event)) for event in events]
         erased = [event["at"] for event in history["events"] if event["kind"] == FORGOTTEN]
-        history["forgotten"] = {"at": erased[0], "why": row["reason"]} if erased else None
+        history["forgotten"] = {"at": erased[0], "why": row.reason} if erased else None
     return history
 
 

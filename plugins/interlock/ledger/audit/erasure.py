@@ -8,6 +8,7 @@ from any more. A business key stays unless it is asked for, because it is how th
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Table, delete, select, update
@@ -19,6 +20,7 @@ from interlock.ledger.cases.case import find_case, move
 from interlock.ledger.effects.effect import is_under_way
 from interlock.ledger.store.database import translated_errors
 from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import case, case_secret, decision, label, payload, vote
 from interlock.ledger.store.transaction import Actor, Row, Transaction
 
@@ -42,26 +44,26 @@ def forget_case(ledger: Ledger, name: str, *, person: str, reason: str, key_too:
     if not reason.strip():
         raise InputError("forgetting a case needs a reason: say why, without naming the person")
     with ledger.read() as connection:
-        case_id = find_case(connection, ledger, name)["id"]
+        case_id = find_case(connection, ledger, name).id
     with ledger.write(actor=Actor("person", person), chain=f"case:{case_id}") as tx:
         if tx.connection.dialect.name == "sqlite":
             tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")
-        row = as_dict(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
+        row = Case.of(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
         _check(tx, row, key_too=key_too)
         erased = tx.connection.execute(delete(payload).where(payload.c.case_id == case_id)).rowcount
         tx.connection.execute(delete(case_secret).where(case_secret.c.case_id == case_id))
         texts = _blank_texts(tx, case_id)
-        change: dict[str, Any] = {"reason": f"forgotten by {person}: {reason}"}
-        if CaseState(row["state"]) not in _KEPT:
-            change |= {"state": CaseState.CLOSED, "task": None}
+        change = CaseChange(reason=f"forgotten by {person}: {reason}")
+        if CaseState(row.state) not in _KEPT:
+            change = replace(change, state=CaseState.CLOSED, task=None)
         if key_too:
-            change["business_key"] = f"forgotten-{secrets.token_hex(8)}"
+            change = replace(change, business_key=f"forgotten-{secrets.token_hex(8)}")
         after = move(tx, [(row, change)], kind=FORGOTTEN)[0]
     _leave_no_copy(ledger)
     return {
-        "case": after["business_key"],
+        "case": after.business_key,
         "case_id": case_id,
-        "state": str(after["state"]),
+        "state": str(after.state),
         "payloads": erased,
         "texts": texts,
     }
@@ -72,18 +74,18 @@ def is_forgotten_key(business_key: str) -> bool:
     return business_key.startswith("forgotten-")
 
 
-def _check(tx: Transaction, row: Row, *, key_too: bool) -> None:
-    key, state = row["business_key"], CaseState(row["state"])
+def _check(tx: Transaction, row: Case, *, key_too: bool) -> None:
+    key, state = row.business_key, CaseState(row.state)
     if state in (CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.WAITING):
         raise InputError(
             f"case {key!r} is {state.value!r}: it is in work or waits for people. Reject or close it first"
         )
-    if state is not CaseState.CLOSED and is_under_way(tx, row["id"]):
+    if state is not CaseState.CLOSED and is_under_way(tx, row.id):
         raise InputError(
             f"whether the effect of case {key!r} arrived is not known, and without its content nobody can look. "
             "Resubmit the case, or close it and leave that open"
         )
-    secret = tx.connection.execute(select(case_secret.c.case_id).where(case_secret.c.case_id == row["id"])).first()
+    secret = tx.connection.execute(select(case_secret.c.case_id).where(case_secret.c.case_id == row.id)).first()
     if secret is None and not (key_too and not is_forgotten_key(key)):
         raise InputError(f"case {key!r} was forgotten already" + ("" if key_too else "; its key goes with --key-too"))
 

@@ -117,10 +117,10 @@ def _verify(ledger: Ledger, anchors: Sequence[Anchor], *, is_lenient: bool) -> V
     with ledger.read() as connection:
         if is_lenient:
             read_leniently(connection)
-        told, forgotten = _verify_chains(connection, found)
+        recorded, forgotten = _verify_chains(connection, found)
         for table in STATE_TABLES:
-            _verify_rows(connection, table, told, found)
-        found.problems += [f"{subject}: an event tells of this row, and it is gone" for subject in told]
+            _verify_rows(connection, table, recorded, found)
+        found.problems += [f"{subject}: an event tells of this row, and it is gone" for subject in recorded]
         _verify_forgotten(connection, forgotten, found)
         _verify_payloads(connection, found)
         try:
@@ -132,7 +132,7 @@ def _verify(ledger: Ledger, anchors: Sequence[Anchor], *, is_lenient: bool) -> V
 
 def _verify_chains(connection: Connection, found: Verified) -> tuple[Told, set[str]]:
     heads = {chain: (length, head) for chain, length, head in raw_rows(connection, select(audit_chain))}
-    told: Told = {}
+    recorded: Told = {}
     forgotten: set[str] = set()
     event = audit_event.c
     # the first five are a Link
@@ -141,14 +141,14 @@ def _verify_chains(connection: Connection, found: Verified) -> tuple[Told, set[s
     for chain, rows in groupby(events, key=itemgetter(0)):
         length, head = heads.pop(chain, (0, ""))
         found.chains += 1
-        found.problems += verify_links(_links(rows, told, forgotten, found), length=length, head=head)
+        found.problems += verify_links(_links(rows, recorded, forgotten, found), length=length, head=head)
     for chain, (length, _) in heads.items():
         if length:
             found.problems.append(f"chain {chain!r}: all of its {length} events are gone")
-    return told, forgotten
+    return recorded, forgotten
 
 
-def _links(rows: Iterable[Any], told: Told, forgotten: set[str], found: Verified) -> Iterator[Link]:
+def _links(rows: Iterable[Any], recorded: Told, forgotten: set[str], found: Verified) -> Iterator[Link]:
     matches = _TOLD.fullmatch
     for chain, number, body, previous, digest, at, kind, subject in rows:
         found.events += 1
@@ -160,8 +160,8 @@ def _links(rows: Iterable[Any], told: Told, forgotten: set[str], found: Verified
         if kind_said != kind or subject_said != subject or at_said != instant_text(at):
             found.problems.append(f"chain {chain!r}: event {number} is told wrongly beside its bytes")
         elif row is not None:
-            if (at_revision := int(revision)) >= told.get(subject, _NOTHING)[0]:
-                told[subject] = (at_revision, row)
+            if (at_revision := int(revision)) >= recorded.get(subject, _NOTHING)[0]:
+                recorded[subject] = (at_revision, row)
             if kind == FORGOTTEN:
                 forgotten.add(subject)
         yield Link(chain, number, body, previous, digest)
@@ -175,7 +175,7 @@ def _read(body: Any) -> tuple[Any, Any, Any, Any, Any]:
         return None, None, None, None, None
 
 
-def _verify_rows(connection: Connection, table: Table, told: Told, found: Verified) -> None:
+def _verify_rows(connection: Connection, table: Table, recorded: Told, found: Verified) -> None:
     digest_of = raw_digest(table)
     names = [column.name for column in table.columns]
     keys = [names.index(column.name) for column in table.primary_key.columns]
@@ -183,7 +183,7 @@ def _verify_rows(connection: Connection, table: Table, told: Told, found: Verifi
     for row in raw_rows(connection, select(table)):
         found.rows += 1
         subject = f"{table.name}:" + ":".join([str(row[index]) for index in keys])
-        last = told.pop(subject, None)
+        last = recorded.pop(subject, None)
         if last is None:
             found.problems.append(f"{subject}: no event tells of this row")
         elif last[1] != digest_of(row):

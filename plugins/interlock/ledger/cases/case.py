@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ from interlock.domain.cases.case import ACTIVE, DONE, CaseState, check_move
 from interlock.errors import UnknownName
 from interlock.ledger.facts.quality import DataWarning, warnings_of
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import case, case_run, case_secret, handoff, label, payload, workflow_run
 from interlock.ledger.store.transaction import Row, Transaction, new_id
 
@@ -47,7 +48,7 @@ class NewCase:
 class CaseFile:
     """A case with its secret and its payloads."""
 
-    row: Row
+    case: Case
     secret: bytes
     payload: Mapping[str, Any]
     context: Mapping[str, Mapping[str, Any]]
@@ -60,7 +61,7 @@ class CaseFile:
     @property
     def id(self) -> str:
         """The case's id."""
-        return str(self.row["id"])
+        return self.case.id
 
 
 @dataclass
@@ -201,7 +202,7 @@ def cases_at(
     limit: int,
     after: str = "",
     states: Iterable[CaseState] = ACTIVE,
-) -> list[Row]:
+) -> list[Case]:
     """Return at most *limit* cases of *run* whose turn it is at *task*, by id from behind *after*."""
     query = select(case).where(
         case.c.run_id == run.id,
@@ -209,7 +210,7 @@ def cases_at(
         case.c.id > after,
         case.c.state.in_([state.value for state in states]),
     )
-    return [as_dict(row) for row in connection.execute(query.order_by(case.c.id).limit(limit))]
+    return Case.all_of(connection.execute(query.order_by(case.c.id).limit(limit)))
 
 
 def count_at(connection: Connection, run: WorkflowRun, task: str, *, states: Iterable[CaseState] = ACTIVE) -> int:
@@ -222,30 +223,44 @@ def count_at(connection: Connection, run: WorkflowRun, task: str, *, states: Ite
     return int(connection.execute(query).scalar_one())
 
 
-def lock_cases(tx: Transaction, rows: Sequence[Row]) -> list[Row]:
+def lock_case(tx: Transaction, case_id: str) -> Case:
+    """Lock a case and return it as it is now."""
+    return Case.of(tx.connection.execute(select(case).where(case.c.id == case_id).with_for_update()).one())
+
+
+def open_children(connection: Connection, case_id: str) -> list[str]:
+    """Return the business keys of the child cases of a case that are not closed."""
+    rows = connection.execute(
+        select(case.c.business_key).where(case.c.parent_id == case_id, case.c.state != CaseState.CLOSED.value)
+    )
+    return list(rows.scalars())
+
+
+def lock_cases(tx: Transaction, rows: Sequence[Case]) -> list[Case]:
     """Lock the cases of *rows* and return those that nobody changed since they were read."""
-    revisions = {row["id"]: row["revision"] for row in rows}
+    revisions = {row.id: row.revision for row in rows}
     if not revisions:
         return []
     locked = tx.connection.execute(
         select(case.c.id, case.c.revision).where(case.c.id.in_(list(revisions))).order_by(case.c.id).with_for_update()
     )
     unchanged = {row.id for row in locked if revisions[row.id] == row.revision}
-    return [row for row in rows if row["id"] in unchanged]
+    return [row for row in rows if row.id in unchanged]
 
 
-def move(tx: Transaction, rows: Sequence[tuple[Row, dict[str, Any]]], *, kind: str) -> list[Row]:
+def move(tx: Transaction, changes: Sequence[tuple[Case, CaseChange]], *, kind: str) -> list[Case]:
     """
-    Move cases: each row as it was read, with what changes. Return the rows as they are now.
+    Move cases: each as it was read, with what changes. Return the cases as they are now.
 
     :raises ConfigurationError: there is no such arrow between the two states.
     """
     changed = []
-    for before, change in rows:
-        if "state" in change:
-            check_move(CaseState(before["state"]), CaseState(change["state"]))
-            change = {**change, "state": CaseState(change["state"]).value}
-        changed.append({**before, **change, "changed_at": tx.at})
+    for before, change in changes:
+        values = change.values()
+        if "state" in values:
+            check_move(CaseState(before.state), CaseState(values["state"]))
+            values["state"] = CaseState(values["state"]).value
+        changed.append(Case.from_values({**before.__dict__, **values, "changed_at": tx.at}))
     return tx.update(case, changed, kind=kind, facts=place)
 
 
@@ -257,53 +272,61 @@ def store_payload(tx: Transaction, files: Iterable[tuple[str, bytes, Any]]) -> l
 
 
 def load_files(
-    connection: Connection, rows: Sequence[Row], *, contracts: Iterable[str] | None = None
+    connection: Connection, rows: Sequence[Case], *, contracts: Iterable[str] | None = None
 ) -> list[CaseFile]:
     """Return the case files of *rows*; *contracts* names the handoffs that are wanted (left out: all current ones)."""
-    ids = [row["id"] for row in rows]
     wanted = None if contracts is None else set(contracts)
-    secret_of: dict[str, bytes] = {}
-    bodies: dict[tuple[str, str], Any] = {}
-    handoffs: dict[str, tuple[str, str]] = {}
-    made_at: dict[str, datetime] = {}
-    for group in in_groups(ids, 400):
-        found = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
-        secret_of |= {row.case_id: row.secret for row in found}
-    current = [
-        handoff_id for row in rows for name, handoff_id in row["context"].items() if wanted is None or name in wanted
-    ]
-    for hgroup in in_groups(current, 400):
-        for found_handoff in connection.execute(
-            select(handoff.c.id, handoff.c.case_id, handoff.c.payload_digest, handoff.c.created_at).where(
-                handoff.c.id.in_(hgroup)
-            )
-        ):
-            handoffs[found_handoff.id] = (found_handoff.case_id, found_handoff.payload_digest)
-            made_at[found_handoff.id] = found_handoff.created_at
-    needed = [(row["id"], row["payload_digest"]) for row in rows] + list(handoffs.values())
-    for ngroup in in_groups(needed, 400):
-        is_needed = payload.c.digest.concat("").in_({name for _, name in ngroup})  # by no index: not each with each
-        for body in connection.execute(select(payload).where(payload.c.case_id.in_({i for i, _ in ngroup}), is_needed)):
-            bodies[(body.case_id, body.digest)] = body.body
-    warnings = warnings_of(connection, ids)
-    return [
-        CaseFile(
-            row,
-            secret_of.get(row["id"], b""),
-            bodies.get((row["id"], row["payload_digest"]), {}),
-            {
-                name: bodies[handoffs[handoff_id]]
-                for name, handoff_id in row["context"].items()
-                if handoff_id in handoffs and handoffs[handoff_id] in bodies
-            },
-            {name: made_at[handoff_id] for name, handoff_id in row["context"].items() if handoff_id in made_at},
-            warnings.get(row["id"], ()),
-        )
-        for row in rows
-    ]
+    current = [one for row in rows for name, one in row.context.items() if wanted is None or name in wanted]
+    secrets_of_cases = _secrets(connection, [row.id for row in rows])
+    handoffs = _handoff_places(connection, current)
+    needed = [(row.id, row.payload_digest) for row in rows]
+    bodies = _bodies(connection, needed + [(case_id, name) for case_id, name, _ in handoffs.values()])
+    warnings = warnings_of(connection, [row.id for row in rows])
+    files = []
+    for row in rows:
+        context: dict[str, Mapping[str, Any]] = {}
+        made_at: dict[str, datetime] = {}
+        for name, handoff_id in row.context.items():
+            if (handed := handoffs.get(handoff_id)) is None:
+                continue
+            case_id, payload_digest, made_at[name] = handed
+            if (case_id, payload_digest) in bodies:
+                context[name] = bodies[case_id, payload_digest]
+        body = bodies.get((row.id, row.payload_digest), {})
+        secret = secrets_of_cases.get(row.id, b"")
+        files.append(CaseFile(row, secret, body, context, made_at, warnings.get(row.id, ())))
+    return files
 
 
-def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: str | None = None) -> Row:
+def _secrets(connection: Connection, case_ids: Sequence[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for group in in_groups(list(case_ids), 400):
+        rows = connection.execute(select(case_secret).where(case_secret.c.case_id.in_(group)))
+        found |= {row.case_id: row.secret for row in rows}
+    return found
+
+
+def _handoff_places(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str, datetime]]:
+    """Return the case, the digest of the payload and the instant of handoffs, by their id."""
+    found: dict[str, tuple[str, str, datetime]] = {}
+    columns = (handoff.c.id, handoff.c.case_id, handoff.c.payload_digest, handoff.c.created_at)
+    for group in in_groups(list(ids), 400):
+        for row in connection.execute(select(*columns).where(handoff.c.id.in_(group))):
+            found[row.id] = (row.case_id, row.payload_digest, row.created_at)
+    return found
+
+
+def _bodies(connection: Connection, needed: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Return payloads by case id and digest."""
+    found: dict[tuple[str, str], Any] = {}
+    for group in in_groups(list(needed), 400):
+        is_needed = payload.c.digest.concat("").in_({name for _, name in group})  # by no index: not each with each
+        for row in connection.execute(select(payload).where(payload.c.case_id.in_({i for i, _ in group}), is_needed)):
+            found[(row.case_id, row.digest)] = row.body
+    return found
+
+
+def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: str | None = None) -> Case:
     """
     Return the case whose id, end of an id (8 digits or more) or business key is *name*.
 
@@ -315,7 +338,7 @@ def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: st
     ways = [case.c.business_key == name, case.c.id == name]
     if len(name) >= 8:
         ways.append(case.c.id.endswith(name, autoescape=True))
-    rows = [as_dict(row) for row in connection.execute(query.where(or_(*ways)).limit(3))]
+    rows = Case.all_of(connection.execute(query.where(or_(*ways)).limit(3)))
     if len(rows) != 1:
         near = connection.execute(
             select(case.c.business_key).where(case.c.environment == ledger.environment).limit(2000)
@@ -324,10 +347,10 @@ def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: st
     return rows[0]
 
 
-def cases_by_key(connection: Connection, environment: str, workflow: str, keys: Iterable[str]) -> list[Row]:
+def cases_by_key(connection: Connection, environment: str, workflow: str, keys: Iterable[str]) -> list[Case]:
     """Return the cases of *workflow* that have one of the business *keys*."""
     return [
-        as_dict(row)
+        Case.of(row)
         for group in in_groups(sorted(set(keys)), 400)
         for row in connection.execute(
             select(case).where(
@@ -344,7 +367,7 @@ def list_cases(
     states: Sequence[str] = (),
     is_late: bool = False,
     limit: int = 100,
-) -> list[Row]:
+) -> list[Case]:
     """Return cases, the last changed first; *is_late*: only those whose time has come and that are not done."""
     query = select(case).where(case.c.environment == ledger.environment)
     if workflow:
@@ -354,7 +377,7 @@ def list_cases(
     if is_late:
         query = query.where(case.c.due_at < ledger.clock(), case.c.state.not_in([state.value for state in DONE]))
     with ledger.read() as connection:
-        return [as_dict(row) for row in connection.execute(query.order_by(case.c.changed_at.desc()).limit(limit))]
+        return Case.all_of(connection.execute(query.order_by(case.c.changed_at.desc()).limit(limit)))
 
 
 def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str], tasks: Iterable[str]) -> int:
@@ -383,9 +406,9 @@ def take_up_waiting(tx: Transaction, run: WorkflowRun, *, finished: Sequence[str
         .order_by(case.c.id)
         .with_for_update(of=case)
     )
-    found = [as_dict(row) for row in rows]
-    move(tx, [(row, {"run_id": run.id, **going_on(row)}) for row in found], kind="case.taken_up")
-    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
+    found = Case.all_of(rows)
+    move(tx, [(one, replace(going_on(one), run_id=run.id)) for one in found], kind="case.taken_up")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": one.id} for one in found])
     return len(found)
 
 
@@ -403,14 +426,25 @@ def take_up_waited(tx: Transaction, run: WorkflowRun, *, tasks: Iterable[str]) -
         .order_by(case.c.id)
         .with_for_update()
     )
-    found = [as_dict(row) for row in rows]
-    move(tx, [(row, {"run_id": run.id, **going_on(row)}) for row in found], kind="case.taken_up")
-    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": row["id"]} for row in found])
+    found = Case.all_of(rows)
+    move(tx, [(one, replace(going_on(one), run_id=run.id)) for one in found], kind="case.taken_up")
+    tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": one.id} for one in found])
     return len(found)
 
 
-def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list[Row]:
-    """Return, by ``workflow`` and ``dag_id``, how many ``cases`` waited for an instant that has come, and ``since``."""
+@dataclass(frozen=True)
+class Resumable:
+    """Cases of one Dag that can go on."""
+
+    workflow: str
+    dag_id: str
+    cases: int
+    since: datetime
+    """When the first of them could."""
+
+
+def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list[Resumable]:
+    """Return the cases that waited for an instant that has come, by Dag."""
     names = (case.c.workflow, workflow_run.c.dag_id)
     query = (
         select(*names, func.count().label("cases"), func.min(case.c.wait_until).label("since"))
@@ -418,7 +452,7 @@ def due_to_go_on(connection: Connection, environment: str, at: datetime) -> list
         .where(case.c.environment == environment, case.c.wait_until.is_not(None), _waited(at))
         .group_by(*names)
     )
-    return [as_dict(row) for row in connection.execute(query)]
+    return [Resumable(*row) for row in connection.execute(query)]
 
 
 def _waited(at: datetime) -> ColumnElement[bool]:
@@ -429,9 +463,9 @@ def _waited(at: datetime) -> ColumnElement[bool]:
     )
 
 
-def going_on(row: Row) -> dict[str, Any]:
+def going_on(waited: Case) -> CaseChange:
     """Return how a case that waited for no person is taken up: where it stood."""
-    if row["wait_for"] is None:
-        return {}
-    state = CaseState.ROUTED if row["route"] else CaseState.OPEN
-    return {"state": state, "wait_for": None, "wait_until": None, "reason": None}
+    if waited.wait_for is None:
+        return CaseChange()
+    state = CaseState.ROUTED if waited.route else CaseState.OPEN
+    return CaseChange(state=state, wait_for=None, wait_until=None, reason=None)

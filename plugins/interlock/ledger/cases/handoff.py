@@ -18,9 +18,10 @@ from interlock.domain.base.canonical import digest
 from interlock.ledger.cases.case import CaseFile, store_payload
 from interlock.ledger.cost.usage_row import LOCAL, MODEL
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import Handoff
 from interlock.ledger.store.schema import agent_version, handoff, usage
-from interlock.ledger.store.transaction import Actor, Row, Transaction, new_id
+from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,49 +51,49 @@ class Maker:
         return digest([input_digest, self.contract_digest, self.agent, self.agent_digest])
 
 
-def handoffs_there(connection: Connection, maker: Maker, keys: Mapping[str, str]) -> dict[str, Row]:
+def handoffs_there(connection: Connection, maker: Maker, keys: Mapping[str, str]) -> dict[str, Handoff]:
     """Return, by case id, the handoffs that *maker* wrote before under *keys* (case id to key)."""
-    there: dict[str, Row] = {}
+    existing: dict[str, Handoff] = {}
     for group in in_groups(list(keys), 400):
         rows = connection.execute(select(handoff).where(handoff.c.case_id.in_(group), handoff.c.task == maker.task))
-        there |= {row.case_id: as_dict(row) for row in rows if keys[row.case_id] == row.key}
-    return there
+        existing |= {row.case_id: Handoff.of(row) for row in rows if keys[row.case_id] == row.key}
+    return existing
 
 
-def write_handoffs(tx: Transaction, run: WorkflowRun, maker: Maker, made: Sequence[Made]) -> dict[str, Row]:
-    """Write *made* and return the rows by case id."""
+def write_handoffs(tx: Transaction, run: WorkflowRun, maker: Maker, made: Sequence[Made]) -> dict[str, Handoff]:
+    """Write *made* and return the handoffs by case id."""
     digests = store_payload(tx, [(m.file.id, m.file.secret, dict(m.payload)) for m in made])
     rows = [
-        {
-            "id": new_id(),
-            "case_id": m.file.id,
-            "run_id": run.id,
-            "task": maker.task,
-            "contract": maker.contract,
-            "contract_name": maker.contract_name,
-            "contract_digest": maker.contract_digest,
-            "agent": maker.agent,
-            "agent_digest": maker.agent_digest,
-            "input_digest": m.input_digest,
-            "key": maker.key(m.input_digest),
-            "payload_digest": payload_digest,
-            "confidence": m.confidence,
-            "provenance": dict(m.provenance),
-            "created_at": tx.at,
-        }
+        Handoff(
+            id=new_id(),
+            case_id=m.file.id,
+            run_id=run.id,
+            task=maker.task,
+            contract=maker.contract,
+            contract_name=maker.contract_name,
+            contract_digest=maker.contract_digest,
+            agent=maker.agent,
+            agent_digest=maker.agent_digest,
+            input_digest=m.input_digest,
+            key=maker.key(m.input_digest),
+            payload_digest=payload_digest,
+            confidence=m.confidence,
+            provenance=dict(m.provenance),
+            created_at=tx.at,
+        )
         for m, payload_digest in zip(made, digests, strict=True)
     ]
     tx.insert(handoff, rows, kind="handoff.made", facts=lambda r: {"agent": r["agent"], "contract": r["contract"]})
-    return {str(row["case_id"]): row for row in rows}
+    return {row.case_id: row for row in rows}
 
 
 def unwritten(tx: Transaction, calls: Sequence[tuple[str, str, Usage]]) -> list[tuple[str, str, Usage]]:
     """Return those of *calls*, given as (case id, agent, usage), that were not told of before."""
     named = [used.id for _, _, used in calls if used.id is not None]
-    there: set[str] = set()
+    existing: set[str] = set()
     for group in in_groups(named, 400):
-        there |= set(tx.connection.execute(select(usage.c.id).where(usage.c.id.in_(group))).scalars())
-    return [call for call in calls if call[2].id not in there]
+        existing |= set(tx.connection.execute(select(usage.c.id).where(usage.c.id.in_(group))).scalars())
+    return [call for call in calls if call[2].id not in existing]
 
 
 def write_usage(tx: Transaction, run: WorkflowRun, task: str, calls: Sequence[tuple[str, str, Usage]]) -> None:
@@ -127,10 +128,10 @@ def record_agent(
 ) -> None:
     """Keep what an agent reported of itself (accuracy, calibration, coverage), once per digest."""
     with ledger.write(actor=Actor("agent", agent), chain=f"agent:{ledger.environment}:{run.workflow}") as tx:
-        there = tx.connection.execute(
+        existing = tx.connection.execute(
             select(agent_version.c.digest).where(agent_version.c.digest == agent_digest)
         ).first()
-        if there is None:
+        if existing is None:
             tx.insert(
                 agent_version,
                 [
@@ -153,18 +154,18 @@ def agent_reports(connection: Connection, digests: Sequence[str]) -> dict[str, M
     return {row.digest: row.report for row in rows}
 
 
-def load_handoffs(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+def load_handoffs(connection: Connection, ids: Sequence[str]) -> dict[str, Handoff]:
     """Return handoffs by their id."""
-    found: dict[str, Row] = {}
+    found: dict[str, Handoff] = {}
     for group in in_groups(list(ids), 400):
         rows = connection.execute(select(handoff).where(handoff.c.id.in_(group)))
-        found |= {row.id: as_dict(row) for row in rows}
+        found |= {row.id: Handoff.of(row) for row in rows}
     return found
 
 
-def draft_of(file: CaseFile, drafts: Mapping[str, Row]) -> tuple[Mapping[str, Any], str]:
+def draft_of(file: CaseFile, drafts: Mapping[str, Handoff]) -> tuple[Mapping[str, Any], str]:
     """Return what would be executed for a case, and its digest: its draft, or the case itself when no role drafts."""
-    row = drafts.get(file.row["draft_id"] or "")
+    row = drafts.get(file.case.draft_id or "")
     if row is None:
-        return file.payload, str(file.row["payload_digest"])
-    return file.context[row["contract_name"]], str(row["payload_digest"])
+        return file.payload, str(file.case.payload_digest)
+    return file.context[row.contract_name], str(row.payload_digest)

@@ -17,7 +17,8 @@ from sqlalchemy import case as when
 
 from interlock.domain.approvals.request_state import GateState
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import Case, GateRequest, Run
 from interlock.ledger.store.schema import (
     authorisation,
     case,
@@ -27,15 +28,14 @@ from interlock.ledger.store.schema import (
     workflow_run,
     workflow_version,
 )
-from interlock.ledger.store.transaction import Row
 
 
 @dataclass(frozen=True)
 class Waiting:
     """Open requests at gates: the wanted ones with their cases, and how many there are by workflow, route and gate."""
 
-    requests: Sequence[Row]
-    cases: Mapping[str, Row]
+    requests: Sequence[GateRequest]
+    cases: Mapping[str, Case]
     """By case id."""
     voted: Mapping[str, str]
     """What the person answered already, by request id."""
@@ -63,7 +63,7 @@ def waiting(
         .limit(limit)
     )
     with ledger.read() as connection:
-        requests = [as_dict(row) for row in connection.execute(query)]
+        requests = GateRequest.all_of(connection.execute(query))
         total = connection.execute(select(func.count()).select_from(joined).where(*narrowed)).scalar_one()
         counts = {
             name: _counted(connection, select(column, func.count()).select_from(joined).where(*wanted).group_by(column))
@@ -73,10 +73,10 @@ def waiting(
                 ("gate", gate_request.c.gate),
             )
         }
-        cases = _cases(connection, [row["case_id"] for row in requests])
+        cases = _cases(connection, [row.case_id for row in requests])
         voted = {
             row.request_id: row.answer
-            for group in in_groups([row["id"] for row in requests], 400)
+            for group in in_groups([row.id for row in requests], 400)
             for row in connection.execute(
                 select(vote.c.request_id, vote.c.answer).where(vote.c.request_id.in_(group), vote.c.person == person)
             )
@@ -86,7 +86,7 @@ def waiting(
 
 def cases_of_run(
     ledger: Ledger, run: WorkflowRun, *, state: str = "", route: str = "", text: str = "", limit: int = 200
-) -> tuple[list[Row], int]:
+) -> tuple[list[Case], int]:
     """Return the cases of *run* by key, and how many fit: *text* is a part of the key, the reason or the task."""
     fits: list[ColumnElement[bool]] = [case_run.c.run_id == run.id]
     if state:
@@ -103,12 +103,28 @@ def cases_of_run(
         rows = connection.execute(
             select(case).select_from(joined).where(*fits).order_by(case.c.business_key, case.c.id).limit(limit)
         )
-        return [as_dict(row) for row in rows], total
+        return Case.all_of(rows), total
 
 
-def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class RunFigures(Run):
+    """A run, the number of its version, and where its cases are."""
+
+    version: int
+    by_state: Mapping[str, int]
+    by_route: Mapping[str, int]
+    automatic: int
+    """Cases that a decision of the policy authorised."""
+
+    @property
+    def cases(self) -> int:
+        """How many cases are or were in it."""
+        return sum(self.by_state.values())
+
+
+def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[RunFigures]:
     """
-    Return the newest runs with their figures: ``cases``, ``by_state``, ``by_route``, ``automatic``.
+    Return the newest runs with their figures.
 
     :param only: the ledger's id of the one run that is wanted.
     """
@@ -122,22 +138,43 @@ def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> 
     if only is not None:
         query = query.where(workflow_run.c.id == only)
     with ledger.read() as connection:
-        runs = [as_dict(row) for row in connection.execute(query)]
-        for run in runs:
-            run.pop("wiring")
-            run["by_state"] = _counted(connection, _members(run["id"], case.c.state))
-            run["by_route"] = _counted(connection, _members(run["id"], case.c.route))
-            run["cases"] = sum(run["by_state"].values())
-            run["automatic"] = connection.execute(
-                select(func.count(authorisation.c.case_id.distinct()))
-                .join(case_run, case_run.c.case_id == authorisation.c.case_id)
-                .where(
-                    case_run.c.run_id == run["id"],
-                    authorisation.c.withdrawn_at.is_(None),
-                    authorisation.c.basis.startswith("decision:"),
-                )
-            ).scalar_one()
-    return runs
+        return [_figures(connection, row) for row in connection.execute(query).all()]
+
+
+def _figures(connection: Connection, row: Any) -> RunFigures:
+    automatic = (
+        select(func.count(authorisation.c.case_id.distinct()))
+        .join(case_run, case_run.c.case_id == authorisation.c.case_id)
+        .where(
+            case_run.c.run_id == row.id,
+            authorisation.c.withdrawn_at.is_(None),
+            authorisation.c.basis.startswith("decision:"),
+        )
+    )
+    figures = {
+        "by_state": _counted(connection, _members(row.id, case.c.state)),
+        "by_route": _counted(connection, _members(row.id, case.c.route)),
+        "automatic": connection.execute(automatic).scalar_one(),
+    }
+    return RunFigures.from_values({**row._mapping, **figures})
+
+
+def case_counts(ledger: Ledger, dag_id: str, run_id: str) -> dict[str, int]:
+    """Return the cases of one Dag run by state; empty until its first task wrote to the ledger."""
+    query = (
+        select(case.c.state, func.count())
+        .join(case_run, case_run.c.case_id == case.c.id)
+        .join(workflow_run, workflow_run.c.id == case_run.c.run_id)
+        .where(
+            workflow_run.c.environment == ledger.environment,
+            workflow_run.c.dag_id == dag_id,
+            workflow_run.c.run_id == run_id,
+        )
+        .group_by(case.c.state)
+        .order_by(case.c.state)
+    )
+    with ledger.read() as connection:
+        return {str(state): int(number) for state, number in connection.execute(query)}
 
 
 def _members(run_id: str, column: ColumnElement[Any]) -> Select[Any]:
@@ -154,9 +191,9 @@ def _counted(connection: Connection, query: Select[Any]) -> dict[str, int]:
     return dict(sorted(rows, key=lambda row: (-row[1], row[0])))
 
 
-def _cases(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+def _cases(connection: Connection, ids: Sequence[str]) -> dict[str, Case]:
+    found: dict[str, Case] = {}
     for group in in_groups(list(ids), 400):
         rows = connection.execute(select(case).where(case.c.id.in_(group)))
-        found |= {row.id: as_dict(row) for row in rows}
+        found |= {row.id: Case.of(row) for row in rows}
     return found

@@ -143,11 +143,11 @@ def write_off(
     return len(lost)
 
 
-def _lost(told: Row, amount: int, at: datetime) -> Row:
+def _lost(block: Row, amount: int, at: datetime) -> Row:
     return {
         "id": new_id(),
-        "run_id": told["run_id"],
-        "task": told["task"],
+        "run_id": block["run_id"],
+        "task": block["task"],
         "agent": "",
         "model": "unknown",
         "attempt": 1,

@@ -8,17 +8,17 @@ own rows cost nothing, or that time would be counted twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import func, select
 
 from interlock.domain.cost.price import Prices
 from interlock.domain.policy.company import Company
 from interlock.ledger.cost.budget import LOST
+from interlock.ledger.store.record import GateRequest
 from interlock.ledger.store.schema import usage
 from interlock.ledger.store.transaction import Row, Transaction, new_id
 
@@ -83,12 +83,12 @@ def _write_time(tx: Transaction, place: Place, number: int, seconds: float, comp
     _write(tx, [{**row, "attempt": number, "outcome": outcome}])
 
 
-def charge_vote(tx: Transaction, request: Mapping[str, Any], *, company: Company) -> None:
+def charge_vote(tx: Transaction, request: GateRequest, *, company: Company) -> None:
     """Write what one vote on *request* took of a person's time."""
     people = company.prices.people
-    place = Place(request["run_id"], request["task"], request["gate"])
+    place = Place(request.run_id, request.task, request.gate)
     row = _row(tx, place, PEOPLE, cost=people.per_vote, seconds=float(people.minutes_per_vote) * 60.0, company=company)
-    _write(tx, [{**row, "case_id": request["case_id"]}])
+    _write(tx, [{**row, "case_id": request.case_id}])
 
 
 def charge_calls(tx: Transaction, place: Place, calls: Iterable[Call], *, company: Company) -> None:
@@ -100,8 +100,8 @@ def charge_calls(tx: Transaction, place: Place, calls: Iterable[Call], *, compan
         row = _row(
             tx, place, CONNECTOR, cost=price.per_call if price else Decimal(0), seconds=call.seconds, company=company
         )
-        told = {"agent": call.connector, "model": call.what, "attempt": call.attempt, "outcome": call.outcome}
-        rows.append({**row, **told, "case_id": call.case_id, "connection": call.connection})
+        named = {"agent": call.connector, "model": call.what, "attempt": call.attempt, "outcome": call.outcome}
+        rows.append({**row, **named, "case_id": call.case_id, "connection": call.connection})
     _write(tx, rows)
 
 

@@ -7,12 +7,14 @@ Nothing else allows an execution. A withdrawn authorisation stays in the ledger,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 
-from interlock.ledger.store.ledger import as_dict, in_groups
+from interlock.ledger.store.ledger import in_groups
+from interlock.ledger.store.record import Authorisation
 from interlock.ledger.store.schema import authorisation
-from interlock.ledger.store.transaction import Row, Transaction, new_id
+from interlock.ledger.store.transaction import Transaction, new_id
 
 
 def authorise(tx: Transaction, grants: Sequence[tuple[str, str, str]], *, action: str, version_id: str) -> None:
@@ -37,14 +39,14 @@ def authorise(tx: Transaction, grants: Sequence[tuple[str, str, str]], *, action
     )
 
 
-def standing(tx: Transaction, case_ids: Sequence[str], *, action: str | None = None) -> list[Row]:
+def standing(tx: Transaction, case_ids: Sequence[str], *, action: str | None = None) -> list[Authorisation]:
     """Return the authorisations of the cases that nobody withdrew."""
-    found = []
+    found: list[Authorisation] = []
     for group in in_groups(list(case_ids), 400):
         query = select(authorisation).where(authorisation.c.case_id.in_(group), authorisation.c.withdrawn_at.is_(None))
         if action is not None:
             query = query.where(authorisation.c.action == action)
-        found += [as_dict(row) for row in tx.connection.execute(query.with_for_update())]
+        found += Authorisation.all_of(tx.connection.execute(query.with_for_update()))
     return found
 
 
@@ -53,7 +55,7 @@ def withdraw(tx: Transaction, case_id: str) -> int:
     rows = standing(tx, [case_id])
     tx.update(
         authorisation,
-        [{**row, "withdrawn_at": tx.at, "withdrawn_by": str(tx.actor)} for row in rows],
+        [replace(row, withdrawn_at=tx.at, withdrawn_by=str(tx.actor)) for row in rows],
         kind="authorisation.withdrawn",
     )
     return len(rows)

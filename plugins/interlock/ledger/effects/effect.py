@@ -9,7 +9,7 @@ died before it could say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,16 +19,16 @@ from interlock.domain.cases.case import CaseState
 from interlock.ledger.cases.case import CaseFile, lock_cases, move
 from interlock.ledger.effects.authorisation import standing
 from interlock.ledger.runs.run import Attempt, WorkflowRun
-from interlock.ledger.store.ledger import as_dict
+from interlock.ledger.store.record import CaseChange, Effect
 from interlock.ledger.store.schema import effect
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.transaction import Transaction
 
 
 @dataclass(frozen=True)
 class Claim:
     """An effect that this process may send until its lease ends."""
 
-    row: Row
+    effect: Effect
     file: CaseFile
     look_first: bool
     """An earlier attempt may have sent it."""
@@ -63,51 +63,56 @@ def claim(
     :param needs_vote: ids of cases for which no decision of a policy counts, only votes.
     :param key_of: the idempotency key of a case and a payload digest.
     """
-    unchanged = {row["id"] for row in lock_cases(tx, [file.row for file in files])}
+    unchanged = {row.id for row in lock_cases(tx, [file.case for file in files])}
     files = [file for file in files if file.id in unchanged]
-    allowed = {
-        (row["case_id"], row["payload_digest"]): row for row in standing(tx, [f.id for f in files], action=action)
-    }
+    allowed = {(row.case_id, row.payload_digest): row for row in standing(tx, [f.id for f in files], action=action)}
     claimed = Claimed([], [], None)
-    fresh, taken_over = [], []
+    fresh: list[Effect] = []
+    taken_over: list[Effect] = []
     for file in files:
         payload_digest = payload_digests.get(file.id)
         grant = allowed.get((file.id, payload_digest)) if payload_digest else None
-        if grant is not None and file.id in needs_vote and grant["basis"].startswith("decision:"):
+        if grant is not None and file.id in needs_vote and grant.basis.startswith("decision:"):
             grant = None
-        if grant is None or payload_digest is None or file.row["state"] != CaseState.AUTHORISED:
+        if grant is None or payload_digest is None or file.case.state != CaseState.AUTHORISED:
             claimed.unauthorised.append(file)
             continue
         key = key_of(file, payload_digest)
-        there = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()
-        hold = {"holder": attempt.token, "lease_until": tx.at + lease}
-        if there is None:
-            row = {
-                "key": key,
-                "case_id": file.id,
-                "run_id": run.id,
-                "task": attempt.task,
-                "action": action,
-                "payload_digest": payload_digest,
-                "authorisation_id": grant["id"],
-                "state": "intended",
-                "attempts": 1,
-                "receipt": None,
-                "intended_at": tx.at,
-                "committed_at": None,
-                "revision": 1,
-                **hold,
-            }
+        existing = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()
+        if existing is None:
+            row = Effect(
+                key=key,
+                case_id=file.id,
+                run_id=run.id,
+                task=attempt.task,
+                action=action,
+                payload_digest=payload_digest,
+                authorisation_id=grant.id,
+                state="intended",
+                attempts=1,
+                receipt=None,
+                holder=attempt.token,
+                lease_until=tx.at + lease,
+                intended_at=tx.at,
+                committed_at=None,
+                revision=1,
+            )
             fresh.append(row)
             claimed.claims.append(Claim(row, file, look_first=False))
-        elif there.state == "committed" or there.holder == attempt.token or there.lease_until <= tx.at:
-            row = {**as_dict(there), **hold, "attempts": there.attempts + 1, "authorisation_id": grant["id"]}
-            is_unsent = there.state == "unsent"
-            row |= {"state": "intended"} if is_unsent else {}
+        elif existing.state == "committed" or existing.holder == attempt.token or existing.lease_until <= tx.at:
+            is_unsent = existing.state == "unsent"
+            row = replace(
+                Effect.of(existing),
+                holder=attempt.token,
+                lease_until=tx.at + lease,
+                attempts=existing.attempts + 1,
+                authorisation_id=grant.id,
+                state="intended" if is_unsent else existing.state,
+            )
             taken_over.append(row)
-            claimed.claims.append(Claim({**row, "revision": row["revision"] + 1}, file, look_first=not is_unsent))
+            claimed.claims.append(Claim(replace(row, revision=row.revision + 1), file, look_first=not is_unsent))
         else:
-            claimed.leased_until = max(filter(None, (claimed.leased_until, there.lease_until)))
+            claimed.leased_until = max(filter(None, (claimed.leased_until, existing.lease_until)))
     tx.insert(effect, fresh, kind="effect.intended", facts=_facts)
     tx.update(effect, taken_over, kind="effect.taken_over", facts=_facts)
     return claimed
@@ -118,13 +123,13 @@ def commit(tx: Transaction, done: Sequence[tuple[Claim, str, Mapping[str, Any]]]
     tx.update(
         effect,
         [
-            {
-                **claim.row,
-                "state": "committed",
-                "receipt": {"reference": reference, **detail},
-                "committed_at": tx.at,
-                "lease_until": None,
-            }
+            replace(
+                claim.effect,
+                state="committed",
+                receipt={"reference": reference, **detail},
+                committed_at=tx.at,
+                lease_until=None,
+            )
             for claim, reference, detail in done
         ],
         kind="effect.committed",
@@ -132,7 +137,7 @@ def commit(tx: Transaction, done: Sequence[tuple[Claim, str, Mapping[str, Any]]]
     )
     move(
         tx,
-        [(claim.file.row, {"state": CaseState.EXECUTED, "task": next_task}) for claim, _, _ in done],
+        [(claim.file.case, CaseChange(state=CaseState.EXECUTED, task=next_task)) for claim, _, _ in done],
         kind="case.executed",
     )
 
@@ -144,8 +149,30 @@ def give_back(tx: Transaction, claims: Sequence[Claim], *, state: str = "intende
     :param state: ``refused``, or ``unsent``: nothing was handed over, so nobody needs to look.
     """
     tx.update(
-        effect, [{**c.row, "lease_until": tx.at, "state": state} for c in claims], kind=f"effect.{state}", facts=_facts
+        effect,
+        [replace(c.effect, lease_until=tx.at, state=state) for c in claims],
+        kind=f"effect.{state}",
+        facts=_facts,
     )
+
+
+def lock_last_effect(tx: Transaction, case_id: str, *, states: Sequence[str]) -> Effect | None:
+    """Lock and return the effect of a case that was intended last among those in *states*; None: there is none."""
+    row = tx.connection.execute(
+        select(effect)
+        .where(effect.c.case_id == case_id, effect.c.state.in_(list(states)))
+        .order_by(effect.c.intended_at.desc())
+        .with_for_update()
+    ).first()
+    return None if row is None else Effect.of(row)
+
+
+def change_effect(tx: Transaction, changed: Effect, *, kind: str) -> Effect:
+    """Write an effect as a person's act leaves it, and return it with its next revision."""
+    (after,) = tx.update(
+        effect, [changed], kind=kind, facts=lambda row: {"action": row["action"], "state": row["state"]}
+    )
+    return after
 
 
 def is_under_way(tx: Transaction, case_id: str) -> bool:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from interlock.domain.facts.fact import Fact
 from interlock.errors import InputError, UnknownName
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import as_dict
+from interlock.ledger.store.record import Reading, Run
 from interlock.ledger.store.schema import fact, reading, workflow_run
-from interlock.ledger.store.transaction import Row, Transaction
+from interlock.ledger.store.transaction import Transaction
 
 
 def write_facts(tx: Transaction, run: WorkflowRun, task: str, facts: Sequence[Fact]) -> int:
     """Write the *facts* that the run has not yet; return how many are new."""
-    there = set(tx.connection.execute(select(fact.c.id).where(fact.c.run_id == run.id)).scalars())
+    known = set(tx.connection.execute(select(fact.c.id).where(fact.c.run_id == run.id)).scalars())
     rows = [
         {
             "run_id": run.id,
@@ -31,7 +32,7 @@ def write_facts(tx: Transaction, run: WorkflowRun, task: str, facts: Sequence[Fa
             "created_at": tx.at,
         }
         for one in {one.id: one for one in facts}.values()
-        if one.id not in there
+        if one.id not in known
     ]
     tx.insert(fact, rows, kind="fact.stated", facts=lambda row: {"name": row["name"]})
     return len(rows)
@@ -45,7 +46,12 @@ def facts_of(connection: Connection, run_id: str, *, names: Iterable[str] | None
     return [Fact.model_validate(body) for body in connection.execute(query).scalars()]
 
 
-def find_fact(connection: Connection, environment: str, fact_id: str) -> tuple[Fact, Row, Row]:
+def write_reading(tx: Transaction, row: Reading) -> None:
+    """Write how a run read a dataset."""
+    tx.insert(reading, [row], kind="dataset.read", facts=lambda r: {"dataset": r["dataset"], "state": r["state"]})
+
+
+def find_fact(connection: Connection, environment: str, fact_id: str) -> tuple[Fact, Run, Reading]:
     """
     Return a fact with its run and its reading, as the newest run stated it.
 
@@ -59,29 +65,29 @@ def find_fact(connection: Connection, environment: str, fact_id: str) -> tuple[F
         .where(workflow_run.c.environment == environment, fact.c.id.startswith(fact_id, autoescape=True))
         .order_by(fact.c.created_at.desc())
     ).all()
-    there = sorted({row.id for row in rows})
-    if len(there) > 1:
-        some = ", ".join(there[:5]) + (", …" if len(there) > 5 else "")
-        raise InputError(f"{len(there)} facts begin with {fact_id!r}: {some}. Give more of the one that is meant")
-    if not there:
+    ids = sorted({row.id for row in rows})
+    if len(ids) > 1:
+        some = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+        raise InputError(f"{len(ids)} facts begin with {fact_id!r}: {some}. Give more of the one that is meant")
+    if not ids:
         raise UnknownName("fact", fact_id, (), where="the ledger")
     found = Fact.model_validate(rows[0].body)
     run = connection.execute(select(workflow_run).where(workflow_run.c.id == rows[0].run_id)).one()
-    return found, as_dict(run), load_reading(connection, found.reading)
+    return found, Run.of(run), load_reading(connection, found.reading)
 
 
-def load_reading(connection: Connection, reading_id: str) -> Row:
+def load_reading(connection: Connection, reading_id: str) -> Reading:
     """Return the reading *reading_id*."""
-    return as_dict(connection.execute(select(reading).where(reading.c.id == reading_id)).one())
+    return Reading.of(connection.execute(select(reading).where(reading.c.id == reading_id)).one())
 
 
-def readings_of(connection: Connection, run_id: str) -> dict[str, Row]:
+def readings_of(connection: Connection, run_id: str) -> dict[str, Reading]:
     """Return the readings of a run by dataset."""
     rows = connection.execute(select(reading).where(reading.c.run_id == run_id).order_by(reading.c.created_at))
-    return {row.dataset: as_dict(row) for row in rows}
+    return {row.dataset: Reading.of(row) for row in rows}
 
 
-def reading_before(connection: Connection, run: WorkflowRun, dataset: str, as_of: Any) -> Row | None:
+def reading_before(connection: Connection, run: WorkflowRun, dataset: str, as_of: datetime) -> Reading | None:
     """
     Return the newest reading of *dataset* by another run of the workflow that reads as of an earlier instant.
 
@@ -101,7 +107,7 @@ def reading_before(connection: Connection, run: WorkflowRun, dataset: str, as_of
         .order_by(reading.c.as_of.desc(), reading.c.created_at.desc())
         .limit(1)
     ).first()
-    return None if row is None else as_dict(row)
+    return None if row is None else Reading.of(row)
 
 
 def inputs_of(connection: Connection, run_id: str, found: Fact) -> list[Fact]:
@@ -113,8 +119,15 @@ def inputs_of(connection: Connection, run_id: str, found: Fact) -> list[Fact]:
     return [known[fact_id] for fact_id in found.inputs]
 
 
-def readings_of_workflow(connection: Connection, environment: str, workflow: str) -> list[Row]:
-    """Return the readings of *workflow*, the newest first, each with its Dag run as ``run``."""
+@dataclass(frozen=True, kw_only=True)
+class RunReading(Reading):
+    """A reading with the Dag run that made it."""
+
+    run: str
+
+
+def readings_of_workflow(connection: Connection, environment: str, workflow: str) -> list[RunReading]:
+    """Return the readings of *workflow*, the newest first."""
     query = (
         select(reading, workflow_run.c.run_id.label("run"))
         .join(workflow_run, workflow_run.c.id == reading.c.run_id)
@@ -124,4 +137,22 @@ def readings_of_workflow(connection: Connection, environment: str, workflow: str
         )
         .order_by(reading.c.created_at.desc())
     )
-    return [as_dict(row) for row in connection.execute(query)]
+    return RunReading.all_of(connection.execute(query))
+
+
+@dataclass(frozen=True)
+class ReadingFiles:
+    """The files that a reading keeps, and which version says for how long."""
+
+    dataset: str
+    created_at: datetime
+    snapshot: str | None
+    quarantine: str | None
+    version_id: str
+
+
+def reading_files(connection: Connection) -> list[ReadingFiles]:
+    """Return the files of the readings of all environments."""
+    columns = (reading.c.dataset, reading.c.created_at, reading.c.snapshot, reading.c.quarantine)
+    query = select(*columns, workflow_run.c.version_id).join(workflow_run, workflow_run.c.id == reading.c.run_id)
+    return [ReadingFiles(*row) for row in connection.execute(query)]

@@ -8,9 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from interlock.ledger.store.ledger import as_dict, in_groups
+from interlock.domain.data.quality import QualityResult
+from interlock.ledger.runs.run import WorkflowRun
+from interlock.ledger.store.ledger import in_groups
+from interlock.ledger.store.record import QualityReport
 from interlock.ledger.store.schema import case_run, quality_report
-from interlock.ledger.store.transaction import Row
+from interlock.ledger.store.transaction import Transaction, new_id
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,40 @@ def _raised(connection: Connection, report_ids: Iterable[str]) -> dict[str, list
     return found
 
 
-def reports_of(connection: Connection, run_id: str, *, task: str | None = None) -> list[Row]:
+def reports_of(connection: Connection, run_id: str, *, task: str | None = None) -> list[QualityReport]:
     """Return the reports of a run, or of one task of it, the earliest first."""
     query = select(quality_report).where(quality_report.c.run_id == run_id)
     if task is not None:
         query = query.where(quality_report.c.task == task)
-    return [as_dict(row) for row in connection.execute(query.order_by(quality_report.c.created_at))]
+    return QualityReport.all_of(connection.execute(query.order_by(quality_report.c.created_at)))
+
+
+def write_reports(
+    tx: Transaction,
+    run: WorkflowRun,
+    task: str,
+    results: Sequence[QualityResult],
+    *,
+    reading_id: str | None = None,
+) -> None:
+    """Write what checks at *task* found, without a value of the data."""
+    reports = [
+        QualityReport(
+            id=new_id(),
+            run_id=run.id,
+            task=task,
+            suite=result.suite,
+            row_count=result.rows,
+            passed=result.passed,
+            results=result.results_as_json(),
+            created_at=tx.at,
+            reading_id=reading_id,
+        )
+        for result in results
+    ]
+    tx.insert(
+        quality_report,
+        reports,
+        kind="quality.checked",
+        facts=lambda row: {"suite": row["suite"], "passed": row["passed"]},
+    )

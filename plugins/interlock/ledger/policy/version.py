@@ -5,9 +5,9 @@ Publishing versions of a workflow, and which one is in force. A version is never
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -19,7 +19,8 @@ from interlock.domain.policy.company import COMPANY
 from interlock.domain.policy.version import Bundle, WorkflowVersion
 from interlock.errors import ConfigurationError, InputError, UnknownName
 from interlock.ledger.store.bulk_write import RowForm
-from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.ledger import Ledger, in_groups
+from interlock.ledger.store.record import VersionApproval, VersionInForce
 from interlock.ledger.store.schema import approval, audit_event, version_in_force, workflow_run, workflow_version
 from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
@@ -63,9 +64,9 @@ def propose(
             .order_by(workflow_version.c.number.desc())
             .limit(1)
         ).first()
-        there = [_version(as_dict(newest))] if newest is not None else []
+        existing = [_version(newest)] if newest is not None else []
         current = find_in_force(tx.connection, ledger.environment, bundle.workflow, None)
-        for version in [*there, *([current] if current else [])]:
+        for version in [*existing, *([current] if current else [])]:
             if version.bundle.digest == bundle.digest:
                 return version, False
         version = _insert(
@@ -92,11 +93,12 @@ def _insert(
             workflow_version.c.environment == environment, workflow_version.c.workflow == bundle.workflow
         )
     ).scalar()
+    version = WorkflowVersion(new_id(), environment, (last or 0) + 1, author, bundle)
     row = {
-        "id": new_id(),
+        "id": version.id,
         "environment": environment,
         "workflow": bundle.workflow,
-        "number": (last or 0) + 1,
+        "number": version.number,
         "digest": bundle.digest,
         "author": author,
         "reason": reason,
@@ -105,7 +107,7 @@ def _insert(
         "origin": origin,
     }
     tx.insert(workflow_version, [row], kind=kind, facts=lambda r: {"number": r["number"], "digest": r["digest"]})
-    return _version(row)
+    return version
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Proposal:
     version: WorkflowVersion
     current: WorkflowVersion | None
     """What is in force, or will be from an instant on."""
-    approvals: list[dict[str, Any]]
+    approvals: list[VersionApproval]
     was_in_force: bool
 
 
@@ -137,7 +139,7 @@ def on_proposal(ledger: Ledger, workflow: str, number: int | None, *, actor: Act
                 workflow_version.c.number == number,
             )
         ).one()
-        version = _version(as_dict(row))
+        version = _version(row)
         been = tx.connection.execute(
             select(version_in_force.c.id).where(version_in_force.c.version_id == version.id).limit(1)
         ).first()
@@ -162,30 +164,30 @@ def _newest(ledger: Ledger, workflow: str) -> int:
     return int(newest)
 
 
-def approvals_of(connection: Connection, version_id: str) -> list[dict[str, Any]]:
+def approvals_of(connection: Connection, version_id: str) -> list[VersionApproval]:
     """Return what people said to a version, the first first."""
     rows = connection.execute(
         select(approval).where(approval.c.version_id == version_id).order_by(approval.c.created_at, approval.c.id)
     )
-    return [as_dict(row) for row in rows]
+    return VersionApproval.all_of(rows)
 
 
 def record_approval(
     tx: Transaction, version: WorkflowVersion, person: Identity, *, answer: str, order: int, reason: str
-) -> dict[str, Any]:
+) -> VersionApproval:
     """Write what *person* said to *version*, bound to its digest; return the row."""
-    row = {
-        "id": new_id(),
-        "version_id": version.id,
-        "person": person.id,
-        "person_name": person.name or person.id,
-        "roles": list(person.roles),
-        "answer": answer,
-        "stage_order": order,
-        "reason": reason,
-        "digest": version.bundle.digest,
-        "created_at": tx.at,
-    }
+    row = VersionApproval(
+        id=new_id(),
+        version_id=version.id,
+        person=person.id,
+        person_name=person.name or person.id,
+        roles=list(person.roles),
+        answer=answer,
+        stage_order=order,
+        reason=reason,
+        digest=version.bundle.digest,
+        created_at=tx.at,
+    )
     tx.insert(
         approval,
         [row],
@@ -303,14 +305,14 @@ def version_numbered(ledger: Ledger, workflow: str, number: int) -> WorkflowVers
 
     :raises UnknownName: there is none.
     """
-    there = workflow_version.c
-    here = (there.environment == ledger.environment, there.workflow == workflow)
+    columns = workflow_version.c
+    here = (columns.environment == ledger.environment, columns.workflow == workflow)
     with ledger.read() as connection:
-        row = connection.execute(select(workflow_version).where(*here, there.number == number)).first()
+        row = connection.execute(select(workflow_version).where(*here, columns.number == number)).first()
         if row is None:
-            known = connection.execute(select(there.number).where(*here)).scalars()
+            known = connection.execute(select(columns.number).where(*here)).scalars()
             raise UnknownName(f"version of {workflow!r}", str(number), map(str, known))
-        return _version(as_dict(row))
+        return _version(row)
 
 
 def versions_in_force(ledger: Ledger) -> list[WorkflowVersion]:
@@ -369,24 +371,36 @@ def demand_published(ledger: Ledger, workflow: str) -> None:
 
 
 def _published(connection: Connection, environment: str) -> list[str]:
-    there = workflow_version.c
-    query = select(there.workflow).where(there.environment == environment, there.workflow != COMPANY)
+    columns = workflow_version.c
+    query = select(columns.workflow).where(columns.environment == environment, columns.workflow != COMPANY)
     return list(connection.execute(query.distinct()).scalars())
 
 
 def load_version(connection: Connection, version_id: str) -> WorkflowVersion:
     """Return the version *version_id*."""
     row = connection.execute(select(workflow_version).where(workflow_version.c.id == version_id)).one()
-    return _version(as_dict(row))
+    return _version(row)
 
 
-def history(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
-    """
-    Return number, digest, author, reason and instant of every version of *workflow*, the newest first.
+@dataclass(frozen=True, kw_only=True)
+class PastVersion:
+    """A version of a workflow without its text, and whether it was in force."""
 
-    ``in_force_since`` is the instant from which it holds now, and None for all others; ``was_in_force`` says whether it
-    was ever put in force, now or for an instant to come.
-    """
+    id: str
+    number: int
+    digest: str
+    author: str
+    reason: str
+    published_at: datetime
+    origin: Mapping[str, Any] | None
+    in_force_since: datetime | None
+    """From when on it is in force now; None: it is not."""
+    was_in_force: bool
+    """Whether it was ever put in force, now or for an instant to come."""
+
+
+def history(ledger: Ledger, workflow: str) -> list[PastVersion]:
+    """Return every version of *workflow*, the newest first."""
     columns = workflow_version.c
     with ledger.read() as connection:
         rows = connection.execute(
@@ -402,24 +416,31 @@ def history(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
             .where(columns.environment == ledger.environment, columns.workflow == workflow)
             .order_by(columns.number.desc())
         )
-        found = [as_dict(row) for row in rows]
+        found = rows.all()
         current = find_in_force(connection, ledger.environment, workflow, ledger.clock())
-    since = {change["version_id"]: change["since"] for change in changes_in_force(ledger, workflow)[::-1]}
+    since = {change.version_id: change.since for change in changes_in_force(ledger, workflow)[::-1]}
     now = current.id if current is not None else None
     return [
-        {
-            **row,
-            "in_force_since": since[now] if now is not None and row["id"] == now else None,
-            "was_in_force": row["id"] in since,
-        }
+        PastVersion(
+            **row._mapping,
+            in_force_since=since[now] if now is not None and row.id == now else None,
+            was_in_force=row.id in since,
+        )
         for row in found
     ]
 
 
-def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
-    """
-    Return what was put in force when and by whom, the latest first; a rollback also says instead of what, and why.
-    """
+@dataclass(frozen=True, kw_only=True)
+class ForceChange(VersionInForce):
+    """That a version was put in force; a rollback also says instead of which, and why."""
+
+    number: int
+    instead_of: int | None = None
+    reason: str | None = None
+
+
+def changes_in_force(ledger: Ledger, workflow: str) -> list[ForceChange]:
+    """Return which version was put in force when and by whom, the latest first."""
     table = version_in_force.c
     with ledger.read() as connection:
         rows = connection.execute(
@@ -429,14 +450,14 @@ def changes_in_force(ledger: Ledger, workflow: str) -> list[dict[str, Any]]:
             .order_by(table.since.desc(), workflow_version.c.number.desc())
         )
         subject = RowForm.of(version_in_force, connection.dialect).subject
-        found = {subject(row): row for row in map(as_dict, rows)}
+        found = {subject(dict(row._mapping)): ForceChange.of(row) for row in rows}
         for group in in_groups(list(found), 400):
-            told = connection.execute(
+            events = connection.execute(
                 select(audit_event.c.subject, audit_event.c.body).where(audit_event.c.subject.in_(group))
             )
-            for name, body in told:
+            for name, body in events:
                 facts = json.loads(body).get("facts", {})
-                found[name] |= {"instead_of": facts.get("instead_of"), "reason": facts.get("reason")}
+                found[name] = replace(found[name], instead_of=facts.get("instead_of"), reason=facts.get("reason"))
     return list(found.values())
 
 
@@ -455,8 +476,8 @@ def find_in_force(
         .order_by(version_in_force.c.since.desc(), workflow_version.c.number.desc())
         .limit(1)
     ).first()
-    return None if row is None else _version(as_dict(row))
+    return None if row is None else _version(row)
 
 
-def _version(row: dict[str, Any]) -> WorkflowVersion:
-    return WorkflowVersion(row["id"], row["environment"], row["number"], row["author"], Bundle.from_json(row["bundle"]))
+def _version(row: Any) -> WorkflowVersion:
+    return WorkflowVersion(row.id, row.environment, row.number, row.author, Bundle.from_json(row.bundle))

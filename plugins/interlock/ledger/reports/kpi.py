@@ -7,6 +7,7 @@ no exact sum in a database: they are grouped by amount first.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -46,7 +47,8 @@ def count(connection: Connection, scope: Scope, now: datetime) -> Counts:
     """Return what the figures of *scope* are made of at the instant *now*."""
     found: dict[str, Any] = {}
     for part in (_cases, _answers, sent, outcomes, _spent, _recoveries, _violations, _reviews, _approvals):
-        found |= part(connection, scope, now)
+        made = part(connection, scope, now)
+        found |= made if isinstance(made, dict) else asdict(made)
     return Counts(**found, days=days_passed(scope.period, now, since=scope.first_run))
 
 
@@ -94,21 +96,41 @@ def _how_many(connection: Connection, rows: Select[Any], column: ColumnElement[A
 
 def _answers(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
     """Hold what was decided on against the answer that the source knew."""
-    said = json_text(payload.c.body, label.c.field)
+    answered = json_text(payload.c.body, label.c.field)
     rows = (
         _straight(scope)
         .join(label, label.c.case_id == effect.c.case_id)
         .join(decision, decision.c.id == func.substr(authorisation.c.basis, len("decision:") + 1))
         .join(handoff, handoff.c.id == decision.c.handoff_id)
         .join(payload, and_(payload.c.case_id == handoff.c.case_id, payload.c.digest == handoff.c.payload_digest))
-        .where(said.is_not(None))
+        .where(answered.is_not(None))
     )
-    other = func.count(either((said != label.c.value, effect.c.case_id)).distinct())
+    other = func.count(either((answered != label.c.value, effect.c.case_id)).distinct())
     labelled, wrong = connection.execute(rows.with_only_columns(func.count(effect.c.case_id.distinct()), other)).one()
     return {"labelled": labelled, "wrong": wrong}
 
 
-def sent(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SentCounts:
+    """Cases that were sent in a period, and the median of what they took."""
+
+    sent: int
+    cycle_seconds: float | None
+
+
+@dataclass(frozen=True)
+class OutcomeCounts:
+    """Cases that outcomes completed in a period."""
+
+    has_outcomes: bool
+    """Whether the workflow has any outcome at all."""
+    completed: int
+    provisional: int
+    """Of these, those that can still be undone."""
+    undone: int
+
+
+def sent(connection: Connection, scope: Scope, now: datetime) -> SentCounts:
     """Return how many cases were sent in the period, and the median of what they took."""
     first = (
         select(effect.c.case_id, func.min(effect.c.committed_at).label("at"))
@@ -119,10 +141,10 @@ def sent(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
     )
     durations = select(first).join(case, case.c.id == first.c.case_id)
     seconds, sent = medians(connection, durations, seconds_between(case.c.opened_at, first.c.at)).get((), (None, 0))
-    return {"sent": sent, "cycle_seconds": seconds}
+    return SentCounts(sent, seconds)
 
 
-def outcomes(connection: Connection, scope: Scope, now: datetime) -> dict[str, Any]:
+def outcomes(connection: Connection, scope: Scope, now: datetime) -> OutcomeCounts:
     """Return how many cases outcomes completed in the period, how many of these can be undone, and how many were."""
     of_workflow = select(outcome).join(case, case.c.id == outcome.c.case_id).where(scope.of_workflow)
     completed = (
@@ -140,12 +162,12 @@ def outcomes(connection: Connection, scope: Scope, now: datetime) -> dict[str, A
         scope.within(outcome.c.happened_at),
         outcome.c.case_id.not_in(select(kept.c.case_id).where(stands(kept))),
     )
-    return {
-        "has_outcomes": connection.execute(of_workflow.limit(1)).first() is not None,
-        "completed": number,
-        "provisional": provisional or 0,
-        "undone": _how_many(connection, undone, outcome.c.case_id),
-    }
+    return OutcomeCounts(
+        has_outcomes=connection.execute(of_workflow.limit(1)).first() is not None,
+        completed=number,
+        provisional=provisional or 0,
+        undone=_how_many(connection, undone, outcome.c.case_id),
+    )
 
 
 def _is_call() -> ColumnElement[bool]:

@@ -8,6 +8,7 @@ What is compared is the run alone: votes and repeats after its end are in neithe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,9 +19,10 @@ from interlock.domain.reports.quote import Estimate, PastRun
 from interlock.ledger.cost.usage_row import MACHINE
 from interlock.ledger.reports.report_scope import Scope
 from interlock.ledger.runs.run import WorkflowRun
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Quote
 from interlock.ledger.store.schema import case_run, gate_request, quote, usage, workflow_run
-from interlock.ledger.store.transaction import Actor, Row, Transaction, new_id
+from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
 RUNS, CASES = 20, 200_000
 """At most so many of the last runs are looked at, and none further back once they have so many cases."""
@@ -80,18 +82,18 @@ def _seconds(connection: Connection, run_id: str) -> float:
     return float(connection.execute(took).scalar_one() or 0.0)
 
 
-def write_quote(ledger: Ledger, workflow: str, *, source: str, cases: int, estimate: Mapping[str, Any]) -> Row:
+def write_quote(ledger: Ledger, workflow: str, *, source: str, cases: int, estimate: Mapping[str, Any]) -> Quote:
     """Keep what was said of a run over *source* with *cases* new cases."""
-    row = {
-        "id": new_id(),
-        "environment": ledger.environment,
-        "workflow": workflow,
-        "source": source,
-        "cases": cases,
-        "estimate": dict(estimate),
-        "created_at": ledger.clock(),
-        "revision": 1,
-    }
+    row = Quote(
+        id=new_id(),
+        environment=ledger.environment,
+        workflow=workflow,
+        source=source,
+        cases=cases,
+        estimate=dict(estimate),
+        created_at=ledger.clock(),
+        revision=1,
+    )
     with ledger.write(actor=Actor("command", "quote"), chain=f"quotes:{ledger.environment}:{workflow}") as tx:
         tx.insert(quote, [row], kind="quote.made", facts=lambda r: {"cases": r["cases"]})
     return row
@@ -114,17 +116,17 @@ def claim_quote(tx: Transaction, run: WorkflowRun, source: str) -> None:
         .with_for_update()
     ).first()
     if found is not None:
-        tx.update(quote, [{**as_dict(found), "run_id": run.id}], kind="quote.claimed")
+        tx.update(quote, [replace(Quote.of(found), run_id=run.id)], kind="quote.claimed")
 
 
-def settle_quote(tx: Transaction, run: WorkflowRun) -> Row | None:
+def settle_quote(tx: Transaction, run: WorkflowRun) -> Quote | None:
     """Record what *run*, which is over, came to, beside what its quote had said; None when it has no open quote."""
     found = tx.connection.execute(
         select(quote).where(quote.c.run_id == run.id, quote.c.actual.is_(None)).with_for_update()
     ).first()
     if found is None:
         return None
-    row = as_dict(found)
+    row = Quote.of(found)
     costs = tx.connection.execute(select(usage.c.cost).where(usage.c.run_id == run.id, usage.c.cost.is_not(None)))
     cases = tx.connection.execute(select(func.count()).where(case_run.c.run_id == run.id)).scalar_one()
     usd = sum(costs.scalars(), Decimal(0))
@@ -133,15 +135,15 @@ def settle_quote(tx: Transaction, run: WorkflowRun) -> Row | None:
         "seconds": _seconds(tx.connection, run.id),
         "usd": float(usd),
     }
-    inside = {name: Estimate.from_json(row["estimate"][name]).holds(value) for name, value in figures.items()}
+    inside = {name: Estimate.from_json(row.estimate[name]).holds(value) for name, value in figures.items()}
     actual = {**figures, "usd": format(usd, "f"), "cases": cases, "inside": inside}
-    (after,) = tx.update(quote, [{**row, "actual": actual}], kind="quote.settled", facts=lambda r: {"inside": inside})
+    (after,) = tx.update(quote, [replace(row, actual=actual)], kind="quote.settled", facts=lambda r: {"inside": inside})
     return after
 
 
-def list_quotes(ledger: Ledger, workflow: str, *, limit: int = 100) -> list[Row]:
+def list_quotes(ledger: Ledger, workflow: str, *, limit: int = 100) -> list[Quote]:
     """Return the quotes of *workflow*, the newest first."""
     query = select(quote).where(quote.c.environment == ledger.environment, quote.c.workflow == workflow)
     with ledger.read() as connection:
         rows = connection.execute(query.order_by(quote.c.created_at.desc(), quote.c.id).limit(limit))
-        return [as_dict(row) for row in rows]
+        return Quote.all_of(rows)

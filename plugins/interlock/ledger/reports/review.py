@@ -11,9 +11,9 @@ from interlock.domain.reviews.review import is_review
 from interlock.errors import InputError
 from interlock.ledger.cases.case import load_files
 from interlock.ledger.cases.handoff import load_handoffs
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case
-from interlock.ledger.store.transaction import Row
 
 LOOKED_AT = 500
 """Cases that are looked at, the newest first."""
@@ -21,7 +21,7 @@ LOOKED_AT = 500
 
 def latest_review(
     ledger: Ledger, workflow: str, *, period: str | None = None
-) -> tuple[Row, Mapping[str, Any], Mapping[str, Any]]:
+) -> tuple[Case, Mapping[str, Any], Mapping[str, Any]]:
     """
     Return the newest case of *workflow* with a review of a period, the review, and the finding that it is of.
 
@@ -34,19 +34,19 @@ def latest_review(
         .order_by(case.c.changed_at.desc())
         .limit(LOOKED_AT)
     )
-    best: tuple[str, Row, Mapping[str, Any], Mapping[str, Any]] | None = None
+    best: tuple[str, Case, Mapping[str, Any], Mapping[str, Any]] | None = None
     with ledger.read() as connection:
-        rows = [as_dict(row) for row in connection.execute(query)]
-        drafts = load_handoffs(connection, [row["draft_id"] for row in rows])
+        rows = Case.all_of(connection.execute(query))
+        drafts = load_handoffs(connection, [row.draft_id for row in rows if row.draft_id])
         for file in load_files(connection, rows):
-            draft = file.context.get(drafts[file.row["draft_id"]]["contract_name"])
+            draft = file.context.get(drafts[file.case.draft_id or ""].contract_name)
             if file.payload.get("kind") != "review" or not is_review(draft):
                 continue
             if period is not None and period not in str(file.payload.get("period")):
                 continue
             end = str(file.payload.get("period_end") or "")
             if best is None or end > best[0]:
-                best = (end, file.row, draft or {}, file.payload)
+                best = (end, file.case, draft or {}, file.payload)
     if best is None:
         of = f" of {period!r}" if period else ""
         raise InputError(f"there is no review{of} in workflow {workflow!r}; see airflow interlock cases list")

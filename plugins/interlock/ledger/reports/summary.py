@@ -21,6 +21,7 @@ from interlock.ledger.cost.usage_row import MODEL
 from interlock.ledger.facts.fact import facts_of
 from interlock.ledger.runs.run import WorkflowRun, load_run
 from interlock.ledger.store.ledger import Ledger, as_dict, in_groups
+from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import (
     authorisation,
     case,
@@ -56,8 +57,8 @@ def summarize(ledger: Ledger, run_id: str | None = None, *, workflow: str | None
             "started_at": run.started_at.isoformat(),
             "ended_at": ended.isoformat() if ended else None,
             "cases_total": len(rows),
-            "by_state": dict(Counter(row["state"] for row in rows)),
-            "by_route": dict(Counter(row["route"] for row in rows if row["route"])),
+            "by_state": dict(Counter(row.state for row in rows)),
+            "by_route": dict(Counter(row.route for row in rows if row.route)),
             "automatic": len(automatic),
             "automatic_share": round(len(automatic) / len(rows), 4) if rows else None,
             **_accuracy(connection, run, automatic),
@@ -70,13 +71,13 @@ def summarize(ledger: Ledger, run_id: str | None = None, *, workflow: str | None
             "stages": _stages(connection, run),
             "facts": _facts(connection, run, rows),
             "unplaced": [
-                {"case": row["business_key"], "state": row["state"], "task": row["task"]}
+                {"case": row.business_key, "state": row.state, "task": row.task}
                 for row in unplaced(connection, run)[:20]
             ],
         }
 
 
-def unplaced(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
+def unplaced(connection: Connection, run: WorkflowRun) -> list[Case]:
     """
     Return the cases of *run* that stand where nothing takes them on: what must be empty when the run ends.
 
@@ -85,10 +86,10 @@ def unplaced(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
     rows = connection.execute(
         select(case).where(case.c.run_id == run.id, case.c.state.in_([state.value for state in ACTIVE]))
     )
-    found = [as_dict(row) for row in rows]
+    found = Case.all_of(rows)
     late = {
         row.case_id
-        for group in in_groups([r["id"] for r in found if r["state"] == CaseState.AUTHORISED], 400)
+        for group in in_groups([r.id for r in found if r.state == CaseState.AUTHORISED], 400)
         for row in connection.execute(
             select(authorisation.c.case_id).where(
                 authorisation.c.case_id.in_(group),
@@ -97,7 +98,7 @@ def unplaced(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
             )
         )
     }
-    return [row for row in found if row["id"] not in late]
+    return [row for row in found if row.id not in late]
 
 
 def _find(connection: Connection, ledger: Ledger, run_id: str | None, workflow: str | None) -> str:
@@ -114,16 +115,16 @@ def _find(connection: Connection, ledger: Ledger, run_id: str | None, workflow: 
     raise UnknownName("run", run_id, [row.run_id for row in rows], where="the ledger")
 
 
-def _members(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
+def _members(connection: Connection, run: WorkflowRun) -> list[Case]:
     rows = connection.execute(
         select(case).join(case_run, case_run.c.case_id == case.c.id).where(case_run.c.run_id == run.id)
     )
-    return [as_dict(row) for row in rows]
+    return Case.all_of(rows)
 
 
-def _automatic(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _automatic(connection: Connection, rows: list[Case]) -> list[Case]:
     by_decision: set[str] = set()
-    for group in in_groups([row["id"] for row in rows], 400):
+    for group in in_groups([row.id for row in rows], 400):
         found = connection.execute(
             select(authorisation.c.case_id).where(
                 authorisation.c.case_id.in_(group),
@@ -132,15 +133,15 @@ def _automatic(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[
             )
         )
         by_decision |= set(found.scalars())
-    return [row for row in rows if row["id"] in by_decision]
+    return [row for row in rows if row.id in by_decision]
 
 
-def _accuracy(connection: Connection, run: WorkflowRun, automatic: list[dict[str, Any]]) -> dict[str, Any]:
+def _accuracy(connection: Connection, run: WorkflowRun, automatic: list[Case]) -> dict[str, Any]:
     known = right = 0
     for group in in_groups(automatic, 400):
         labels = {
             (row.case_id, row.field): row.value
-            for row in connection.execute(select(label).where(label.c.case_id.in_([r["id"] for r in group])))
+            for row in connection.execute(select(label).where(label.c.case_id.in_([r.id for r in group])))
         }
         files = {file.id: file for file in load_files(connection, group)}
         for (case_id, field), value in labels.items():
@@ -155,21 +156,22 @@ def _accuracy(connection: Connection, run: WorkflowRun, automatic: list[dict[str
     }
 
 
-def _effects(connection: Connection, rows: list[dict[str, Any]]) -> int:
+def _effects(connection: Connection, rows: list[Case]) -> int:
     total = 0
-    for group in in_groups([row["id"] for row in rows], 400):
+    for group in in_groups([row.id for row in rows], 400):
         total += connection.execute(
             select(func.count()).select_from(effect).where(effect.c.case_id.in_(group), effect.c.state == "committed")
         ).scalar_one()
     return total
 
 
-def _waiting(run: WorkflowRun, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _waiting(run: WorkflowRun, rows: list[Case]) -> list[dict[str, Any]]:
     bundle, found = run.version.bundle, []
-    for_people = [row for row in rows if row["state"] == CaseState.WAITING and row["wait_for"] is None]
-    at = Counter((row["task"], row["route"]) for row in for_people)
+    for_people = [row for row in rows if row.state == CaseState.WAITING and row.wait_for is None]
+    at = Counter((row.task, row.route) for row in for_people)
     for (task, route), count in sorted(at.items(), key=str):
-        gate = bundle.policy.gates.get(run.wiring.tasks[task].gate or "") if task in run.wiring.tasks else None
+        wired = run.wiring.tasks.get(task or "")
+        gate = bundle.policy.gates.get(wired.gate or "") if wired is not None else None
         people = run.company.access.members([gate.voters]) if gate else ()
         found.append({"task": task, "route": route, "cases": count, "people": sorted(people)})
     return found
@@ -183,14 +185,14 @@ def _with_provider(connection: Connection, run: WorkflowRun) -> dict[str, Any] |
     return {
         "cases": sum(len(uncounted(connection, row)) for row in out),
         "batches": len(out),
-        "since": out[0]["created_at"].isoformat(),
-        "until": max(row["expires_at"] for row in out).isoformat(),
+        "since": out[0].created_at.isoformat(),
+        "until": max(row.expires_at for row in out).isoformat(),
     }
 
 
-def _reasons(rows: list[dict[str, Any]]) -> dict[str, int]:
+def _reasons(rows: list[Case]) -> dict[str, int]:
     telling = {CaseState.WAITING, CaseState.DEAD, CaseState.QUARANTINED}
-    return dict(Counter(row["reason"] for row in rows if row["reason"] and row["state"] in telling).most_common(20))
+    return dict(Counter(row.reason for row in rows if row.reason and row.state in telling).most_common(20))
 
 
 def _quality(connection: Connection, run: WorkflowRun) -> list[dict[str, Any]]:
@@ -226,12 +228,12 @@ def _cost(connection: Connection, run: WorkflowRun) -> dict[str, Any]:
     }
 
 
-def _facts(connection: Connection, run: WorkflowRun, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _facts(connection: Connection, run: WorkflowRun, rows: list[Case]) -> dict[str, Any] | None:
     """Return what a run states of its data, and the case of the review; None: it reads no dataset."""
     if run.as_of is None:
         return None
     values = [one.value for one in facts_of(connection, run.id)]
-    review = next((row["id"] for row in rows if row["business_key"].partition("~")[0].endswith("/review")), None)
+    review = next((row.id for row in rows if row.business_key.partition("~")[0].endswith("/review")), None)
     return {
         "as_of": run.as_of.isoformat(),
         "stated": sum(value is not None for value in values),

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select
 
 from interlock.errors import InputError, SwitchedOff
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import KillSwitch
 from interlock.ledger.store.schema import kill_switch
-from interlock.ledger.store.transaction import Actor, Row, Transaction, new_id
+from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
 KINDS = ("workflow", "agent", "connector")
 """What can be switched off. An agent's name is ``workflow/agent``; the other two have their own."""
@@ -25,51 +27,50 @@ Switch = tuple[str, str]
 """Kind and name."""
 
 
-def switch_off(ledger: Ledger, switch: Switch, *, actor: Actor, reason: str) -> tuple[Row, bool]:
+def switch_off(ledger: Ledger, switch: Switch, *, actor: Actor, reason: str) -> tuple[KillSwitch, bool]:
     """Stop *switch* and return its row and True; one that is off already stays as it is, with False."""
     with _turn(ledger, actor) as tx:
-        there = _off(tx.connection, ledger.environment, [switch])
-        if there is not None:
-            return there, False
-        row = {
-            "id": new_id(),
-            "environment": ledger.environment,
-            "kind": switch[0],
-            "name": switch[1],
-            "off_by": str(actor),
-            "off_at": tx.at,
-            "off_reason": reason,
-            "revision": 1,
-        }
+        already = _off(tx.connection, ledger.environment, [switch])
+        if already is not None:
+            return already, False
+        row = KillSwitch(
+            id=new_id(),
+            environment=ledger.environment,
+            kind=switch[0],
+            name=switch[1],
+            off_by=str(actor),
+            off_at=tx.at,
+            off_reason=reason,
+            revision=1,
+        )
         tx.insert(kill_switch, [row], kind="switch.off", facts=_facts)
         return row, True
 
 
-def switch_on(ledger: Ledger, switch: Switch, *, actor: Actor, reason: str) -> Row:
+def switch_on(ledger: Ledger, switch: Switch, *, actor: Actor, reason: str) -> KillSwitch:
     """
     Let *switch* work again.
 
     :raises InputError: it is not off.
     """
     with _turn(ledger, actor) as tx:
-        there = _off(tx.connection, ledger.environment, [switch])
-        if there is None:
+        off = _off(tx.connection, ledger.environment, [switch])
+        if off is None:
             raise InputError(
                 f"{switch[0]} {switch[1]!r} is not off in environment {ledger.environment!r}. "
                 "See what is: airflow interlock switch list"
             )
-        change = {"on_by": str(actor), "on_at": tx.at, "on_reason": reason}
-        return tx.update(kill_switch, [{**there, **change}], kind="switch.on", facts=_facts)[0]
+        on = replace(off, on_by=str(actor), on_at=tx.at, on_reason=reason)
+        return tx.update(kill_switch, [on], kind="switch.on", facts=_facts)[0]
 
 
-def list_switches(ledger: Ledger, *, history: bool = False, limit: int = 100) -> list[Row]:
+def list_switches(ledger: Ledger, *, history: bool = False, limit: int = 100) -> list[KillSwitch]:
     """Return what is off, or with *history* every time that something was, the last thrown first."""
     query = select(kill_switch).where(kill_switch.c.environment == ledger.environment)
     if not history:
         query = query.where(kill_switch.c.on_at.is_(None))
     with ledger.read() as connection:
-        rows = connection.execute(query.order_by(kill_switch.c.off_at.desc()).limit(limit))
-        return [as_dict(row) for row in rows]
+        return KillSwitch.all_of(connection.execute(query.order_by(kill_switch.c.off_at.desc()).limit(limit)))
 
 
 def refuse_if_off(connection: Connection, environment: str, switches: Sequence[Switch], *, workflow: str) -> None:
@@ -82,16 +83,16 @@ def refuse_if_off(connection: Connection, environment: str, switches: Sequence[S
     off = _off(connection, environment, switches) if switches else None
     if off is not None:
         raise SwitchedOff(
-            f"{off['kind']} {off['name']!r} was switched off by {off['off_by']} at "
-            f"{off['off_at'].isoformat(timespec='seconds')}: {off['off_reason']!r}. The cases stand where they are. "
-            f"To go on: airflow interlock switch on {off['kind']} {off['name']} --reason …, then: "
+            f"{off.kind} {off.name!r} was switched off by {off.off_by} at "
+            f"{off.off_at.isoformat(timespec='seconds')}: {off.off_reason!r}. The cases stand where they are. "
+            f"To go on: airflow interlock switch on {off.kind} {off.name} --reason …, then: "
             f"airflow interlock resume {workflow}",
-            kind=off["kind"],
-            name=off["name"],
+            kind=off.kind,
+            name=off.name,
         )
 
 
-def _off(connection: Connection, environment: str, switches: Sequence[Switch]) -> Row | None:
+def _off(connection: Connection, environment: str, switches: Sequence[Switch]) -> KillSwitch | None:
     named = or_(*[and_(kill_switch.c.kind == kind, kill_switch.c.name == name) for kind, name in switches])
     row = connection.execute(
         select(kill_switch)
@@ -99,7 +100,7 @@ def _off(connection: Connection, environment: str, switches: Sequence[Switch]) -
         .order_by(kill_switch.c.off_at)
         .limit(1)
     ).first()
-    return None if row is None else as_dict(row)
+    return None if row is None else KillSwitch.of(row)
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ its heartbeat lost). Every write of a task asks whether a later attempt has begu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,8 @@ from interlock.ledger.cost.budget import write_off
 from interlock.ledger.cost.usage_row import Place, charge_lost_time, charge_time
 from interlock.ledger.policy.company import load_company
 from interlock.ledger.policy.version import load_version
-from interlock.ledger.store.ledger import Ledger, as_dict
+from interlock.ledger.store.ledger import Ledger
+from interlock.ledger.store.record import Run
 from interlock.ledger.store.schema import case_run, permit, task_attempt, workflow_run
 from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
@@ -78,13 +79,13 @@ def find_run(ledger: Ledger, dag_id: str, run_id: str) -> WorkflowRun | None:
                 workflow_run.c.run_id == run_id,
             )
         ).first()
-        return None if row is None else _run(connection, as_dict(row))
+        return None if row is None else _run(connection, Run.of(row))
 
 
 def load_run(connection: Connection, run_id: str) -> WorkflowRun:
     """Return the run whose id in the ledger is *run_id*."""
     row = connection.execute(select(workflow_run).where(workflow_run.c.id == run_id)).one()
-    return _run(connection, as_dict(row))
+    return _run(connection, Run.of(row))
 
 
 def start_run(
@@ -102,31 +103,30 @@ def start_run(
     """
     Record that Dag run *run_id* began under *version*; return the run, which may be one that another task recorded.
     """
-    row = {
-        "id": new_id(),
-        "environment": ledger.environment,
-        "workflow": version.bundle.workflow,
-        "dag_id": dag_id,
-        "run_id": run_id,
-        "version_id": version.id,
-        "company_id": company.version_id,
-        "wiring": wiring.to_json(),
-        "triggered_by": triggered_by,
-        "is_resume": is_resume,
-        "started_at": ledger.clock(),
-        "ended_at": None,
-        "revision": 1,
-    }
-    with ledger.write(actor=actor, chain=f"run:{row['id']}") as tx:
+    row = Run(
+        id=new_id(),
+        environment=ledger.environment,
+        workflow=version.bundle.workflow,
+        dag_id=dag_id,
+        run_id=run_id,
+        version_id=version.id,
+        company_id=company.version_id,
+        wiring=wiring.to_json(),
+        triggered_by=triggered_by,
+        is_resume=is_resume,
+        started_at=ledger.clock(),
+        revision=1,
+    )
+    with ledger.write(actor=actor, chain=f"run:{row.id}") as tx:
         tx.take_turns(f"run:{ledger.environment}:{dag_id}:{run_id}")
-        there = tx.connection.execute(
+        existing = tx.connection.execute(
             select(workflow_run.c.id).where(
                 workflow_run.c.environment == ledger.environment,
                 workflow_run.c.dag_id == dag_id,
                 workflow_run.c.run_id == run_id,
             )
         ).scalar()
-        if there is None:
+        if existing is None:
             tx.insert(
                 workflow_run,
                 [row],
@@ -140,11 +140,9 @@ def start_run(
 
 def end_run(tx: Transaction, run: WorkflowRun) -> None:
     """Record that *run* is over; its waiting cases may be taken up by a resume run from now on."""
-    row = as_dict(
-        tx.connection.execute(select(workflow_run).where(workflow_run.c.id == run.id).with_for_update()).one()
-    )
-    if row["ended_at"] is None:
-        tx.update(workflow_run, [{**row, "ended_at": tx.at}], kind="run.ended")
+    row = _locked(tx, run)
+    if row.ended_at is None:
+        tx.update(workflow_run, [replace(row, ended_at=tx.at)], kind="run.ended")
 
 
 def pin_as_of(tx: Transaction, run: WorkflowRun, as_of: datetime | None) -> datetime | None:
@@ -153,13 +151,15 @@ def pin_as_of(tx: Transaction, run: WorkflowRun, as_of: datetime | None) -> date
 
     :param as_of: None: it is for the run's other datasets to say.
     """
-    row = as_dict(
-        tx.connection.execute(select(workflow_run).where(workflow_run.c.id == run.id).with_for_update()).one()
-    )
-    if row["as_of"] is None and as_of is not None:
-        row = tx.update(workflow_run, [{**row, "as_of": as_of}], kind="run.reads_as_of")[0]
-    pinned: datetime | None = row["as_of"]
-    return pinned
+    row = _locked(tx, run)
+    if row.as_of is None and as_of is not None:
+        row = tx.update(workflow_run, [replace(row, as_of=as_of)], kind="run.reads_as_of")[0]
+    return row.as_of
+
+
+def _locked(tx: Transaction, run: WorkflowRun) -> Run:
+    query = select(workflow_run).where(workflow_run.c.id == run.id)
+    return Run.of(tx.connection.execute(query.with_for_update()).one())
 
 
 def triggered_by(connection: Connection, case_id: str) -> str | None:
@@ -197,8 +197,8 @@ def runs_at_work(connection: Connection, environment: str, workflow: str, *, amo
         .where(workflow_run.c.environment == environment, workflow_run.c.workflow == workflow)
         .order_by(workflow_run.c.started_at.desc(), workflow_run.c.id.desc())
     )
-    rows = [as_dict(row) for row in connection.execute(query.limit(among))]
-    return [_run(connection, row) for row in rows if row is rows[0] or row["ended_at"] is None]
+    rows = Run.all_of(connection.execute(query.limit(among)))
+    return [_run(connection, row) for row in rows if row is rows[0] or row.ended_at is None]
 
 
 def begin_attempt(ledger: Ledger, run: WorkflowRun, task: str) -> Attempt:
@@ -281,18 +281,18 @@ def end_attempt(ledger: Ledger, run: WorkflowRun, attempt: Attempt, counts: dict
         tx.tell("task.ended", f"task:{attempt.run_id}:{attempt.task}", {"attempt": attempt.number, "counts": counts})
 
 
-def _run(connection: Connection, row: dict[str, Any]) -> WorkflowRun:
+def _run(connection: Connection, row: Run) -> WorkflowRun:
     return WorkflowRun(
-        id=row["id"],
-        environment=row["environment"],
-        workflow=row["workflow"],
-        dag_id=row["dag_id"],
-        run_id=row["run_id"],
-        triggered_by=row["triggered_by"],
-        is_resume=row["is_resume"],
-        started_at=row["started_at"],
-        version=load_version(connection, row["version_id"]),
-        wiring=Wiring.from_json(row["wiring"]),
-        company=load_company(connection, row["company_id"]),
-        as_of=row["as_of"],
+        id=row.id,
+        environment=row.environment,
+        workflow=row.workflow,
+        dag_id=row.dag_id,
+        run_id=row.run_id,
+        triggered_by=row.triggered_by,
+        is_resume=row.is_resume,
+        started_at=row.started_at,
+        version=load_version(connection, row.version_id),
+        wiring=Wiring.from_json(row.wiring),
+        company=load_company(connection, row.company_id),
+        as_of=row.as_of,
     )

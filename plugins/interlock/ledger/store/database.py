@@ -71,16 +71,16 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        told = str(error.orig).split("\n")[0]
-        if "no such table" in told or "no such column" in told:
-            raise _not_migrated(told) from error
-        raise LedgerUnavailable(f"the ledger did not answer: {told}. Nothing was recorded; try again.") from error
+        message = str(error.orig).split("\n")[0]
+        if "no such table" in message or "no such column" in message:
+            raise _not_migrated(message) from error
+        raise LedgerUnavailable(f"the ledger did not answer: {message}. Nothing was recorded; try again.") from error
     except DBAPIError as error:
-        told = str(error.orig).split("\n")[0]
-        if "does not exist" in told and ("relation" in told or "column" in told):
-            raise _not_migrated(told) from error
-        raise LedgerError(f"the ledger refused: {told}") from error
+        message = str(error.orig).split("\n")[0]
+        if "does not exist" in message and ("relation" in message or "column" in message):
+            raise _not_migrated(message) from error
+        raise LedgerError(f"the ledger refused: {message}") from error
 
 
-def _not_migrated(told: str) -> LedgerError:
-    return LedgerError(f"the ledger's tables are missing or old ({told}). Run: airflow interlock ledger migrate")
+def _not_migrated(message: str) -> LedgerError:
+    return LedgerError(f"the ledger's tables are missing or old ({message}). Run: airflow interlock ledger migrate")

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
-from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy import Connection as Connection  # what is above the ledger takes the type from here
+from sqlalchemy import Engine, Table, func, select, update
 
 from interlock.domain.base.canonical import canonical_json, digest
 from interlock.domain.base.event_chain import GENESIS, link_digest
@@ -26,6 +27,7 @@ from interlock.errors import LedgerError
 from interlock.ledger.store import schema
 from interlock.ledger.store.bulk_write import RowForm, Stored
 from interlock.ledger.store.database import translated_errors
+from interlock.ledger.store.record import Record, RecordT
 
 Row = dict[str, Any]
 TYPED = ("reason", "error", "off_reason", "on_reason")
@@ -79,26 +81,34 @@ class Transaction:
         self.at = at
         self._events: list[tuple[str, str, dict[str, Any]]] = []
 
-    def insert(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> None:
+    def insert(self, table: Table, rows: Sequence[Row | Record], *, kind: str, facts: Facts | None = None) -> None:
         """
         Insert *rows*, each with an event *kind* that keeps ``facts(row)`` (no personal data) beside the row's digest.
         """
         if not rows:
             return
         form = self._form(table)
-        whole = [_masked(form.whole(row)) for row in rows]
+        whole = [_masked(form.whole(_values(row))) for row in rows]
         stored = [form.stored(row) for row in whole]
         form.insert(self.connection, stored)
         self._tell(table, zip(whole, stored, strict=True), kind, facts)
 
-    def insert_quietly(self, table: Table, rows: Sequence[Row]) -> None:
+    def insert_quietly(self, table: Table, rows: Sequence[Row | Record]) -> None:
         """Insert *rows* that no event tells of (payloads, memberships); one that is there already is left as it is."""
         if not rows:
             return
         form = self._form(table)
-        form.insert(self.connection, [form.stored(form.whole(row)) for row in rows], only_new=True)
+        form.insert(self.connection, [form.stored(form.whole(_values(row))) for row in rows], only_new=True)
 
-    def update(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> list[Row]:
+    @overload
+    def update(
+        self, table: Table, rows: Sequence[RecordT], *, kind: str, facts: Facts | None = None
+    ) -> list[RecordT]: ...
+
+    @overload
+    def update(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> list[Row]: ...
+
+    def update(self, table: Table, rows: Sequence[Any], *, kind: str, facts: Facts | None = None) -> list[Any]:
         """
         Write *rows*, whole rows as they shall be, each with the ``revision`` that was read; return them with the next.
 
@@ -107,13 +117,16 @@ class Transaction:
         if not rows:
             return []
         form = self._form(table)
-        after = [_masked({**row, "revision": row["revision"] + 1}) for row in rows]
+        after = [_next(_values(row)) for row in rows]
         stored = [form.stored(row) for row in after]
         written = form.update(self.connection, stored)
         if written not in (len(rows), -1):
             raise LedgerError(f"{len(rows) - written} rows of {table.name!r} were changed by somebody else")
         self._tell(table, zip(after, stored, strict=True), kind, facts)
-        return after
+        return [
+            type(row).from_values(values) if isinstance(row, Record) else values
+            for row, values in zip(rows, after, strict=True)
+        ]
 
     def take_turns(self, name: str) -> None:
         """
@@ -130,14 +143,15 @@ class Transaction:
         """Record an event about something that is no row."""
         self._events.append((kind, subject, {"facts": facts}))
 
-    def tell_again(self, table: Table, rows: Iterable[Row], *, kind: str) -> None:
+    def tell_again(self, table: Table, rows: Iterable[Row | Record], *, kind: str) -> None:
         """
         Record what *rows* of a table without revisions are now, because something in them had to be erased.
 
         Such rows are written once otherwise: this event counts as their second revision.
         """
         form = self._form(table)
-        self._tell(table, [(row, form.stored(row)) for row in rows], kind, None, revision=2)
+        values = [_values(row) for row in rows]
+        self._tell(table, [(row, form.stored(row)) for row in values], kind, None, revision=2)
 
     def _tell(
         self, table: Table, rows: Iterable[tuple[Row, Stored]], kind: str, facts: Facts | None, *, revision: int = 1
@@ -186,6 +200,14 @@ class Transaction:
         form.insert(self.connection, [form.stored(link) for link in links])
         self.connection.execute(update(chains).where(chains.c.chain == self.chain).values(length=number, head=previous))
         self._events = []
+
+
+def _values(row: Row | Record) -> Row:
+    return row.__dict__ if isinstance(row, Record) else row
+
+
+def _next(row: Row) -> Row:
+    return _masked({**row, "revision": row["revision"] + 1})
 
 
 def _masked(row: Row) -> Row:
