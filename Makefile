@@ -56,9 +56,9 @@ run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (WO
 	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$(SOURCE)") \
 	  $(if $(WORKFLOW),--workflow "$(WORKFLOW)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
-# A file at a time in each process. What starts an Airflow waits half of the time, so there are more of them.
+# A file at a time in each of two processes.
 PYTEST := $(BIN)/python -m pytest --dist loadfile -n 2
-LIVE := $(BIN)/python -m pytest --dist loadfile -n 3 -m live
+LIVE := $(PYTEST) -m live
 
 check: $(VENV)/.installed-dev lint types  ## Lint, types, and the tests that need no Airflow and no PostgreSQL: three minutes
 	@$(PYTEST) -m "not live and not airflow and not postgres"
