@@ -93,7 +93,7 @@ def test_the_shipped_leads_are_all_there_on_working_days():
 
     assert len(leads) == 45_211
     assert (str(days.min())[:10], str(days.max())[:10]) == ("2008-05-05", "2010-11-17")
-    assert (days.dt.weekday >= 5).sum() == 50
+    assert (days.dt.day_of_week >= 5).sum() == 50
     assert "duration" not in leads
     assert round(leads["subscribed"].mean(), 3) == 0.117
 
