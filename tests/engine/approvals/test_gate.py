@@ -199,6 +199,7 @@ def test_a_case_that_is_taken_away_while_the_gate_opens_is_not_asked_about(flow:
     session = flow.session("sign_off")
     real = case_module.lock_cases
     import interlock.engine.approvals.gate as gate_module
+    import interlock.engine.cases.station as station_module
 
     asked = gate_module.ask_for
     taken_away: list[str] = []
@@ -216,7 +217,7 @@ def test_a_case_that_is_taken_away_while_the_gate_opens_is_not_asked_about(flow:
         return real(tx, given)
 
     monkeypatch.setattr(gate_module, "ask_for", ask_for)
-    monkeypatch.setattr(gate_module, "lock_cases", lock_cases)
+    monkeypatch.setattr(station_module, "lock_cases", lock_cases)
 
     assert open_gate(session).undecided == 2
     assert sorted(flow.states().values()) == ["closed", "waiting", "waiting"]
