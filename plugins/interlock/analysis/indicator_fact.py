@@ -39,7 +39,7 @@ class Stating:
     as_of: datetime
     reading: str
     warnings: tuple[str, ...] = ()
-    aside: Aside = Aside()
+    aside: Aside = field(default_factory=Aside)
     """How many rows of a period may be quarantined before its figures are withheld."""
     facts: list[Fact] = field(default_factory=list)
     _completeness: dict[str, Completeness] = field(default_factory=dict)
