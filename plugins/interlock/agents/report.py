@@ -143,17 +143,17 @@ class ShownFact:
     @property
     def label(self) -> str:
         """What people call it."""
-        return self._fact.label
+        return self._seen().label
 
     @property
     def period(self) -> str:
         """The period that it is about."""
-        return self._fact.period
+        return self._seen().period
 
     @property
     def segment(self) -> str:
         """The part that it is about: ``Fitness 24/7``."""
-        return segment_of(self._fact)
+        return segment_of(self._seen())
 
 
 def show_size(fact: Fact) -> str:
@@ -300,13 +300,13 @@ class _Writing:
 
     def _missing(self, name: str, segment: Mapping[str, str], *, what: str) -> None:
         """List what cannot be stated, with the reason of the fact, or of the indicator that it belongs to."""
-        fact = self._find(name, segment) or self._find(f"{re.sub(r'[.]\d+$', '', name)}.1", {})
-        if fact is None or fact.value is not None:
-            fact = value_of(name.partition(".")[0], self.facts)
-        if fact is not None and fact.value is None:
+        ranked = re.sub(r"\.\d+$", "", name)
+        known = (self._find(name, segment), self._find(f"{ranked}.1", {}), value_of(name.partition(".")[0], self.facts))
+        fact = next((one for one in known if one is not None and one.value is None), None)
+        if fact is not None:
             self._withhold(fact.label, fact.withheld or "it has no value", [])
         else:
-            self._withhold(re.sub(r"\.\d+$", "", name), "there is no such fact in this period", [])
+            self._withhold(ranked, "there is no such fact in this period", [])
 
     def _withhold(self, what: str, reason: str, ids: Sequence[str]) -> None:
         one = Withheld(what=what, reason=reason, facts=list(ids))

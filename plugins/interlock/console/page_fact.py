@@ -33,7 +33,11 @@ def fact(
     rows: Annotated[int, Query(ge=1, le=1000)] = 50,
     reading: str | None = None,
 ) -> Response:
-    """Return where a fact comes from, with the first of its rows: as *reading* has it, or the newest run that stated it."""
+    """
+    Return where a fact comes from, with the first of its rows.
+
+    :param reading: the reading of the run whose fact is shown; default: of the newest that stated it.
+    """
     found = trace(ledger, fact_id, Snapshots(snapshot_path()), limit=rows, reading_id=reading)
     stated = found.fact
     return render(

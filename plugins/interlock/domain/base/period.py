@@ -57,7 +57,7 @@ class Periods:
             shown = begin.astimezone(ZoneInfo(self.time_zone))
             label = f"{shown:%Y-%m-%d %H:%M}"
             if shown.replace(fold=0).utcoffset() != shown.replace(fold=1).utcoffset():
-                label += f"{shown:%:z}"  # the clock is set back: the same time comes twice
+                label += shown.isoformat(timespec="minutes")[16:]  # the clock is set back: the same time comes twice
             return Period(start=begin, end=begin + timedelta(minutes=minutes), label=label)
         first = self._first_day(local.date())
         return self._of(first)

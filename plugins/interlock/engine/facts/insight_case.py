@@ -132,7 +132,7 @@ class _Set:
     alarms: dict[str, list[Period]]
     """Indicator to the periods in which anomalies began."""
     completeness: dict[str, Completeness]
-    """Key of a period to how complete it is: the present one, those in which anomalies began, and the one before each."""
+    """Key of a period to how complete it is: the present one, those where anomalies began, and the one before each."""
     before: dict[str, str]
     """Key of such a period to that of the one before."""
 
