@@ -43,11 +43,12 @@ _TOKEN = re.compile(
 """Secrets that are known by how they begin."""
 _BEGINNINGS = (
     "PRIVATE KEY", "eyJ", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp", "gho", "ghs", "ghu", "ghr", "github_pat",
-    "glpat", "glptt", "gldt", "glrt", "glsoat", "glcbt", "xox", "xapp", "hf_", "hf-", "npm_", "dop_v1", "shp", "whsec", "pypi-", "sq0", "AKIA", "ASIA", "AIza", "ya29.", "SG.",
+    "glpat", "glptt", "gldt", "glrt", "glsoat", "glcbt", "xox", "xapp", "hf_", "hf-", "npm_", "dop_v1", "shp", "whsec",
+    "pypi-", "sq0", "AKIA", "ASIA", "AIza", "ya29.", "SG.",
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"(?i:(?<![\w.-])(?:[\w.-]*[_.-]|(?=[\w]*[a-z](?-i:[A-Z]))\w*?)?{_NAME}[\"']?\s?(?:=|:=|=>)\s?){_NOTHING}{_VALUE}"
-    rf"|(?i:(?<![\w.-])(?:[\w.-]*[_-]|\w*[a-z](?-i:(?=[A-Z]))){_NAME}[\"']?\s?:\s?|\b{_KEY}[_-]key[\"']?\s?:\s?|[\"']{_NAME}[\"']\s?:\s?)"
+    rf"(?i:(?<![\w.-])(?:[\w.-]{{0,64}}[_.-]|\w{{0,64}}[a-z](?-i:(?=[A-Z])))?{_NAME}[\"']?\s?(?:=|:=|=>)\s?){_NOTHING}{_VALUE}"
+    rf"|(?i:(?<![\w.-])(?:[\w.-]{{0,64}}[_-]|\w{{0,64}}[a-z](?-i:(?=[A-Z]))){_NAME}[\"']?\s?:\s?|\b{_KEY}[_-]key[\"']?\s?:\s?|[\"']{_NAME}[\"']\s?:\s?)"
     rf"{_NOTHING}(?=\S*[\d!@#$%^&*_+/])[\"']?[^\s,;'\"]{{4,}}"
     r"|(?i:\b(?:password|passwd|passwort|passphrase|passcode|secret|token|api[ _-]?key|access[ _-]?key)\b"
     r"(?:\s+is)?\s*[:=]?\s*)(?<=[:=\s])(?=\S*[\d!@#$%^&*_])(?!\[)[^\s,;'\"]{6,}"
@@ -56,8 +57,8 @@ _ASSIGNED = re.compile(
 _WORDS = ("passw", "passp", "passc", "pwd", "secret", "token", "credential", "key")
 _HEADER = re.compile(r"(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9+/._~-]{16,}={0,2}")
 _LOGIN = re.compile(
-    r"(?<=://)[^\s/:@\"'<>]*:[^\s/@]+(?=@)"
-    r"|(?<=://)[^\s/:@\"'<>]*:[^\s\"'<>]*?[^\s\d/\"'<>][^\s\"'<>]*?(?=@[\w.\[-]+(?::\d+)?(?:[/?\s,;\"')]|$))"
+    r"(?<=://)[^\s/:@\"'<>]{0,128}:[^\s/@]{1,256}(?=@)"
+    r"|(?<=://)[^\s/:@\"'<>]{0,128}:(?!\d{1,5}[/?#])[^\s\"'<>]{1,256}?(?=@[\w.\[-]{1,253}(?::\d+)?(?:[/?\s,;\"')]|$))"
 )
 """User and password of an address."""
 _CODE_WORD = (
@@ -83,12 +84,14 @@ _DOMAINS = (
     r"|in|jp|br|mx|example)"
 )
 _DOT = r"(?:\s?[\[({<]\s?(?:dot|\.)\s?[\])}>]\s?|\sdot\s|\s\.\s|\.)"
+_LOCAL = r"(?<![\w.+-])[\w.+-]{1,64}"
+_HOST = rf"(?:[\w-]{{1,63}}{_DOT}){{1,5}}{_DOMAINS}\b"
 _SPELLED = re.compile(
     r"(?i:"
-    rf"[\w.+-]+(?:\s?[\[({{<]\s?(?:at|@)\s?[\])}}>]\s?)(?:[\w-]+{_DOT})+{_DOMAINS}\b"  # name [at] example [dot] com
-    rf"|[\w.+-]+(?:\sdot\s[\w+-]+)*\sat\s(?:[\w-]+{_DOT})*?[\w-]+\sdot\s(?:[\w-]+{_DOT})*{_DOMAINS}\b"  # name at …
-    rf"|[\w+-]*[\w][._+\d][\w.+-]*\sat\s(?:[\w-]+\.)+{_DOMAINS}\b"  # first.last at example.com
-    rf"|[\w.+-]+\s?@\s?(?:[\w-]+{_DOT})+{_DOMAINS}\b"  # name @ example dot com
+    rf"{_LOCAL}\s?[\[({{<]\s?(?:at|@)\s?[\])}}>]\s?{_HOST}"  # name [at] example [dot] com
+    rf"|{_LOCAL}(?:\sdot\s[\w+-]{{1,64}}){{0,3}}\sat\s(?=[\w.\s-]{{1,200}}?\sdot\s){_HOST}"  # name at example dot com
+    rf"|(?=[\w+-]{{0,63}}[._+\d]){_LOCAL}\sat\s(?:[\w-]{{1,63}}\.){{1,5}}{_DOMAINS}\b"  # first.last at example.com
+    rf"|{_LOCAL}\s?@\s?{_HOST}"  # name @ example dot com
     r")"
 )
 """Addresses that are written so that programs do not find them."""
