@@ -44,7 +44,8 @@ def usual_sentences(
     own = {fact.name.removeprefix(f"{indicator}."): fact for fact in facts if fact.indicator == indicator}
     value = value_of(indicator, facts)
     assert value is not None
-    sentences = [_sentence(f"{value.label} stood at {value.shown} {_when(value.period)}.", value)]
+    remarks = "".join(f" {remark[:1].upper()}{remark[1:]}." for remark in value.remarks)
+    sentences = [_sentence(f"{value.label} stood at {value.shown} {_when(value.period)}.{remarks}", value)]
     missing: list[Missing] = []
     for base, change in (("previous", "change"), ("last_year", "change_on_year")):
         if change not in own:
@@ -56,6 +57,9 @@ def usual_sentences(
     if "gap" in own and own["gap"].value is not None and "target" in own:
         sentences.append(_against_target(own["gap"], own["target"]))
     sentences += _unusual(indicator, value, facts, case)
+    for fact in facts:  # parts that do not add up
+        if fact.indicator == indicator and fact.kind in ("contribution", "share") and fact.withheld:
+            missing.append((fact.label, fact.withheld, []))
     sentences += _parts(indicator, facts, "contribution", "the largest parts of the change are those of", signed=True)
     sentences += _parts(indicator, facts, "share", "the largest shares are those of", signed=False)
     return sentences, missing
@@ -87,7 +91,7 @@ def _sentence(text: str, *facts: Fact | None) -> Sentence:
 def _when(period: str) -> str:
     if period.startswith("week of"):
         return f"in the {period}"
-    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", period):
+    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d(?:[+-]\d\d:\d\d)?", period):
         return f"at {period}"
     return f"on {period}" if re.fullmatch(r"\d{4}-\d\d-\d\d", period) else f"in {period}"
 

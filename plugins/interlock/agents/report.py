@@ -23,7 +23,16 @@ from interlock.domain.base.canonical import digest
 from interlock.domain.base.contract import Contract
 from interlock.domain.base.strict_yaml import load_yaml
 from interlock.domain.facts.fact import Fact
-from interlock.domain.reviews.review import Chart, Figure, Recommendation, Review, Section, Sentence, Withheld
+from interlock.domain.reviews.review import (
+    Chart,
+    Figure,
+    Recommendation,
+    Review,
+    Section,
+    Sentence,
+    Withheld,
+    without_uncarried,
+)
 from interlock.domain.reviews.review_template import ChartOutline, Outline, SectionOutline, parse_outlines
 from interlock.errors import InputError, InterlockError
 
@@ -52,7 +61,7 @@ class ReportWriterAgent:
                 "kind": self.kind,
                 "declaration": declaration.model_dump(mode="json", exclude=set(NOT_OF_AN_ANSWER)),
                 "outline": text,
-                "writing": 2,  # raise it when the wording of the default sentences changes
+                "writing": 3,  # raise it when the wording of the default sentences changes
             }
         )
 
@@ -66,14 +75,16 @@ class ReportWriterAgent:
             begun = time.perf_counter()
             try:
                 outline = self._outlines.get(str(one.case.get("kind")), self._outlines["review"])
-                review = _Writing(one, outline, self._templates).review()
+                written = _Writing(one, outline, self._templates).review()
+                review, failing = without_uncarried(written, one.case)
             except InterlockError as error:
                 yield Failure(case_id=one.case_id, error=error, usage=(_usage(begun, type(error).__name__),))
             else:
                 yield Answer(
                     case_id=one.case_id,
                     payload=review.model_dump(mode="json"),
-                    provenance={"outline": self.digest, "withheld": len(review.withheld)},
+                    provenance={"outline": self.digest, "withheld": len(review.withheld)}
+                    | ({"taken_out": [str(problem) for problem in failing]} if failing else {}),
                     usage=(_usage(begun, "ok"),),
                 )
 
@@ -132,17 +143,17 @@ class ShownFact:
     @property
     def label(self) -> str:
         """What people call it."""
-        return self._fact.label
+        return self._seen().label
 
     @property
     def period(self) -> str:
         """The period that it is about."""
-        return self._fact.period
+        return self._seen().period
 
     @property
     def segment(self) -> str:
         """The part that it is about: ``Fitness 24/7``."""
-        return segment_of(self._fact)
+        return segment_of(self._seen())
 
 
 def show_size(fact: Fact) -> str:
@@ -289,11 +300,13 @@ class _Writing:
 
     def _missing(self, name: str, segment: Mapping[str, str], *, what: str) -> None:
         """List what cannot be stated, with the reason of the fact, or of the indicator that it belongs to."""
-        fact = self._find(name, segment) or value_of(name.partition(".")[0], self.facts)
-        if fact is not None and fact.value is None:
+        ranked = re.sub(r"\.\d+$", "", name)
+        known = (self._find(name, segment), self._find(f"{ranked}.1", {}), value_of(name.partition(".")[0], self.facts))
+        fact = next((one for one in known if one is not None and one.value is None), None)
+        if fact is not None:
             self._withhold(fact.label, fact.withheld or "it has no value", [])
         else:
-            self._withhold(re.sub(r"\.\d+$", "", name), "there is no such fact in this period", [])
+            self._withhold(ranked, "there is no such fact in this period", [])
 
     def _withhold(self, what: str, reason: str, ids: Sequence[str]) -> None:
         one = Withheld(what=what, reason=reason, facts=list(ids))

@@ -7,13 +7,14 @@ facts that they follow from. Nothing is stated that cannot be done again from th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from interlock.analysis.measure import Aggregate, SnapshotTable, of_segment, within
 from interlock.domain.base.period import Period, Periods
+from interlock.domain.data.dataset import Aside
 from interlock.domain.facts.fact import Fact, Kind, of_period
 from interlock.domain.facts.formula import compute
 from interlock.domain.facts.indicator import Indicator, Kpis
@@ -38,7 +39,10 @@ class Stating:
     as_of: datetime
     reading: str
     warnings: tuple[str, ...] = ()
+    aside: Aside = field(default_factory=Aside)
+    """How many rows of a period may be quarantined before its figures are withheld."""
     facts: list[Fact] = field(default_factory=list)
+    _completeness: dict[str, Completeness] = field(default_factory=dict)
 
     def state_all(self) -> list[Fact]:
         """State every indicator; return the facts."""
@@ -51,6 +55,49 @@ class Stating:
         for name, indicator in self.kpis.indicators.items():
             _OfIndicator(self, name, indicator).withhold(why)
         return self.facts
+
+    def completeness(self, period: Period) -> Completeness:
+        """Return how complete the rows of *period* are."""
+        if period.key not in self._completeness:
+            self._completeness[period.key] = completeness(self.table, [period], self.aside)[0]
+        return self._completeness[period.key]
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """Whether figures of a period can rest on its rows."""
+
+    withheld: str
+    """Why they cannot; empty: they can."""
+    warning: str
+    """How many of its rows are missing; empty: hardly any."""
+    share: float
+    """Of the rows that are quarantined."""
+
+
+def completeness(table: SnapshotTable, periods: Sequence[Period], aside: Aside) -> list[Completeness]:
+    """
+    Return how complete the rows of each of *periods* are.
+
+    A period without a row has no value, whatever an aggregate of nothing gives. The shares of quarantined rows that
+    *aside* allows of the dataset are those that it allows of a period, because a figure rests on no other rows.
+    """
+    begins, found = table.begins(), []
+    for period, weight in zip(periods, table.weights(periods), strict=True):
+        missing = (
+            f"{weight.quarantined} of the {weight.rows + weight.quarantined} rows of {period.label} are quarantined"
+            if weight.share > aside.warn_share
+            else ""
+        )
+        if not weight.rows:
+            is_early = begins is not None and period.end <= begins
+            why = f"the data begin after {period.label}" if is_early else f"there are no rows in {period.label}"
+            found.append(Completeness(f"{why}, {missing}" if missing else why, "", weight.share))
+        elif weight.share > aside.max_share:
+            found.append(Completeness(missing, "", weight.share))
+        else:
+            found.append(Completeness("", missing, weight.share))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +127,7 @@ class _OfIndicator:
         indicator, periods = self.indicator, self.stating.periods
         value = self._over_rows(self._value, self.stating.period)
         before = periods.before(self.stating.period)
+        change_on_before: Fact | None = None
         for comparison in indicator.compare:
             if comparison == "target":
                 self._change("gap", f"{indicator.title} against target", value, self._target())
@@ -89,9 +137,13 @@ class _OfIndicator:
             kind: Kind = "previous" if comparison == "previous" else "last_year"
             subject = _Subject(name=f"{self.name}.{kind}", kind=kind, label=f"{indicator.title}, {word}")
             suffix = "change" if comparison == "previous" else "change_on_year"
-            self._change(suffix, f"{indicator.title}, change on the {word}", value, self._over_rows(subject, other))
+            change = self._change(
+                suffix, f"{indicator.title}, change on the {word}", value, self._over_rows(subject, other)
+            )
+            if comparison == "previous":
+                change_on_before = change
         for column in indicator.explain:
-            self._explain(column, value, before if "previous" in indicator.compare else None)
+            _Explaining(self, column, value, before, change_on_before).state()
 
     def withhold(self, why: str) -> None:
         """State that its value is withheld, because of *why*."""
@@ -110,9 +162,9 @@ class _OfIndicator:
         period = PERIOD_WORDS.get(self.stating.kpis.period, "period")
         return f"{period} before" if comparison == "previous" else f"same {period} of the year before"
 
-    def _change(self, suffix: str, label: str, value: Fact, base: Fact) -> None:
+    def _change(self, suffix: str, label: str, value: Fact, base: Fact) -> Fact:
         is_percent = self.indicator.unit == "%"
-        self._follow(
+        change = self._follow(
             _Subject(
                 name=f"{self.name}.{suffix}",
                 kind="change",
@@ -123,122 +175,59 @@ class _OfIndicator:
             [value, base],
         )
         if not is_percent:
-            self._follow(
-                _Subject(
-                    name=f"{self.name}.{suffix}_percent",
-                    kind="change_percent",
-                    label=f"{label}, in percent",
-                    unit="%",
-                    decimals=1,
-                ),
-                "100 * (a - b) / b",
-                [value, base],
+            subject = _Subject(
+                name=f"{self.name}.{suffix}_percent",
+                kind="change_percent",
+                label=f"{label}, in percent",
+                unit="%",
+                decimals=1,
             )
+            self._follow(subject, "100 * (a - b) / b", [value, base], withheld=_no_percentage(subject, value, base))
+        return change
 
-    def _explain(self, column: str, value: Fact, before: Period | None) -> None:
-        """Take the total apart by the values of *column*: the largest, and those that explain the change most."""
-        indicator, table = self.indicator, self.stating.table
-        parts = [indicator.value, *([indicator.per] if indicator.per else [])]
-        condition = f" AND ({indicator.where})" if indicator.where else ""
-        now = table.by_segment(parts, column, within(self.stating.period) + condition)
-        then = table.by_segment(parts, column, within(before) + condition) if before else {}
-        if indicator.per is None:
-            largest = sorted(now, key=lambda segment: (-(now[segment][0] or 0), segment))[: indicator.top]
-            for rank, segment in enumerate(largest, 1):
-                self._share(column, segment, rank, value)
-        if before is None or value.value is None:
-            return
-        effects = {s: _effect(now.get(s), then.get(s), _total(now), _total(then)) for s in {*now, *then}}
-        ranked = sorted((s for s in effects if effects[s]), key=lambda s: (-abs(effects[s]), s))[: indicator.top]
-        for rank, segment in enumerate(ranked, 1):
-            self._contribution(column, segment, rank, before)
+    def _over_rows(
+        self, subject: _Subject, period: Period, *, expression: str | None = None, picks: str | None = None
+    ) -> Fact:
+        """
+        State an aggregate over the rows of *period*; default: the indicator's.
 
-    def _share(self, column: str, segment: str, rank: int, value: Fact) -> None:
-        subject = _Subject(
-            name=f"{self.name}.share.{column}.{rank}",
-            kind="share",
-            label=f"{self.indicator.title}, share of {segment}",
-            segment={column: segment},
-            unit="%",
-            decimals=1,
-        )
-        self._follow(subject, "100 * a / b", [self._segment_value(column, segment, self.stating.period), value])
-
-    def _contribution(self, column: str, segment: str, rank: int, before: Period) -> None:
-        indicator, period = self.indicator, self.stating.period
-        subject = _Subject(
-            name=f"{self.name}.by.{column}.{rank}",
-            kind="contribution",
-            label=f"{indicator.title}, part of {segment} in the change",
-            segment={column: segment},
-            unit="percentage points" if indicator.per is not None and indicator.unit == "%" else None,
-        )
-        if indicator.per is None:
-            values = [self._segment_value(column, segment, each) for each in (period, before)]
-            self._follow(subject, "a - b", values)
-            return
-        inputs = [
-            self._part(part, each, {column: segment} if is_segment else {})
-            for each in (period, before)
-            for part in ("numerator", "denominator")
-            for is_segment in (True, False)
-        ]
-        was, is_now = bool(inputs[6].value), bool(inputs[2].value)
-        formula = RATIO_EFFECT if was and is_now else RATIO_EFFECT_OF_NEW if is_now else RATIO_EFFECT_OF_GONE
-        self._follow(subject, formula.format(scale=indicator.scale), inputs)
-
-    def _part(self, part: str, period: Period, segment: dict[str, str]) -> Fact:
-        """State the numerator or the denominator of a ratio."""
-        indicator = self.indicator
-        subject = _Subject(
-            name=".".join([self.name, part, self._when(period), *segment]),
-            kind="value",
-            label=f"{indicator.title}, {part}" + "".join(f" of {value}" for value in segment.values()),
-            segment=segment,
-            unit="",
-        )
-        aggregate = indicator.value if part == "numerator" else indicator.per
-        return self._over_rows(subject, period, expression=f"coalesce({aggregate}, 0)")
-
-    def _segment_value(self, column: str, segment: str, period: Period) -> Fact:
-        subject = _Subject(
-            name=f"{self.name}.of.{column}.{self._when(period)}",
-            kind="value",
-            label=f"{self.indicator.title} of {segment}",
-            segment={column: segment},
-        )
-        return self._over_rows(subject, period, expression=f"coalesce({self.indicator.value}, 0)")
-
-    def _when(self, period: Period) -> str:
-        return "now" if period == self.stating.period else "before"
-
-    def _over_rows(self, subject: _Subject, period: Period, *, expression: str | None = None) -> Fact:
-        """State an aggregate over the rows of *period*; default: the indicator's."""
+        :param picks: condition on the rows of the segment that it is about.
+        """
         expression = expression or self.indicator.expression
         parts = [within(period), *([f"({self.indicator.where})"] if self.indicator.where else [])]
-        parts += [of_segment(column, value) for column, value in subject.segment.items()]
+        parts += [picks] if picks else []
         where = " AND ".join(parts)
-        measured = self.stating.table.measure(expression, where)
+        measured, complete = self.stating.table.measure(expression, where), self.stating.completeness(period)
+        why = complete.withheld or (measured.why_none and f"{measured.why_none} in {period.label}")
         return self._add(
             subject,
-            measured.value,
+            None if why else measured.value,
             expression=expression,
             period=period,
             where=where,
             measured=measured,
-            withheld=measured.why_none and f"{subject.label}: {measured.why_none} in {period.label}",
+            withheld=why and f"{subject.label}: {why}",
+            warnings=(complete.warning,) if complete.warning else (),
         )
 
-    def _follow(self, subject: _Subject, formula: str, inputs: Sequence[Fact]) -> Fact:
-        """State what follows from other facts."""
+    def _follow(self, subject: _Subject, formula: str, inputs: Sequence[Fact], *, withheld: str = "") -> Fact:
+        """
+        State what follows from other facts.
+
+        :param withheld: why it is not stated though it could be computed.
+        """
         value = compute(formula, [fact.value for fact in inputs])
-        why = next((fact.withheld for fact in inputs if fact.withheld), f"{subject.label}: it is divided by zero")
+        if value is None:
+            withheld = next(
+                (fact.withheld for fact in inputs if fact.withheld), f"{subject.label}: it is divided by zero"
+            )
         return self._add(
             subject,
-            value,
+            None if withheld else value,
             expression=formula,
             inputs=tuple(fact.id for fact in inputs),
-            withheld=why if value is None else "",
+            withheld=withheld,
+            warnings=tuple(dict.fromkeys(warning for fact in inputs for warning in fact.warnings)),
         )
 
     def _add(
@@ -252,11 +241,13 @@ class _OfIndicator:
         measured: Aggregate | None = None,
         inputs: tuple[str, ...] = (),
         withheld: str = "",
+        warnings: tuple[str, ...] = (),
     ) -> Fact:
         """
         State a fact, unless the same was stated before.
 
         :param period: default: the one that is stated.
+        :param warnings: those of its own, beside those of the reading.
         """
         stating, indicator = self.stating, self.indicator
         fact = Fact(
@@ -279,7 +270,7 @@ class _OfIndicator:
             inputs=inputs,
             transformations=(f"rows where {indicator.where}",) if indicator.where else (),
             assumptions=indicator.assumptions,
-            warnings=stating.warnings,
+            warnings=tuple(dict.fromkeys((*warnings, *stating.warnings))),
             withheld=withheld,
         ).identified()
         same = next((one for one in stating.facts if one.id == fact.id), None)
@@ -288,6 +279,166 @@ class _OfIndicator:
         stating.facts.append(fact)
         return fact
 
+
+def _no_percentage(subject: _Subject, value: Fact, base: Fact) -> str:
+    """Return why a change has no percentage although it has a size; empty: it has one."""
+    if value.value is None or base.value is None or base.value == 0:
+        return ""  # its inputs, or the division by zero, say why
+    if base.value < 0:
+        return f"{subject.label}: {base.label} is negative"
+    return f"{subject.label}: the sign turns" if value.value < 0 else ""
+
+
+Parts = Mapping[str, Sequence[Decimal | None]]
+"""Segment to its aggregates: the value, or numerator and denominator."""
+
+
+@dataclass(frozen=True)
+class _Explaining:
+    """States what the values of one column contribute to an indicator and to its change, where they add up to it."""
+
+    of: _OfIndicator
+    column: str
+    value: Fact
+    before: Period
+    change: Fact | None
+    """On the period before; None: it is not compared with that."""
+
+    def state(self) -> None:
+        """State the largest parts of the value, and those that explain the change most."""
+        if self.value.value is None:
+            return
+        now, whole_now = self._parts(self.of.stating.period)
+        why = self._why_not(now, whole_now)
+        if self.of.indicator.per is None:
+            self._shares(now, self.value.value, why)
+        if self.change is None or self.change.value is None:
+            return
+        then, whole_then = self._parts(self.before)
+        why = why or self._why_not(then, whole_then)
+        if why:
+            self._withhold("by", "contribution", "parts of the change", why)
+            return
+        names = self._names({*now, *then})
+        effects = {s: _effect(now.get(s), then.get(s), _total(now), _total(then)) for s in {*now, *then}}
+        ranked = sorted((s for s in effects if effects[s]), key=lambda s: (-abs(effects[s]), s))
+        for rank, segment in enumerate(ranked[: self.of.indicator.top], 1):
+            self._contribution(segment, names[segment], rank)
+
+    def _parts(self, period: Period) -> tuple[Parts, Sequence[Decimal | None]]:
+        """Return the aggregates of each segment of *period*, and those of the whole."""
+        indicator, table = self.of.indicator, self.of.stating.table
+        aggregates = [indicator.value, *([indicator.per] if indicator.per else [])]
+        where = within(period) + (f" AND ({indicator.where})" if indicator.where else "")
+        whole = [table.measure(aggregate, where).value for aggregate in aggregates]
+        return table.by_segment(aggregates, self.column, where), whole
+
+    def _why_not(self, parts: Parts, whole: Sequence[Decimal | None]) -> str:
+        """Return why *parts* do not make up the *whole*; empty: they do."""
+        indicator = self.of.indicator
+        for place, (total, exact) in enumerate(zip(_total(parts), whole, strict=False)):
+            sizes = [abs(values[place] or Decimal(0)) for values in parts.values()]
+            if abs(total - (exact or Decimal(0))) > ROUNDING * max(sum(sizes, Decimal(0)), abs(exact or Decimal(0))):
+                aggregate = (indicator.value, indicator.per)[place]
+                return f"{aggregate} of each {_words(self.column)} does not add up to that of all"
+        return ""
+
+    def _names(self, segments: Collection[str]) -> dict[str, str]:
+        """Return what each segment is called; rows in which the column is empty have a name that no other has."""
+        empty = f"no {_words(self.column)}"
+        while empty in segments:
+            empty = f"({empty})"
+        return {segment: segment or empty for segment in segments}
+
+    def _shares(self, now: Parts, whole: Decimal, why: str) -> None:
+        sizes = {segment: values[0] or Decimal(0) for segment, values in now.items()}
+        shares = {segment: size / whole for segment, size in sizes.items()} if whole else {}
+        largest = sorted(shares, key=lambda segment: (-shares[segment], segment))[: self.of.indicator.top]
+        if not why and any(shares[segment] > 1 + ROUNDING or shares[segment] < 0 for segment in largest):
+            why = f"the parts of {_words(self.column)} have different signs"
+        if why:
+            self._withhold("share", "share", "shares", why)
+            return
+        names = self._names(sizes)
+        for rank, segment in enumerate(largest, 1):
+            self._share(segment, names[segment], rank)
+
+    def _withhold(self, infix: str, kind: Kind, what: str, why: str) -> None:
+        """State that there are no parts by this column, under the name of the first."""
+        label = f"{self.of.indicator.title}, {what} by {_words(self.column)}"
+        subject = _Subject(name=f"{self.of.name}.{infix}.{self.column}.1", kind=kind, label=label)
+        self.of._add(subject, None, expression="", withheld=f"{label}: {why}")
+
+    def _share(self, segment: str, name: str, rank: int) -> None:
+        subject = _Subject(
+            name=f"{self.of.name}.share.{self.column}.{rank}",
+            kind="share",
+            label=f"{self.of.indicator.title}, share of {name}",
+            segment={self.column: name},
+            unit="%",
+            decimals=1,
+        )
+        inputs = [self._segment_value(segment, name, self.of.stating.period), self.value]
+        self.of._follow(subject, "100 * a / b", inputs)
+
+    def _contribution(self, segment: str, name: str, rank: int) -> None:
+        indicator, period = self.of.indicator, self.of.stating.period
+        subject = _Subject(
+            name=f"{self.of.name}.by.{self.column}.{rank}",
+            kind="contribution",
+            label=f"{indicator.title}, part of {name} in the change",
+            segment={self.column: name},
+            unit="percentage points" if indicator.per is not None and indicator.unit == "%" else None,
+        )
+        if indicator.per is None:
+            values = [self._segment_value(segment, name, each) for each in (period, self.before)]
+            self.of._follow(subject, "a - b", values)
+            return
+        inputs = [
+            self._part(part, each, segment, name if is_segment else None)
+            for each in (period, self.before)
+            for part in ("numerator", "denominator")
+            for is_segment in (True, False)
+        ]
+        was, is_now = bool(inputs[6].value), bool(inputs[2].value)
+        formula = RATIO_EFFECT if was and is_now else RATIO_EFFECT_OF_NEW if is_now else RATIO_EFFECT_OF_GONE
+        self.of._follow(subject, formula.format(scale=indicator.scale), inputs)
+
+    def _part(self, part: str, period: Period, segment: str, name: str | None) -> Fact:
+        """State the numerator or the denominator of a ratio; *name* is None for that of all."""
+        indicator = self.of.indicator
+        about = {} if name is None else {self.column: name}
+        subject = _Subject(
+            name=".".join([self.of.name, part, self._when(period), *about]),
+            kind="value",
+            label=f"{indicator.title}, {part}" + ("" if name is None else f" of {name}"),
+            segment=about,
+            unit="",
+        )
+        aggregate = indicator.value if part == "numerator" else indicator.per
+        picks = None if name is None else of_segment(self.column, segment)
+        return self.of._over_rows(subject, period, expression=f"coalesce({aggregate}, 0)", picks=picks)
+
+    def _segment_value(self, segment: str, name: str, period: Period) -> Fact:
+        subject = _Subject(
+            name=f"{self.of.name}.of.{self.column}.{self._when(period)}",
+            kind="value",
+            label=f"{self.of.indicator.title} of {name}",
+            segment={self.column: name},
+        )
+        picks = of_segment(self.column, segment)
+        return self.of._over_rows(subject, period, expression=f"coalesce({self.of.indicator.value}, 0)", picks=picks)
+
+    def _when(self, period: Period) -> str:
+        return "now" if period == self.of.stating.period else "before"
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ")
+
+
+ROUNDING = Decimal("1e-9")
+"""Sums of doubles depend on the order in which they are added: parts within this share of their size add up."""
 
 _MEAN_OF_ALL = "(b / d + f / h) / 2"
 RATIO_EFFECT = (
@@ -304,13 +455,16 @@ RATIO_EFFECT_OF_NEW = "{scale} * (a / c - " + _MEAN_OF_ALL + ") * c / d"
 RATIO_EFFECT_OF_GONE = "0 - {scale} * (e / g - " + _MEAN_OF_ALL + ") * g / h"
 
 
-def _total(parts: dict[str, list[Decimal | None]]) -> list[Decimal]:
+def _total(parts: Parts) -> list[Decimal]:
     width = max((len(values) for values in parts.values()), default=0)
     return [sum((values[i] or Decimal(0) for values in parts.values()), Decimal(0)) for i in range(width)]
 
 
 def _effect(
-    now: list[Decimal | None] | None, then: list[Decimal | None] | None, all_now: list[Decimal], all_then: list[Decimal]
+    now: Sequence[Decimal | None] | None,
+    then: Sequence[Decimal | None] | None,
+    all_now: Sequence[Decimal],
+    all_then: Sequence[Decimal],
 ) -> Decimal:
     """How much of a change a segment explains, to rank segments by."""
     new, old = [part or Decimal(0) for part in now or []], [part or Decimal(0) for part in then or []]

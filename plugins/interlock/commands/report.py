@@ -86,6 +86,7 @@ def provenance_text(found: Provenance) -> str:
         ("source", str(reading.source)),
         ("snapshot", str(reading.snapshot or "none")),
         ("data quality", str(reading.state)),
+        *(("warning", text) for text in fact.warnings if text not in reading.reasons.get("warning", ())),
         *((severity, text) for severity, texts in reading.reasons.items() for text in texts),
         ("computed by", f"{found.run.workflow}, run {found.run.run_id}"),
     ]

@@ -26,9 +26,19 @@ router = APIRouter(default_response_class=HTMLResponse)
 
 
 @router.get("/fact/{fact_id}", dependencies=guards(SeesDags("see facts")))
-def fact(fact_id: str, person: Reader, ledger: OpenLedger, rows: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
-    """Return where a fact comes from, with the first of its rows."""
-    found = trace(ledger, fact_id, Snapshots(snapshot_path()), limit=rows)
+def fact(
+    fact_id: str,
+    person: Reader,
+    ledger: OpenLedger,
+    rows: Annotated[int, Query(ge=1, le=1000)] = 50,
+    reading: str | None = None,
+) -> Response:
+    """
+    Return where a fact comes from, with the first of its rows.
+
+    :param reading: the reading of the run whose fact is shown; default: of the newest that stated it.
+    """
+    found = trace(ledger, fact_id, Snapshots(snapshot_path()), limit=rows, reading_id=reading)
     stated = found.fact
     return render(
         "fact.html.j2",

@@ -48,11 +48,11 @@ class _Writer:
         return blocks
 
     def _figures(self) -> list[str]:
-        rows = [
-            f"| {_escaped(t.fact.label)} | {self._link(t.fact.shown, t.fact)} | "
-            f"{self._link(t.change.shown, t.change) if t.change else ''} |"
-            for t in self.view.tiles
-        ]
+        rows = []
+        for tile in self.view.tiles:
+            value = "; ".join([self._link(tile.fact.shown, tile.fact), *map(_escaped, tile.remarks)])
+            change = self._link(tile.change.shown, tile.change) if tile.change else ""
+            rows.append(f"| {_escaped(tile.fact.label)} | {value} | {change} |")
         return ["\n".join(["| Figure | Value | Change |", "| --- | ---: | ---: |", *rows])] if rows else []
 
     def _section(self, section: Section) -> Iterator[str]:
@@ -92,7 +92,9 @@ class _Writer:
         return f"{self.references}{self.numbers[fact_id]}"
 
     def _address(self, fact_id: str) -> str:
-        return f"{self.console}/fact/{fact_id}" if self.console else f"#fact-{fact_id}"
+        if not self.console:
+            return f"#fact-{fact_id}"
+        return f"{self.console}/fact/{fact_id}?reading={self.view.facts[fact_id].reading}"
 
     def _source(self, fact: Fact) -> str:
         if fact.inputs:

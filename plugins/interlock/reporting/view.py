@@ -36,6 +36,12 @@ class Tile:
         value = self.change.value if self.change is not None else None
         return "same" if not value else "up" if value > 0 else "down"
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said beside the number: of its period, and of the one that its change is from."""
+        own = [one for one in (self.change.warnings if self.change else ()) if one not in self.fact.warnings]
+        return [*self.fact.remarks, *own]
+
 
 @dataclass(frozen=True)
 class View:

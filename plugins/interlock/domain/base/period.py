@@ -2,7 +2,8 @@
 Periods of reporting: which day, week, month or quarter a moment belongs to, in a time zone, and which came before.
 
 A period begins at midnight of its zone, so a day can have 23 or 25 hours; its ends are instants, and half open. Weeks
-begin on a day of one's choice, and are named by their first day, because the numbers of weeks differ by country.
+begin on a day of one's choice, and are named by their first day, because the numbers of weeks differ by country. Hours
+that come twice when the clock is set back are named with their offset: ``2026-10-25 02:00+01:00``.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Periods:
             hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
             begin = hour + timedelta(minutes=at.minute // minutes * minutes)
             shown = begin.astimezone(ZoneInfo(self.time_zone))
-            return Period(start=begin, end=begin + timedelta(minutes=minutes), label=f"{shown:%Y-%m-%d %H:%M}")
+            label = f"{shown:%Y-%m-%d %H:%M}"
+            if shown.replace(fold=0).utcoffset() != shown.replace(fold=1).utcoffset():
+                label += shown.isoformat(timespec="minutes")[16:]  # the clock is set back: the same time comes twice
+            return Period(start=begin, end=begin + timedelta(minutes=minutes), label=label)
         first = self._first_day(local.date())
         return self._of(first)
 

@@ -67,7 +67,7 @@ class Fact(BaseModel):
     transformations: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """Expectations of severity ``warning`` that the reading failed."""
+    """Expectations of severity ``warning`` that the reading failed, and how many rows of its periods are missing."""
     confidence: float | None = None
     confidence_basis: str = ""
     withheld: str = ""
@@ -94,6 +94,11 @@ class Fact(BaseModel):
     def shown(self) -> str:
         """The value as a report writes it: ``12,345.60 USD``, ``3.1%``."""
         return show_number(self.value, self.unit, self.decimals)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Those of its warnings that name its period: they stand beside the figure."""
+        return [warning for warning in self.warnings if self.period in warning]
 
 
 def show_number(value: Decimal | None, unit: str = "", decimals: int = 2) -> str:

@@ -139,7 +139,8 @@ class History:
         }
         if value is not None and previous is not None:
             known["change"] = value - previous
-            known["change_percent"] = 100 * (value - previous) / previous if previous else None
+            is_of_one_sign = previous > 0 and value >= 0  # else it has no percentage, as a fact has none
+            known["change_percent"] = 100 * (value - previous) / previous if is_of_one_sign else None
         if value is not None and self.target is not None:
             known["gap"] = value - self.target
         return {name: found for name, found in known.items() if found is not None}

@@ -147,6 +147,20 @@ def review_problems(review: Any, finding: Mapping[str, Any]) -> list[Problem]:
     return list(_Checking(written, finding, facts).problems())
 
 
+UNCARRIED = "it states a number or a time that its facts do not carry"
+"""Why a part is taken out; the number itself is not repeated."""
+
+
+def without_uncarried(review: Review, finding: Mapping[str, Any]) -> tuple[Review, list[Problem]]:
+    """
+    Return *review* without the parts that state what the facts of *finding* do not carry, and what was wrong with them.
+
+    Each part is listed as withheld: one wrong sentence costs itself, not the review.
+    """
+    facts = {fact.id: fact for fact in (Fact.model_validate(one) for one in finding.get("facts") or ())}
+    return _Checking(review, finding, facts).kept()
+
+
 @dataclass(frozen=True)
 class _Checking:
     review: Review
@@ -164,10 +178,56 @@ class _Checking:
             yield from self._of_section(section)
         for recommendation in self.review.recommendations:
             yield from self._of_recommendation(recommendation)
-        yield from self._of_withheld()
-        warnings = [*(self.finding.get("warnings") or ()), *(w for fact in self.facts.values() for w in fact.warnings)]
+        for one in self.review.withheld:
+            yield from self._of_one_withheld(one)
         for note in self.review.notes:
-            yield from self._uncarried("a note", note, self.review.cited(), warnings)
+            yield from self._of_note(note)
+
+    def kept(self) -> tuple[Review, list[Problem]]:
+        """Return the review without what fails, and the problems of what was taken out."""
+        problems: list[Problem] = []
+        withheld: list[Withheld] = []
+
+        def holds(what: str, found: Iterable[Problem]) -> bool:
+            failing = list(found)
+            problems.extend(failing)
+            one = Withheld(what=what, reason=UNCARRIED)
+            if failing and one not in withheld:
+                withheld.append(one)
+            return not failing
+
+        review, headings = self.review, self._headings()
+        title = review.title
+        if not holds("The title", self._uncarried("the title", title, (), headings)):
+            title = str(self.finding.get("title") or "Review")
+        sections = []
+        for section in review.sections:
+            heading = section.heading
+            if not holds("A heading", self._uncarried("a heading", heading, (), headings)):
+                heading = next((self.facts[i].label for s in section.sentences for i in s.facts if i in self.facts), "")
+            heading = heading or "Figures"
+            sentences = [
+                one
+                for index, one in enumerate(section.sentences, 1)
+                if holds(f"A sentence of {heading!r}", self._of_sentence(section, index, one))
+            ]
+            charts = [one for one in section.charts if holds(f"A chart of {heading!r}", self._of_chart(one))]
+            if sentences or charts:
+                changed = {"heading": heading, "sentences": sentences, "charts": charts}
+                sections.append(section.model_copy(update=changed))
+        recommendations = [
+            one for one in review.recommendations if holds("A recommendation", self._of_recommendation(one))
+        ]
+        notes = [one for one in review.notes if holds("A note", self._of_note(one))]
+        listed = [one for one in review.withheld if holds("A reason", self._of_one_withheld(one))]
+        changed = {
+            "title": title,
+            "sections": sections,
+            "recommendations": recommendations,
+            "notes": notes,
+            "withheld": [*listed, *withheld],
+        }
+        return review.model_copy(update=changed), problems
 
     def _of_period(self) -> list[Fact]:
         """Return the facts of the review's period; all, when none is of it."""
@@ -185,17 +245,26 @@ class _Checking:
     def _of_section(self, section: Section) -> Iterator[Problem]:
         yield from self._uncarried("a heading", section.heading, (), self._headings())
         for index, sentence in enumerate(section.sentences, 1):
-            yield from self._uncarried(f"{section.heading!r}, sentence {index}", sentence.text, sentence.facts, [])
+            yield from self._of_sentence(section, index, sentence)
         for chart in section.charts:
-            shown = [f.id for f in self._of_period() if chart.indicator and f.indicator == chart.indicator]
-            yield from self._uncarried(f"chart {chart.title!r}", chart.title, [*chart.facts, *shown], self._given())
+            yield from self._of_chart(chart)
 
-    def _of_withheld(self) -> Iterator[Problem]:
-        labels = [name for fact in self.facts.values() for name in (fact.label, fact.period)]
+    def _of_sentence(self, section: Section, index: int, one: Sentence) -> Iterator[Problem]:
+        yield from self._uncarried(f"{section.heading!r}, sentence {index}", one.text, one.facts, [])
+
+    def _of_chart(self, chart: Chart) -> Iterator[Problem]:
+        shown = [f.id for f in self._of_period() if chart.indicator and f.indicator == chart.indicator]
+        yield from self._uncarried(f"chart {chart.title!r}", chart.title, [*chart.facts, *shown], self._given())
+
+    def _of_note(self, note: str) -> Iterator[Problem]:
+        warnings = [*(self.finding.get("warnings") or ()), *(w for fact in self.facts.values() for w in fact.warnings)]
+        yield from self._uncarried("a note", note, self.review.cited(), warnings)
+
+    def _of_one_withheld(self, one: Withheld) -> Iterator[Problem]:
+        labels = [name for fact in self.facts.values() for name in (fact.label, fact.period)] + self._headings()
         reasons = [*(fact.withheld for fact in self.facts.values()), *self._given()]
-        for one in self.review.withheld:
-            yield from self._uncarried("what is withheld", one.what, one.facts, labels)
-            yield from self._uncarried("why it is withheld", one.reason, one.facts, reasons)
+        yield from self._uncarried("what is withheld", one.what, one.facts, labels)
+        yield from self._uncarried("why it is withheld", one.reason, one.facts, reasons)
 
     def _of_recommendation(self, one: Recommendation) -> Iterator[Problem]:
         place = f"recommendation {one.title!r}"

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from interlock.analysis.indicator_fact import completeness
 from interlock.analysis.measure import SnapshotTable, instant
 from interlock.domain.base.period import MINUTES, Period, Periods
+from interlock.domain.data.dataset import Aside, Dataset
 from interlock.domain.facts.anomaly import Alarm, Scored, alarms_of, score
 from interlock.domain.facts.fact import Fact, Kind, of_period
 from interlock.domain.facts.indicator import Indicator, Kpis
 from interlock.engine.datasets.snapshot import Snapshots
-from interlock.engine.facts.kpi_fact import load_kpis, periods_of, present_period, read_by_run, table_of
+from interlock.engine.facts.kpi_fact import dataset_of, load_kpis, periods_of, present_period, read_by_run, table_of
 from interlock.engine.runs.session import Session
 from interlock.errors import ConfigurationError
 from interlock.ledger.facts.fact import write_facts
@@ -54,10 +56,19 @@ def look_back(kpis: Kpis, periods: Periods, present: Period) -> list[Period]:
     return periods.up_to(present, kpis.history + passed % max(kpis.history // STEPS, 1))
 
 
-def watch(table: SnapshotTable, kpis: Kpis, indicator: Indicator, periods: Sequence[Period]) -> Watched:
+def values_of(
+    table: SnapshotTable, indicator: Indicator, periods: Sequence[Period], aside: Aside
+) -> list[Decimal | None]:
+    """Return the value of *indicator* in each of *periods*; None where it would be withheld."""
+    exact = table.by_period(indicator.expression, periods, indicator.where)
+    complete = completeness(table, periods, aside)
+    return [None if one.withheld else value for value, one in zip(exact, complete, strict=True)]
+
+
+def watch(table: SnapshotTable, kpis: Kpis, indicator: Indicator, periods: Sequence[Period], aside: Aside) -> Watched:
     """Return what is said of *indicator* over *periods*, from the first that has a value."""
     assert kpis.anomalies is not None
-    exact = table.by_period(indicator.expression, periods, indicator.where)
+    exact = values_of(table, indicator, periods, aside)
     first = next((i for i, value in enumerate(exact) if value is not None), 0)
     values = [None if value is None else float(value) for value in exact[first:]]
     scored = score([math.nan if value is None else value for value in values], kpis.anomalies)
@@ -82,29 +93,30 @@ def state_anomalies(session: Session, name: str, snapshots: Snapshots, *, lookba
         return []
     present, facts = present_period(session, kpis, reading), []
     periods = look_back(kpis, periods_of(session, kpis), present)
-    with table_of(snapshots, reading) as table:
+    dataset = dataset_of(session, kpis)
+    with table_of(snapshots, reading, dataset) as table:
         for indicator_name, indicator in kpis.indicators.items():
-            watched = watch(table, kpis, indicator, periods)
+            watched = watch(table, kpis, indicator, periods, dataset.aside)
             if not watched.scored.judged:
                 session.count("too_short")
             for alarm in watched.alarms:
                 if alarm.index >= len(watched.periods) - lookback:
-                    facts += _facts(kpis, indicator_name, indicator, table, watched, alarm, reading)
+                    (complete,) = completeness(table, [watched.periods[alarm.index]], dataset.aside)
+                    warnings = (complete.warning, *reading.warnings) if complete.warning else reading.warnings
+                    stated = _facts(kpis, indicator_name, indicator, table, watched, alarm, reading)
+                    facts += [fact.model_copy(update={"warnings": tuple(warnings)}) for fact in stated]
     with session.write() as tx:
         session.count("facts", write_facts(tx, session.run, session.task.task_id, facts))
     session.count("anomalies", sum(fact.name.endswith(".expected") for fact in facts))
     return facts
 
 
-def expected_again(kpis: Kpis, zone: str, table: SnapshotTable, fact: Fact) -> Decimal | None:
-    """
-    Return what the baseline says once more where *fact* says it.
-
-    :param zone: the dataset's time zone.
-    """
+def expected_again(kpis: Kpis, dataset: Dataset, table: SnapshotTable, fact: Fact) -> Decimal | None:
+    """Return what the baseline says once more where *fact* says it."""
     what, indicator = fact.expression.split()[0], kpis.pick(fact.indicator)
-    periods = kpis.periods(zone)
-    watched = watch(table, kpis, indicator, look_back(kpis, periods, periods.last_full(fact.as_of)))
+    periods = kpis.periods(dataset.time_zone)
+    looked_back = look_back(kpis, periods, periods.last_full(fact.as_of))
+    watched = watch(table, kpis, indicator, looked_back, dataset.aside)
     place = next((i for i, period in enumerate(watched.periods) if period.start == fact.period_start), None)
     return None if place is None else _number(getattr(watched.scored, what)[place])
 

@@ -8,28 +8,32 @@ rule, once for each key, however often the run is repeated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from interlock.agents.rendering import Rendering
+from interlock.analysis.indicator_fact import Completeness, completeness
 from interlock.analysis.measure import SnapshotTable
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.period import Period
+from interlock.domain.data.dataset import Aside
 from interlock.domain.data.source import SourceRow
 from interlock.domain.facts.fact import Fact
 from interlock.domain.facts.finding import Finding, Insight
 from interlock.domain.facts.indicator import Kpis
 from interlock.domain.facts.insight import History, InsightRule, Insights, Record, parse_insights, record_of
 from interlock.domain.policy.service_level import CaseDuties
+from interlock.domain.policy.version import Bundle
 from interlock.engine.datasets.snapshot import Snapshots
-from interlock.engine.facts.anomaly_fact import look_back, watch
-from interlock.engine.facts.kpi_fact import load_kpis, periods_of, present_period, read_by_run, table_of
+from interlock.engine.facts.anomaly_fact import look_back, values_of, watch
+from interlock.engine.facts.kpi_fact import dataset_of, load_kpis, periods_of, present_period, read_by_run, table_of
 from interlock.engine.runs.session import Session
-from interlock.errors import ConfigurationError, InputError
+from interlock.errors import ConfigurationError, InputError, InterlockError
 from interlock.ledger.cases.case import cases_by_key, load_files
 from interlock.ledger.facts.fact import facts_of
+from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.record import Reading
 
 _INNER = (".numerator.", ".denominator.")
@@ -54,29 +58,64 @@ def finding_rows(session: Session, name: str, snapshots: Snapshots) -> Iterator[
         found = [one for rule in insights.insights for one in _apply(session, rule, sets, facts)]
     if insights.review is not None:
         found.append(_review(session, insights, sets, facts, found))
-    for number, finding in enumerate(_new(session, found), 1):
+    for number, finding in enumerate(_new(session, found, path), 1):
         yield SourceRow(number=number, values=finding.model_dump(mode="json"))
 
 
-def _new(session: Session, found: list[Finding]) -> Iterator[Finding]:
+def _new(session: Session, found: list[Finding], path: str) -> Iterator[Finding]:
     """
-    Yield what is no case yet. A period whose facts were corrected since gives a new case, and the old one stays.
+    Yield what is no case yet. A period whose facts were corrected since gives a new case, and so does a rule whose
+    texts were; the old case stays.
 
-    An anomaly is the same while it lasts, though what was expected rests on a later stretch of the past each time.
+    An anomaly is the same while it lasts, though what was expected rests on a later stretch of the past each time: of
+    its texts, the rule's own count.
     """
     with session.read() as connection:
         rows = cases_by_key(connection, session.run.environment, session.run.workflow, [one.key for one in found])
-        before = {file.case.business_key: file.payload for file in load_files(connection, rows, contracts=[])}
+        before = {file.case.business_key: file for file in load_files(connection, rows, contracts=[])}
+        rules: dict[str | None, Any] = {}
+        for run_id in {file.case.run_id for file in before.values() if file.case.run_id is not None}:
+            rules[run_id] = _alarm_rules(load_run(connection, run_id).version.bundle, path)
+    now = _alarm_rules(session.version.bundle, path)
     for finding in found:
-        existing = before.get(finding.key)
-        facts = sorted(fact.id for fact in finding.facts)
-        if existing is None:
+        file = before.get(finding.key)
+        if file is None:
             yield finding
-        elif finding.key.startswith(f"{finding.indicator}@") or facts == sorted(one["id"] for one in existing["facts"]):
+            continue
+        facts = sorted(fact.id for fact in finding.facts)
+        corrected: Any = None
+        if finding.key.startswith(f"{finding.indicator}@"):
+            rule = now.get(finding.indicator)
+            if file.case.run_id in rules and rules[file.case.run_id].get(finding.indicator) != rule:
+                corrected = rule
+        elif facts != sorted(one["id"] for one in file.payload["facts"]):
+            corrected = facts
+        elif (texts := _texts_of(finding.model_dump(mode="json"))) != _texts_of(file.payload):
+            corrected = texts
+        if corrected is None:
             session.count("seen_before")
         else:
-            key = f"{finding.key}~{digest(facts)[:8]}"
+            key = f"{finding.key}~{digest(corrected)[:8]}"
             yield finding.model_copy(update={"key": key, "title": f"{finding.title} (corrected)"})
+
+
+def _texts_of(finding: Mapping[str, Any]) -> list[Any]:
+    """Return what rules say in *finding*, of JSON types."""
+    said = [finding, *(finding.get("insights") or ())]
+    return [[one.get(name) for name in ("title", "recommendation", "assumptions")] for one in said]
+
+
+def _alarm_rules(bundle: Bundle, path: str) -> dict[str, Any]:
+    """Return the texts of the rules that make a case of an anomaly, by indicator."""
+    try:
+        insights = parse_insights(bundle.document(path))
+    except InterlockError:  # a version of before, which is no longer read as it was
+        return {}
+    found: dict[str, Any] = {}
+    for rule in insights.insights:
+        for indicator in rule.indicators if rule.once == "alarm" else ():
+            found.setdefault(indicator, []).append([rule.title, rule.recommendation, list(rule.assumptions)])
+    return found
 
 
 @dataclass
@@ -92,30 +131,35 @@ class _Set:
     series: dict[str, list[tuple[str, float | None]]]
     alarms: dict[str, list[Period]]
     """Indicator to the periods in which anomalies began."""
+    completeness: dict[str, Completeness]
+    """Key of a period to how complete it is: the present one, those where anomalies began, and the one before each."""
+    before: dict[str, str]
+    """Key of such a period to that of the one before."""
 
     @classmethod
     def open(cls, session: Session, name: str, snapshots: Snapshots, opened: ExitStack) -> _Set:
         kpis = load_kpis(session, name)
         reading = read_by_run(session, kpis.dataset)
-        made = cls(kpis, reading, present_period(session, kpis, reading), {}, {}, {}, {})
+        made = cls(kpis, reading, present_period(session, kpis, reading), {}, {}, {}, {}, {}, {})
         if not reading.is_withheld:
-            table = opened.enter_context(table_of(snapshots, reading))
+            table = opened.enter_context(table_of(snapshots, reading, dataset_of(session, kpis)))
             for indicator in kpis.indicators:
                 made._look_back(session, table, indicator)
+            made._weigh(session, table)
         return made
 
     def _look_back(self, session: Session, table: SnapshotTable, name: str) -> None:
         indicator = self.kpis.indicators[name]
-        periods = look_back(self.kpis, periods_of(session, self.kpis), self.period)
+        periods, aside = look_back(self.kpis, periods_of(session, self.kpis), self.period), self._aside(session)
         expected: list[float | None] = []
         began: frozenset[int] = frozenset()
         if self.kpis.anomalies is not None:
-            watched = watch(table, self.kpis, indicator, periods)
+            watched = watch(table, self.kpis, indicator, periods, aside)
             periods, values = watched.periods, watched.values
             expected = [float(one) if math.isfinite(one) else None for one in watched.scored.expected]
             began = frozenset(alarm.index for alarm in watched.alarms)
         else:
-            exact = table.by_period(indicator.expression, periods, indicator.where)
+            exact = values_of(table, indicator, periods, aside)
             values = [None if value is None else float(value) for value in exact]
         self.looked_back[name] = periods
         shown = list(zip(periods, values, strict=True))[-SHOWN:]
@@ -130,13 +174,33 @@ class _Set:
             alarms=began,
         )
 
-    @property
-    def quality(self) -> str:
-        return self.reading.state
+    def _aside(self, session: Session) -> Aside:
+        return dataset_of(session, self.kpis).aside
 
-    @property
-    def warnings(self) -> list[str]:
-        return [*self.reading.critical, *self.reading.warnings]
+    def _weigh(self, session: Session, table: SnapshotTable) -> None:
+        calendar, aside = periods_of(session, self.kpis), self._aside(session)
+        about = {one.key: one for began in self.alarms.values() for one in began} | {self.period.key: self.period}
+        for period in about.values():
+            both = [calendar.before(period), period]
+            self.completeness |= {one.key: how for one, how in zip(both, completeness(table, both, aside), strict=True)}
+            self.before[period.key] = both[0].key
+
+    def around(self, period: Period) -> list[Completeness]:
+        """Return how complete *period* is, and the one before that it is compared with."""
+        keys = (period.key, self.before.get(period.key, ""))
+        return [self.completeness[key] for key in keys if key in self.completeness]
+
+    def quality(self, period: Period) -> str:
+        """Return how far the figures of *period* can be trusted."""
+        around = self.around(period)
+        if self.reading.is_withheld or (around and around[0].withheld and around[0].share):
+            return "withheld"
+        return "warned" if any(one.warning or (one.withheld and one.share) for one in around) else self.reading.state
+
+    def warnings(self, period: Period) -> list[str]:
+        """Return what is to be said of the data of *period*."""
+        around = [one.warning or one.withheld for one in self.around(period) if one.share]
+        return [*self.reading.critical, *(one for one in around if one), *self.reading.warnings]
 
 
 def _apply(session: Session, rule: InsightRule, sets: dict[str, _Set], facts: list[Fact]) -> Iterator[Finding]:
@@ -181,7 +245,7 @@ def _fires(
     fired = rule.fires.evaluate(reads)
     if fired.value is None:
         session.count("rules_without_data")
-        session.log.warning("insight %r cannot be written for %r: %s", rule.name, indicator, fired.error)
+        session.log.warning("insight %r cannot be applied to %r: %s", rule.name, indicator, fired.error)
     return bool(fired.value)
 
 
@@ -200,7 +264,7 @@ def _finding(
         indicator=name,
         severity=rule.severity,
         assumptions=[*rule.assumptions, *of.kpis.indicators[name].assumptions],
-        **(_trust(record, of) if rule.holds_when else {}),
+        **(_trust(record, of, period) if rule.holds_when else {}),
         facts=facts,
         series={name: of.series[name]},
         alarms={name: [one.label for one in of.alarms[name]]},
@@ -208,10 +272,11 @@ def _finding(
     )
 
 
-def _trust(record: Record, of: _Set) -> dict[str, Any]:
-    """Return the confidence and what it rests on; a warning about the data may cap it."""
+def _trust(record: Record, of: _Set, period: Period) -> dict[str, Any]:
+    """Return the confidence and what it rests on; a warning about the data, or missing rows, may cap it."""
     confidence, basis = record.confidence, record.basis(_word(of.kpis))
-    cap = of.reading.cap
+    caps = [1 - one.share for one in of.around(period) if one.warning]
+    cap = min([*caps, *([of.reading.cap] if of.reading.cap is not None else [])], default=None)
     if confidence is not None and cap is not None and confidence > cap:
         confidence, basis = cap, f"{basis}; capped because of a warning about the data"
     return {"confidence": None if confidence is None else round(confidence, 4), "confidence_basis": basis}
@@ -222,8 +287,8 @@ def _when(session: Session, of: _Set, period: Period) -> dict[str, Any]:
         "period": period.label,
         "period_end": period.end.isoformat(),
         "as_of": of.reading.as_of.isoformat(),
-        "quality": of.quality,
-        "warnings": of.warnings,
+        "quality": of.quality(period),
+        "warnings": of.warnings(period),
     }
 
 
@@ -263,7 +328,7 @@ def _texts(
         return texts, list(cited)
     except InputError as error:
         session.count("texts_without_numbers")
-        session.log.warning("insight %r is written without its text: %s", rule.name, missing[-1] if missing else error)
+        session.log.warning("insight %r is stated without its text: %s", rule.name, missing[-1] if missing else error)
         return {"title": f"{title}: {rule.name.replace('_', ' ')}", "recommendation": ""}, []
 
 
@@ -276,7 +341,7 @@ def _review(
     chosen = [sets[name] for name in review.kpis]
     first = chosen[0]
     order = ("withheld", "warned", "fit")
-    worst = min((one.quality for one in chosen), key=order.index)
+    worst = min((one.quality(one.period) for one in chosen), key=order.index)
     duties = CaseDuties(session.version.bundle, session.company.calendar)
     indicators = {indicator for one in chosen for indicator in one.kpis.indicators}
     return Finding(
@@ -302,5 +367,5 @@ def _review(
             for one in found
         ],
         **_when(session, first, first.period)
-        | {"quality": worst, "warnings": [warning for one in chosen for warning in one.warnings]},
+        | {"quality": worst, "warnings": [warning for one in chosen for warning in one.warnings(one.period)]},
     )

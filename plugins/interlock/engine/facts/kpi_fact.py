@@ -5,12 +5,12 @@ Stating facts for a run: the KPIs of the last full period, from the reading that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from interlock.analysis.indicator_fact import Stating
 from interlock.analysis.measure import SnapshotTable, open_table
 from interlock.domain.base.period import Period, Periods
-from interlock.domain.data.dataset import pick_dataset
+from interlock.domain.data.dataset import Dataset, pick_dataset
 from interlock.domain.facts.fact import Fact
 from interlock.domain.facts.indicator import Kpis, parse_kpis
 from interlock.engine.datasets.snapshot import Snapshots
@@ -44,7 +44,12 @@ def read_by_run(session: Session, dataset: str) -> Reading:
 
 def periods_of(session: Session, kpis: Kpis) -> Periods:
     """Return the calendar of the KPIs' periods."""
-    return kpis.periods(pick_dataset(session.version.bundle.datasets, kpis.dataset).time_zone)
+    return kpis.periods(dataset_of(session, kpis).time_zone)
+
+
+def dataset_of(session: Session, kpis: Kpis) -> Dataset:
+    """Return the declaration of the dataset of *kpis*."""
+    return pick_dataset(session.version.bundle.datasets, kpis.dataset)
 
 
 def present_period(session: Session, kpis: Kpis, reading: Reading) -> Period:
@@ -53,10 +58,18 @@ def present_period(session: Session, kpis: Kpis, reading: Reading) -> Period:
 
 
 @contextmanager
-def table_of(snapshots: Snapshots, reading: Reading) -> Iterator[SnapshotTable]:
-    """Open the rows of a reading."""
-    with snapshots.open(reading.snapshot or "") as file, open_table(file) as table:
-        yield table
+def table_of(snapshots: Snapshots, reading: Reading, dataset: Dataset | None = None) -> Iterator[SnapshotTable]:
+    """
+    Open the rows of a reading.
+
+    :param dataset: its declaration, to weigh the quarantined rows by period; default: they are not weighed.
+    """
+    with ExitStack() as opened:
+        file = opened.enter_context(snapshots.open(reading.snapshot or ""))
+        quarantine = None
+        if dataset is not None and reading.quarantine:
+            quarantine = opened.enter_context(snapshots.open(reading.quarantine))
+        yield opened.enter_context(open_table(file, quarantine=quarantine, dataset=dataset))
 
 
 def state_kpis(session: Session, name: str, snapshots: Snapshots) -> list[Fact]:
@@ -68,8 +81,10 @@ def state_kpis(session: Session, name: str, snapshots: Snapshots) -> list[Fact]:
     kpis = load_kpis(session, name)
     reading = read_by_run(session, kpis.dataset)
     period, periods = present_period(session, kpis, reading), periods_of(session, kpis)
-    with table_of(snapshots, reading) as table:
-        stating = Stating(kpis, table, periods, period, reading.as_of, reading.id, tuple(reading.warnings))
+    dataset = dataset_of(session, kpis)
+    with table_of(snapshots, reading, dataset) as table:
+        warnings = tuple(reading.warnings)
+        stating = Stating(kpis, table, periods, period, reading.as_of, reading.id, warnings, dataset.aside)
         facts = stating.withhold_all(_why(kpis.dataset, reading)) if reading.is_withheld else stating.state_all()
     with session.write() as tx:
         session.count("facts", write_facts(tx, session.run, session.task.task_id, facts))

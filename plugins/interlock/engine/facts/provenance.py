@@ -46,15 +46,19 @@ class Provenance:
     """Why it cannot be done again, or what differs."""
 
 
-def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50) -> Provenance:
+def trace(
+    ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50, reading_id: str | None = None
+) -> Provenance:
     """
     Return where fact *fact_id* comes from.
 
     :param limit: how many of its rows are returned.
+    :param reading_id: the reading that it was stated from; default: the newest. Runs that read the same rows state the
+        same fact, each with the quality that its own reading had.
     :raises UnknownName: there is no such fact.
     """
     with ledger.read() as connection:
-        fact, run, reading = find_fact(connection, ledger.environment, fact_id)
+        fact, run, reading = find_fact(connection, ledger.environment, fact_id, reading_id=reading_id)
         inputs = inputs_of(connection, run.id, fact)
     known: dict[str, Any] = {"fact": fact, "run": run, "reading": reading, "inputs": inputs}
     known |= {"columns": [], "rows": [], "again": None, "is_confirmed": None}
@@ -70,12 +74,13 @@ def trace(ledger: Ledger, fact_id: str, snapshots: Snapshots, *, limit: int = 50
         return Provenance(**known | {"again": again, "is_confirmed": again == fact.value})
     try:
         columns, rows = rows_of(snapshots, reading, fact, limit=limit)
-        with table_of(snapshots, reading) as table:
+        dataset = bundle.datasets[fact.dataset]
+        with table_of(snapshots, reading, dataset) as table:
             measured = table.measure(fact.expression if BY_BASELINE not in fact.expression else "count(*)", fact.where)
             again = measured.value
             if BY_BASELINE in fact.expression:
                 kpis = parse_kpis(bundle.document(fact.expression.rpartition(" ")[2]))
-                again = expected_again(kpis, bundle.datasets[fact.dataset].time_zone, table, fact)
+                again = expected_again(kpis, dataset, table, fact)
     except (SourceError, Tampered) as error:
         return Provenance(**known, problem=str(error))
     same = (again, measured.rows, measured.digest) == (fact.value, fact.rows, fact.rows_digest)

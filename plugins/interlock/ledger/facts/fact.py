@@ -51,20 +51,26 @@ def write_reading(tx: Transaction, row: Reading) -> None:
     tx.insert(reading, [row], kind="dataset.read", facts=lambda r: {"dataset": r["dataset"], "state": r["state"]})
 
 
-def find_fact(connection: Connection, environment: str, fact_id: str) -> tuple[Fact, Run, Reading]:
+def find_fact(
+    connection: Connection, environment: str, fact_id: str, *, reading_id: str | None = None
+) -> tuple[Fact, Run, Reading]:
     """
     Return a fact with its run and its reading, as the newest run stated it.
 
     :param fact_id: its id, or the beginning of it.
+    :param reading_id: the reading that it was stated from; default: of any run.
     :raises UnknownName: there is none.
     :raises InputError: several begin so.
     """
-    rows = connection.execute(
+    query = (
         select(fact.c.id, fact.c.body, fact.c.run_id)
         .join(workflow_run, workflow_run.c.id == fact.c.run_id)
         .where(workflow_run.c.environment == environment, fact.c.id.startswith(fact_id, autoescape=True))
         .order_by(fact.c.created_at.desc())
-    ).all()
+    )
+    if reading_id is not None:
+        query = query.join(reading, reading.c.run_id == fact.c.run_id).where(reading.c.id == reading_id)
+    rows = connection.execute(query).all()
     ids = sorted({row.id for row in rows})
     if len(ids) > 1:
         some = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
