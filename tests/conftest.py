@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, settings
 from interlock.ledger.store.database import open_database
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.migrate import migrate
+from sealing import SEAL
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool, Pool
@@ -193,7 +194,7 @@ class Copies:
                 origin.set(database="postgres"),
                 f"CREATE DATABASE {name} TEMPLATE {origin.database} STRATEGY FILE_COPY",
             )
-        self._opened.append(Ledger.open(url.render_as_string(hide_password=False), "test"))
+        self._opened.append(Ledger.open(url.render_as_string(hide_password=False), "test", seal=SEAL))
         return self._opened[-1]
 
     def end(self) -> None:

@@ -43,6 +43,7 @@ from interlock.ledger.store.ledger import Ledger, as_dict
 from interlock.ledger.store.record import Case
 from interlock.ledger.store.schema import case, usage
 from interlock.ledger.store.transaction import Actor
+from sealing import SEAL
 from sqlalchemy import select
 
 NAME = "refunds"
@@ -262,7 +263,7 @@ def put_in_force(ledger: Ledger, include: Path, workflow: str) -> WorkflowVersio
 
 
 class Workflow:
-    """The workflow of this module, written to *folder* and published in *ledger*."""
+    """The workflow of this module, written to *folder* and published in *ledger*, which is sealed."""
 
     def __init__(self, folder: Path, ledger: Ledger, **files: str) -> None:
         self.ledger = ledger
@@ -277,6 +278,15 @@ class Workflow:
         self.write("../company/ecosystem.yaml", files.pop("ecosystem", ECOSYSTEM))
         assert not files
         self.version = self.publish()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, with the tests' key where it was opened without one."""
+        return self._ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self._ledger = ledger if ledger.seal is not None else replace(ledger, seal=SEAL)
 
     def write(self, path: str, text: str) -> None:
         """Write a file of the workflow."""

@@ -212,7 +212,11 @@ class Superseded(LedgerError):
 
 
 class Tampered(LedgerError):
-    """Records were altered after they were written."""
+    """Records were altered after they were written; *subject* names the row, where it is one."""
+
+    def __init__(self, message: str, *, subject: str = "") -> None:
+        self.subject = subject
+        super().__init__(message)
 
 
 class SwitchedOff(InterlockError):

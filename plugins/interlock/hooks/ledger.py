@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy.engine import URL
 
 from interlock.errors import ConfigurationError
+from interlock.hooks.seal import sealer
 from interlock.hooks.setting import environment, setting
 from interlock.ledger.store.ledger import Ledger
 
@@ -47,11 +48,11 @@ class LedgerHook(BaseHook):
 
     def get_conn(self) -> Ledger:
         """
-        Return the ledger of this Airflow's environment.
+        Return the ledger of this Airflow's environment, with the seal's keys where there is their connection.
 
         :raises ConfigurationError: the connection cannot be used.
         """
-        return Ledger.open(self.url(), environment())
+        return Ledger.open(self.url(), environment(), seal=sealer())
 
     def url(self) -> str:
         """Return the ledger's SQLAlchemy URL, with its password."""

@@ -18,6 +18,9 @@ from pathlib import Path
 PEOPLE: Mapping[str, str] = {"admin": "admin", "alice": "user", "bob": "user", "vera": "viewer"}
 """Who may log in, with Airflow's role. The password is the name: this Airflow answers on loopback alone."""
 
+SEAL = "AIRFLOW_CONN_INTERLOCK_SEAL"
+"""The connection with the key that the ledger is sealed with; one of the caller's own is kept."""
+
 _DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "AIRFLOW_CONFIG", "AIRFLOW_HOME", "_AIRFLOW_PROCESS_CONTEXT")
 
 
@@ -81,6 +84,8 @@ def local_environment(
         "PYTHONPATH": _and(base.get("PYTHONPATH"), os.pathsep, map(str, python_path), first=True),
     }
     own["no_proxy"] = own["NO_PROXY"]
+    if SEAL not in base:
+        own[SEAL] = json.dumps({"conn_type": "generic", "login": "local", "password": keys["seal_key"]})
     kept = {name: value for name, value in base.items() if _is_passed_on(name)}
     return kept | own | dict(extra or {})
 
@@ -115,6 +120,7 @@ def _keys(path: Path) -> dict[str, str]:
         "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "secret_key": secrets.token_hex(32),
         "jwt_secret": secrets.token_hex(64),
+        "seal_key": secrets.token_hex(32),
     }
     keys = made | {name: str(value) for name, value in found.items() if name in made}
     if keys != found:

@@ -34,7 +34,7 @@ def flow(tmp_path: Path, ledger: Ledger, clock: Clock) -> Workflow:
     return flow
 
 
-def claim_all(session: Session, *, digest: str | None = None) -> Claimed:
+def claim_all(session: Session, **changed: Any) -> Claimed:
     with session.read() as connection:
         found = cases_at(connection, session.run, "send", limit=10)
         files = load_files(connection, found)
@@ -46,7 +46,7 @@ def claim_all(session: Session, *, digest: str | None = None) -> Claimed:
             session.attempt,
             files,
             action="payout",
-            payload_digests={file.id: digest or draft_of(file, drafts)[1] for file in files},
+            payloads={file.id: {**draft_of(file, drafts)[0], **changed} for file in files},
             key_of=lambda file, payload_digest: f"{file.id}-{payload_digest}"[:64],
             lease=LEASE,
         )
@@ -134,10 +134,12 @@ def test_of_two_attempts_at_the_same_instant_one_claims(flow: Workflow):
 
 
 def test_nothing_is_claimed_for_another_content_than_the_authorised(flow: Workflow):
-    claimed = claim_all(flow.session("send"), digest="0" * 64)
+    claimed = claim_all(flow.session("send"), amount=1_000_000.0)
 
-    assert claimed.claims == []
-    assert [file.case.business_key for file in claimed.unauthorised] == ["R1"]
+    assert (claimed.claims, claimed.unauthorised) == ([], [])
+    [(file, tampering)] = claimed.tampered
+    assert file.case.business_key == "R1"
+    assert "its content was changed" in str(tampering)
     assert flow.table(effect) == []
 
 
@@ -186,7 +188,7 @@ def test_a_case_that_somebody_changed_since_is_neither_claimed_nor_refused(flow:
             session.attempt,
             files,
             action="payout",
-            payload_digests={},
+            payloads={},
             key_of=lambda file, payload_digest: payload_digest,
             lease=LEASE,
         )

@@ -83,7 +83,7 @@ def test_what_changes_of_a_case_is_a_column_with_the_same_type():
 
     assert {name: hint | record.Unset for name, hint in case.items() if name in change} == change
     assert set(case) - set(change) == {
-        "id", "environment", "workflow", "parent_id", "source", "opened_at", "changed_at", "revision"
+        "id", "environment", "workflow", "parent_id", "source", "opened_at", "changed_at", "revision", "seal"
     }  # fmt: skip
     assert all(field.default is UNSET for field in fields(CaseChange))
 

@@ -54,7 +54,16 @@ _NEXT: dict[CaseState, frozenset[CaseState]] = {
             CaseState.CLOSED,
         }
     ),
-    CaseState.AUTHORISED: frozenset({CaseState.AUTHORISED, CaseState.EXECUTED, CaseState.WAITING, CaseState.DEAD}),
+    CaseState.AUTHORISED: frozenset(
+        {
+            CaseState.AUTHORISED,
+            CaseState.EXECUTED,
+            CaseState.WAITING,
+            # Authorised before there were seals: it is checked again.
+            CaseState.ROUTED,
+            CaseState.DEAD,
+        }
+    ),
     # Undone in the other system: a dead letter, which is closed or begins again.
     CaseState.EXECUTED: frozenset({CaseState.CLOSED, CaseState.DEAD}),
     CaseState.REJECTED: frozenset({CaseState.CLOSED}),

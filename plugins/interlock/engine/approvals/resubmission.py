@@ -11,7 +11,7 @@ from interlock.domain.cases.case import CaseState
 from interlock.engine.approvals.review_action import on_case
 from interlock.engine.policy.bundle import load_contracts
 from interlock.errors import InputError
-from interlock.ledger.cases.case import CaseFile, load_files, move, store_payload
+from interlock.ledger.cases.case import CaseFile, demand_taken_in, load_files, move, store_payload
 from interlock.ledger.cases.handoff import load_handoffs
 from interlock.ledger.effects.authorisation import standing
 from interlock.ledger.runs.run import WorkflowRun, load_run
@@ -36,11 +36,13 @@ def resubmit(
 
     :raises ContractViolation: with the changes it still does not satisfy its contract.
     :raises InputError: it is neither quarantined nor dead.
+    :raises Tampered: it is not what was taken in: somebody changed it in the database.
     """
     with on_case(ledger, name, person) as (tx, row):
         state = CaseState(row.state)
         if state not in (CaseState.QUARANTINED, CaseState.DEAD) or row.run_id is None:
             raise InputError(f"case {row.business_key!r} is {state.value!r}; only quarantined and dead ones can be")
+        demand_taken_in(tx, row)
         run = load_run(tx.connection, row.run_id)
         file = load_files(tx.connection, [row])[0]
         change = CaseChange(run_id=None, reason=None)

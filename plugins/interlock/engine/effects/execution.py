@@ -1,9 +1,9 @@
 """
 Carrying effects out, once each, and only what is authorised.
 
-Before anything is sent the effect is claimed in the ledger, in the transaction that checks the authorisation against
-the digest of what is sent. An effect that an earlier attempt may have sent is looked for at the target before it is
-repeated.
+Before anything is sent the effect is claimed in the ledger, in the transaction that compares the authorisation with
+the digest of what is sent, and looks at the seals of all that it rests on. An
+effect that an earlier attempt may have sent is looked for at the target before it is repeated.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from interlock.domain.base.backoff import backoff_seconds
 from interlock.domain.cases.case import CaseState
 from interlock.domain.effects.connector import DUTIES, Connector, EffectRequest, Receipt, effect_key
 from interlock.engine.agents.permission import why_not_automatic
+from interlock.engine.approvals.review_action import ask_again
 from interlock.engine.cases.station import Station
 from interlock.engine.effects.metered import MeteredConnector
 from interlock.engine.incidents.incident import report_failures, report_recovery, stop_reported
@@ -31,12 +32,17 @@ from interlock.errors import (
     InterlockError,
     NotAuthorised,
     SwitchedOff,
+    Tampered,
 )
+from interlock.ledger.approvals.gate import request_gate
 from interlock.ledger.cases.case import CaseFile, move
 from interlock.ledger.cases.handoff import draft_of
 from interlock.ledger.cost.usage_row import charge_calls
-from interlock.ledger.effects.effect import Claim, claim, commit, give_back
-from interlock.ledger.store.record import CaseChange
+from interlock.ledger.effects.authorisation import withdraw
+from interlock.ledger.effects.effect import Claim, claim, commit, demand_sealer, give_back
+from interlock.ledger.effects.evidence import basis_of
+from interlock.ledger.store.record import Authorisation, CaseChange
+from interlock.ledger.store.transaction import Transaction
 
 GROUP = 16
 """Effects that are claimed at once: what a crash leaves to be looked for. Where nobody can look, one."""
@@ -47,8 +53,10 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
     """
     Carry out the effect of every authorised case that stands at the task; return counts.
 
-    A case without an authorisation for exactly what would be sent is a dead letter, and nothing is sent for it.
+    A case without an authorisation for exactly what would be sent is a dead letter, and nothing is sent for it. So is
+    one with a row that was changed in the database; an incident names the row.
 
+    :raises ConfigurationError: the ledger was opened without the seal's key.
     :raises ConnectorUnavailable: the target did not answer for any case of a group. A retry of the task can help.
     :raises NotAuthorised: the policy says that the connector is never to be used.
     :raises SwitchedOff: a person stopped the workflow or the connector. It is asked before every effect.
@@ -59,6 +67,7 @@ def execute_cases(session: Session, connector: Connector) -> dict[str, int]:
 
 def _execute(session: Session, connector: Connector) -> dict[str, int]:
     session.check_switches()
+    demand_sealer(session.ledger.seal)
     action = session.task.connector or ""
     if session.version.bundle.policy.autonomy.get(action) == "never":
         raise NotAuthorised(f"the policy says that {action!r} is never to be used (autonomy); nothing was sent")
@@ -68,7 +77,7 @@ def _execute(session: Session, connector: Connector) -> dict[str, int]:
         for group in station.groups():
             names = {file.id: draft.contract_name for file in group.files if (draft := group.draft_of(file))}
             if executor.carry_out(
-                {file.id: (file, *draft_of(file, group.handoffs)) for file in group.files},
+                {file.id: (file, draft_of(file, group.handoffs)[0]) for file in group.files},
                 needs_vote={case_id for case_id, name in names.items() if why_not_automatic(session, action, name)},
             ):
                 station.restart()
@@ -129,7 +138,7 @@ class _Executor:
         return True
 
     def carry_out(
-        self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any], str]], *, needs_vote: Collection[str]
+        self, cases: Mapping[str, tuple[CaseFile, Mapping[str, Any]]], *, needs_vote: Collection[str]
     ) -> bool:
         """
         Claim, send and commit a group; return whether some of it was not sent and can be claimed again.
@@ -143,9 +152,9 @@ class _Executor:
                 tx,
                 session.run,
                 session.attempt,
-                [file for file, *_ in cases.values()],
+                [file for file, _ in cases.values()],
                 action=self.action,
-                payload_digests={case_id: payload_digest for case_id, (_, _, payload_digest) in cases.items()},
+                payloads={case_id: payload for case_id, (_, payload) in cases.items()},
                 key_of=self._key,
                 lease=self.lease,
                 needs_vote=needs_vote,
@@ -158,16 +167,51 @@ class _Executor:
                 ],
                 kind="execution.refused",
             )
+            self._refuse_tampered(tx, claimed.tampered)
+            self._ask_again(tx, claimed.to_ask_again)
             if claimed.leased_until is not None:
                 self.leased_seconds = max(self.leased_seconds, (claimed.leased_until - tx.at).total_seconds() + 0.1)
-        session.count("refused_unauthorised", len(claimed.unauthorised))
+        session.count("refused_unauthorised", len(claimed.unauthorised) + len(claimed.tampered))
         for file in claimed.unauthorised:
             session.log.error("case %s: %s", file.case.business_key, self._refusal())
-        sent = self._send_all(claimed.claims, {i: payload for i, (_, payload, _) in cases.items()}, lease_ends)
+        for file, tampering in claimed.tampered:
+            session.log.error("case %s: %s", file.case.business_key, self._refusal(tampering))
+        sent = self._send_all(claimed.claims, {i: payload for i, (_, payload) in cases.items()}, lease_ends)
         self._give_up(claimed.claims, sent)
         if sent.off is not None:
             raise sent.off
         return bool(sent.unsent)
+
+    def _refuse_tampered(self, tx: Transaction, tampered: Sequence[tuple[CaseFile, Tampered]]) -> None:
+        """Let cases be dead letters that rest on what was not written with the key; an incident names each row."""
+        move(
+            tx,
+            [(file.case, CaseChange(state=CaseState.DEAD, reason=self._refusal(error))) for file, error in tampered],
+            kind="execution.refused",
+        )
+        report_failures(tx, self.session, [(error.subject, error) for _, error in tampered])
+
+    def _ask_again(self, tx: Transaction, unsealed: Sequence[tuple[CaseFile, Authorisation]]) -> None:
+        """Bring cases that were authorised before there were seals back to their gate, or to validation."""
+        run = self.session.run
+        for file, grant in unsealed:
+            withdraw(tx, file.id)
+            task, reason = None, "authorised before there were seals: it is asked again"
+            if asked := basis_of(grant, "gate_request"):
+                task = run.wiring.gate_task(request_gate(tx.connection, asked))
+            if task is not None:
+                change = CaseChange(state=CaseState.WAITING, task=task.task_id, reason=reason)
+                (moved,) = move(tx, [(file.case, change)], kind="execution.asked_again")
+                ask_again(tx, run, moved, task.task_id)
+                continue
+            validations = run.wiring.of_kind("validation")
+            change = CaseChange(state=CaseState.DEAD, reason=f"{reason}, and no task does")
+            if validations:
+                change = CaseChange(
+                    state=CaseState.ROUTED, task=validations[0].task_id, run_id=None, reason=reason
+                )  # a resume run takes it up
+            move(tx, [(file.case, change)], kind="execution.asked_again")
+        self.session.count("asked_again", len(unsealed))
 
     def _send_all(self, claims: Sequence[Claim], payloads: Mapping[str, Mapping[str, Any]], lease_ends: float) -> _Sent:
         """Send what was claimed, and record what took place whatever breaks off."""
@@ -265,7 +309,12 @@ class _Executor:
     def _subject(self) -> str:
         return f"connector {self.connector.name}"
 
-    def _refusal(self) -> str:
+    def _refusal(self, tampering: Tampered | None = None) -> str:
+        if tampering is not None:
+            return (
+                f"NotAuthorised at {self.session.task.task_id}: {str(tampering).rstrip('.')}. Nothing was sent. "
+                "Restore the row from a backup and resubmit the case, or close it"
+            )
         return (
             f"NotAuthorised at {self.session.task.task_id}: nothing allows {self.action!r} for exactly this content. "
             "Nothing was sent; resubmit the case to have it checked and decided again"

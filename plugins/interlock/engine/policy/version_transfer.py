@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -146,7 +147,7 @@ def bring_over(
     company = company_in_force(ledger)
     company.access.demand(person, "propose", workflow)
     _demand_origin(ledger, origin)
-    brought = in_force(Ledger(ledger.engine, origin, ledger.clock), workflow)
+    brought = in_force(replace(ledger, environment=origin), workflow, seal=ledger.seal)
     check_proposal(ledger, brought.bundle, company, wiring)
     with ledger.read() as connection:
         approvals = [row.values() for row in approvals_of(connection, brought.id)]

@@ -19,10 +19,11 @@ from interlock.domain.policy.company import Company
 from interlock.domain.policy.version import WorkflowVersion
 from interlock.domain.routing.routing import Router
 from interlock.engine.policy.bundle import PinnedFiles
-from interlock.errors import ConfigurationError, LedgerError, PolicyError
+from interlock.errors import ConfigurationError, LedgerError, PolicyError, Tampered
+from interlock.ledger.incidents.incident import report_incident
 from interlock.ledger.policy.company import company_at
 from interlock.ledger.policy.deployment import refuse_unless_deployed
-from interlock.ledger.policy.version import in_force
+from interlock.ledger.policy.version import in_force, last_sealed
 from interlock.ledger.runs.kill_switch import Switch, refuse_if_off
 from interlock.ledger.runs.run import (
     Attempt,
@@ -196,26 +197,21 @@ def open_session(
     :raises NotDeployed: the workflow does not run in this environment.
     :raises PolicyError: the version cannot work with this Dag: a route without a task, an unknown agent.
     :raises SwitchedOff: a person stopped the workflow, so no run of it begins.
+    :raises Tampered: the version, or what the run pinned, was not written with the seal's key; an incident names it.
     """
-    run = find_run(ledger, dag_id, run_id)
-    if run is None:
-        version = in_force(ledger, workflow)
-        with ledger.read() as connection:
-            refuse_unless_deployed(connection, ledger.environment, workflow)
-            refuse_if_off(connection, ledger.environment, [("workflow", workflow)], workflow=workflow)
-            company = company_at(connection, ledger)
-        check_against_dag(version, company, wiring)
-        run = start_run(
-            ledger,
-            version=version,
-            company=company,
-            dag_id=dag_id,
-            run_id=run_id,
-            wiring=wiring,
-            triggered_by=triggered_by,
-            is_resume=is_resume,
-            actor=Actor("task", task_id),
-        )
+    with _tampering_reported(ledger, workflow, task_id):
+        run = find_run(ledger, dag_id, run_id, sealed=True)
+        if run is None:
+            run = _start(
+                ledger,
+                workflow,
+                dag_id=dag_id,
+                run_id=run_id,
+                task_id=task_id,
+                wiring=wiring,
+                triggered_by=triggered_by,
+                is_resume=is_resume,
+            )
     if task_id not in run.wiring.tasks:
         raise ConfigurationError(
             f"task {task_id!r} was not part of Dag {dag_id!r} when the run began. Start a new run for the changed Dag"
@@ -227,6 +223,40 @@ def open_session(
         log.warning(told, workflow, reviewed.last, reviewed.until)
     attempt = begin_attempt(ledger, run, task_id)
     return Session(ledger, run, run.wiring.tasks[task_id], attempt, include, log)
+
+
+def _start(ledger: Ledger, workflow: str, *, task_id: str, wiring: Wiring, **run: Any) -> WorkflowRun:
+    """Begin a run that pins the version in force, and return it."""
+    version = in_force(ledger, workflow, seal=ledger.seal)
+    with ledger.read(sealed=True) as connection:
+        refuse_unless_deployed(connection, ledger.environment, workflow)
+        refuse_if_off(connection, ledger.environment, [("workflow", workflow)], workflow=workflow)
+        company = company_at(connection, ledger)
+    check_against_dag(version, company, wiring)
+    actor = Actor("task", task_id)
+    return start_run(ledger, version=version, company=company, wiring=wiring, actor=actor, **run)
+
+
+@contextmanager
+def _tampering_reported(ledger: Ledger, workflow: str, task_id: str) -> Iterator[None]:
+    """Report that a run does not work because its version, or what it pinned, was not written with the seal's key."""
+    try:
+        yield
+    except Tampered as error:
+        assert ledger.seal is not None
+        with ledger.write(actor=Actor("task", task_id), chain=f"incident:{ledger.environment}") as tx:
+            known = last_sealed(tx.connection, ledger.environment, workflow, tx.at, seal=ledger.seal)
+            if known is not None and error.subject:
+                report_incident(
+                    tx,
+                    environment=ledger.environment,
+                    settings=known.bundle.settings,
+                    kind=type(error).__name__,
+                    subject=error.subject,
+                    reason=str(error),
+                    tell=known.bundle.policy.recovery(error).tell,
+                )
+        raise
 
 
 def check_against_dag(version: WorkflowVersion, company: Company, wiring: Wiring) -> None:

@@ -14,6 +14,7 @@ from interlock.errors import InputError, NotAuthorised, UnknownName
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.record import Delegation
 from interlock.ledger.store.schema import case, delegation
+from interlock.ledger.store.seal import demand_sealed, seal_of
 from interlock.ledger.store.transaction import Actor, new_id
 
 
@@ -76,7 +77,9 @@ def stand_ins(connection: Connection, at: datetime, *, workflow: str, case_id: s
     """Return who stands in at *at*, to those for whom, in the environment of the case."""
     environment = connection.execute(select(case.c.environment).where(case.c.id == case_id)).scalar_one()
     found: dict[str, tuple[str, ...]] = {}
-    for row in _standing(connection, environment, at):
+    standing = _standing(connection, environment, at)
+    demand_sealed(seal_of(connection), delegation, standing)
+    for row in standing:
         if row.workflow in (None, workflow):
             found[row.taker] = (*found.get(row.taker, ()), row.giver)
     return found

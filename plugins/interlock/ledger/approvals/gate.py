@@ -29,6 +29,7 @@ from interlock.ledger.runs.run import WorkflowRun
 from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import Case, CaseChange, GateListing, GateRequest, Vote
 from interlock.ledger.store.schema import case, gate_listing, gate_request, vote
+from interlock.ledger.store.seal import demand_sealed
 from interlock.ledger.store.transaction import Transaction, new_id
 
 NOTHING = ""
@@ -199,6 +200,7 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     if given.answer == "approve":
         demand_content(request)
     earlier = votes_on(tx.connection, request_id)
+    demand_sealed(tx.seal, vote, earlier)
     electorate = electorate_of(tx.connection, tx.at, request, access)
     before = electorate.progress(earlier)
     mine = next((ballot for ballot in earlier if ballot.person == given.person.id), None)
@@ -249,12 +251,16 @@ def lock_request(tx: Transaction, request_id: str) -> tuple[Case, GateRequest]:
     """
     Return the case and the request, both locked: the case first, as all that people do, or two would wait for each
     other.
+
+    :raises Tampered: one of them was not written with the seal's key.
     """
     asked = gate_request.c.id == request_id
     case_id = tx.connection.execute(select(gate_request.c.case_id).where(asked)).scalar_one()
-    return lock_case(tx, case_id), GateRequest.of(
-        tx.connection.execute(select(gate_request).where(asked).with_for_update()).one()
-    )
+    row = lock_case(tx, case_id)
+    request = GateRequest.of(tx.connection.execute(select(gate_request).where(asked).with_for_update()).one())
+    demand_sealed(tx.seal, case, [row])
+    demand_sealed(tx.seal, gate_request, [request])
+    return row, request
 
 
 def electorate_of(connection: Connection, at: datetime, request: GateRequest, access: Access) -> Electorate:
@@ -296,6 +302,11 @@ def carry_out(
         version_id=request.version_id,
     )
     move(tx, [(row, CaseChange(state=CaseState.AUTHORISED, task=next_task))], kind="case.authorised")
+
+
+def request_gate(connection: Connection, request_id: str) -> str:
+    """Return the gate of a request."""
+    return str(connection.execute(select(gate_request.c.gate).where(gate_request.c.id == request_id)).scalar_one())
 
 
 def void_requests(tx: Transaction, case_id: str) -> None:

@@ -23,6 +23,7 @@ from interlock.ledger.runs.run import WorkflowRun
 from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import case, case_run, case_secret, handoff, label, payload, workflow_run
+from interlock.ledger.store.seal import demand_sealed, fault_of
 from interlock.ledger.store.transaction import Row, Transaction, new_id
 
 
@@ -252,16 +253,45 @@ def move(tx: Transaction, changes: Sequence[tuple[Case, CaseChange]], *, kind: s
     """
     Move cases: each as it was read, with what changes. Return the cases as they are now.
 
+    What a case is (its key, its content) is sealed again where that changes, unless its seal was no good before: then
+    it stays so, and nothing is sent for it.
+
     :raises ConfigurationError: there is no such arrow between the two states.
     """
-    changed = []
+    changed, same = [], True
     for before, change in changes:
         values = change.values()
         if "state" in values:
             check_move(CaseState(before.state), CaseState(values["state"]))
             values["state"] = CaseState(values["state"]).value
-        changed.append(Case.from_values({**before.__dict__, **values, "changed_at": tx.at}))
-    return tx.update(case, changed, kind=kind, facts=place)
+        after = Case.from_values({**before.__dict__, **values, "changed_at": tx.at})
+        same = same and _is_same_thing(before, after)
+        changed.append(after)
+    if same:
+        return tx.update(case, changed, kind=kind, facts=place)
+    moved = []
+    for (before, _), after in zip(changes, changed, strict=True):
+        is_good = tx.seal is not None and fault_of(tx.seal, case, before.__dict__) is None
+        reseals = is_good and not _is_same_thing(before, after)
+        moved += tx.update(case, [after], kind=kind, facts=place, reseals=reseals)
+    return moved
+
+
+def demand_taken_in(tx: Transaction, row: Case) -> None:
+    """
+    Let a case be put back to work.
+
+    :raises Tampered: it is not what was taken in: its key or content was changed in the database.
+    """
+    demand_sealed(tx.seal, case, [row])
+
+
+def _is_same_thing(before: Case, after: Case) -> bool:
+    return (
+        before.payload_digest == after.payload_digest
+        and before.contract == after.contract
+        and before.business_key == after.business_key
+    )
 
 
 def store_payload(tx: Transaction, files: Iterable[tuple[str, bytes, Any]]) -> list[str]:

@@ -9,17 +9,21 @@ died before it could say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 
+from interlock.domain.base.canonical import keyed_digest
+from interlock.domain.base.seal import Sealer
 from interlock.domain.cases.case import CaseState
+from interlock.errors import ConfigurationError, Tampered
 from interlock.ledger.cases.case import CaseFile, lock_cases, move
 from interlock.ledger.effects.authorisation import standing
+from interlock.ledger.effects.evidence import look_at
 from interlock.ledger.runs.run import Attempt, WorkflowRun
-from interlock.ledger.store.record import CaseChange, Effect
+from interlock.ledger.store.record import Authorisation, CaseChange, Effect
 from interlock.ledger.store.schema import effect
 from interlock.ledger.store.transaction import Transaction
 
@@ -38,10 +42,30 @@ class Claim:
 class Claimed:
     """What came of claiming a group of cases."""
 
-    claims: list[Claim]
-    unauthorised: list[CaseFile]
-    leased_until: datetime | None
+    claims: list[Claim] = field(default_factory=list)
+    unauthorised: list[CaseFile] = field(default_factory=list)
+    leased_until: datetime | None = None
     """Some effects are another process's until then."""
+    tampered: list[tuple[CaseFile, Tampered]] = field(default_factory=list)
+    """What the send rests on is not what was written."""
+    to_ask_again: list[tuple[CaseFile, Authorisation]] = field(default_factory=list)
+    """They were authorised before there were seals, and nothing else is wrong."""
+
+
+def demand_sealer(sealer: Sealer | None) -> Sealer:
+    """
+    Return the seal's keys.
+
+    :raises ConfigurationError: there are none.
+    """
+    if sealer is None:
+        raise ConfigurationError(
+            "there is no connection 'interlock_seal', so nobody can tell what was allowed from what somebody wrote "
+            "into the database, and nothing is sent. Add it, with an id for the key as its login: airflow connections "
+            'add interlock_seal --conn-type generic --conn-login 1 --conn-password "$(openssl rand -hex 32)". The API '
+            "server and the workers need the same one"
+        )
+    return sealer
 
 
 def claim(
@@ -51,31 +75,41 @@ def claim(
     files: Sequence[CaseFile],
     *,
     action: str,
-    payload_digests: Mapping[str, str],
+    payloads: Mapping[str, Mapping[str, Any]],
     key_of: Callable[[CaseFile, str], str],
     lease: timedelta,
     needs_vote: Collection[str] = (),
 ) -> Claimed:
     """
-    Claim the effects of *files* for *attempt*.
+    Claim the effects of *files* for *attempt*, those that are allowed and whose grounds are what was written.
 
-    :param payload_digests: by case id, the digest of exactly what would be sent.
+    :param payloads: by case id, exactly what the connector would get.
     :param needs_vote: ids of cases for which no decision of a policy counts, only votes.
     :param key_of: the idempotency key of a case and a payload digest.
+    :raises ConfigurationError: the ledger was opened without the seal's key, so that nobody can look.
     """
+    sealer = demand_sealer(tx.seal)
     unchanged = {row.id for row in lock_cases(tx, [file.case for file in files])}
     files = [file for file in files if file.id in unchanged]
-    allowed = {(row.case_id, row.payload_digest): row for row in standing(tx, [f.id for f in files], action=action)}
-    claimed = Claimed([], [], None)
+    digests = {file.id: keyed_digest(file.secret, payloads[file.id]) for file in files}
+    granted = standing(tx, [f.id for f in files], action=action)
+    allowed = {row.case_id: row for row in granted if row.payload_digest == digests[row.case_id]}
+    tampered = look_at(tx.connection, sealer, files, payloads, allowed)
+    claimed = Claimed()
     fresh: list[Effect] = []
     taken_over: list[Effect] = []
     for file in files:
-        payload_digest = payload_digests.get(file.id)
-        grant = allowed.get((file.id, payload_digest)) if payload_digest else None
+        payload_digest, grant = digests[file.id], allowed.get(file.id)
+        if file.id in tampered:
+            claimed.tampered.append((file, tampered[file.id]))
+            continue
         if grant is not None and file.id in needs_vote and grant.basis.startswith("decision:"):
             grant = None
-        if grant is None or payload_digest is None or file.case.state != CaseState.AUTHORISED:
+        if grant is None or file.case.state != CaseState.AUTHORISED:
             claimed.unauthorised.append(file)
+            continue
+        if grant.seal is None:
+            claimed.to_ask_again.append((file, grant))
             continue
         key = key_of(file, payload_digest)
         existing = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()

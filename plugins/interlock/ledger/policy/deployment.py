@@ -11,6 +11,7 @@ from interlock.errors import InputError, NotDeployed
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.record import Deployment
 from interlock.ledger.store.schema import deployment
+from interlock.ledger.store.seal import demand_sealed, seal_of
 from interlock.ledger.store.transaction import Actor, new_id
 
 DeploymentState = Literal["deployed", "paused", "retired"]
@@ -69,8 +70,10 @@ def refuse_unless_deployed(connection: Connection, environment: str, workflow: s
     Let a run of *workflow* begin.
 
     :raises NotDeployed: it is not deployed in *environment*.
+    :raises Tampered: the connection looks at seals, and whether it is deployed was not written with the key.
     """
     row = deployment_of(connection, environment, workflow)
+    demand_sealed(seal_of(connection), deployment, [row] if row else [])
     if row is None:
         raise NotDeployed(
             f"workflow {workflow!r} was never deployed in environment {environment!r}, so it runs nothing. Whoever has "

@@ -12,16 +12,18 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, Select, func, select, true
 
 from interlock.domain.approvals.access import Identity
+from interlock.domain.base.seal import Sealer
 from interlock.domain.policy.company import COMPANY
 from interlock.domain.policy.version import Bundle, WorkflowVersion
-from interlock.errors import ConfigurationError, InputError, UnknownName
+from interlock.errors import ConfigurationError, InputError, Tampered, UnknownName
 from interlock.ledger.store.bulk_write import RowForm
 from interlock.ledger.store.ledger import Ledger, in_groups
 from interlock.ledger.store.record import VersionApproval, VersionInForce
 from interlock.ledger.store.schema import approval, audit_event, version_in_force, workflow_run, workflow_version
+from interlock.ledger.store.seal import demand_sealed
 from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
 _TICK = timedelta(microseconds=1)
@@ -139,7 +141,9 @@ def on_proposal(ledger: Ledger, workflow: str, number: int | None, *, actor: Act
                 workflow_version.c.number == number,
             )
         ).one()
-        version = _version(row)
+        demand_sealed(tx.seal, workflow_version, [row])
+        version, approvals = _version(row), approvals_of(tx.connection, row.id)
+        demand_sealed(tx.seal, approval, approvals)
         been = tx.connection.execute(
             select(version_in_force.c.id).where(version_in_force.c.version_id == version.id).limit(1)
         ).first()
@@ -147,7 +151,7 @@ def on_proposal(ledger: Ledger, workflow: str, number: int | None, *, actor: Act
             tx,
             version,
             find_in_force(tx.connection, ledger.environment, workflow, None),
-            approvals_of(tx.connection, version.id),
+            approvals,
             been is not None,
         )
 
@@ -239,7 +243,7 @@ def roll_back(
         if wanted not in been:
             raise UnknownName(f"version of {workflow!r} that was in force", str(wanted), map(str, been))
         facts = {"number": wanted, "instead_of": current.number, "reason": reason}
-        version = load_version(tx.connection, been[wanted])
+        version = load_version(tx.connection, been[wanted], seal=tx.seal)
         put_in_force(tx, version, facts=facts, after=_TICK)
         return version, current
 
@@ -286,14 +290,16 @@ def put_in_force(
     return instants[0]
 
 
-def in_force(ledger: Ledger, workflow: str) -> WorkflowVersion:
+def in_force(ledger: Ledger, workflow: str, *, seal: Sealer | None = None) -> WorkflowVersion:
     """
     Return the version of *workflow* that is in force now.
 
+    :param seal: given where something is decided by the version, so that a forged one decides nothing.
     :raises ConfigurationError: none is.
+    :raises Tampered: its text, or that it is in force, was not written with the key.
     """
     with ledger.read() as connection:
-        found = find_in_force(connection, ledger.environment, workflow, ledger.clock())
+        found = find_in_force(connection, ledger.environment, workflow, ledger.clock(), seal=seal)
     if found is None:
         raise _none_in_force(ledger, workflow)
     return found
@@ -376,9 +382,14 @@ def _published(connection: Connection, environment: str) -> list[str]:
     return list(connection.execute(query.distinct()).scalars())
 
 
-def load_version(connection: Connection, version_id: str) -> WorkflowVersion:
-    """Return the version *version_id*."""
+def load_version(connection: Connection, version_id: str, *, seal: Sealer | None = None) -> WorkflowVersion:
+    """
+    Return the version *version_id*.
+
+    :raises Tampered: *seal* is given, and the version was not written with the key.
+    """
     row = connection.execute(select(workflow_version).where(workflow_version.c.id == version_id)).one()
+    demand_sealed(seal, workflow_version, [row])
     return _version(row)
 
 
@@ -462,21 +473,49 @@ def changes_in_force(ledger: Ledger, workflow: str) -> list[ForceChange]:
 
 
 def find_in_force(
-    connection: Connection, environment: str, workflow: str, at: datetime | None
+    connection: Connection, environment: str, workflow: str, at: datetime | None, *, seal: Sealer | None = None
 ) -> WorkflowVersion | None:
-    """Return what is in force at an instant; None: the last that was put in force, for who holds the turn to do so."""
-    row = connection.execute(
-        select(workflow_version)
-        .join(version_in_force, version_in_force.c.version_id == workflow_version.c.id)
-        .where(
-            version_in_force.c.environment == environment,
-            version_in_force.c.workflow == workflow,
-            version_in_force.c.since <= at if at is not None else true(),
-        )
-        .order_by(version_in_force.c.since.desc(), workflow_version.c.number.desc())
-        .limit(1)
-    ).first()
-    return None if row is None else _version(row)
+    """
+    Return what is in force at an instant; None: the last that was put in force, for who holds the turn to do so.
+
+    :raises Tampered: *seal* is given, and the version, or that it is in force, was not written with the key.
+    """
+    row = connection.execute(_ever_in_force(environment, workflow, at).limit(1)).first()
+    if row is None:
+        return None
+    if seal is not None:
+        put = select(version_in_force).where(version_in_force.c.id == row.force_id)
+        demand_sealed(seal, version_in_force, connection.execute(put))
+        demand_sealed(seal, workflow_version, [row])
+        if (row.environment, row.workflow) != (environment, workflow):
+            raise Tampered(
+                f"version_in_force:{row.force_id} puts a version of {row.workflow!r} of {row.environment!r} in force "
+                f"for {workflow!r} in {environment!r}",
+                subject=f"version_in_force:{row.force_id}",
+            )
+    return _version(row)
+
+
+def last_sealed(
+    connection: Connection, environment: str, workflow: str, at: datetime, *, seal: Sealer
+) -> WorkflowVersion | None:
+    """Return the version that was put in force last with the key: whom it names is told when another was forged."""
+    for row in connection.execute(_ever_in_force(environment, workflow, at)):
+        try:
+            return find_in_force(connection, environment, workflow, row.put_since, seal=seal)
+        except Tampered:
+            continue
+    return None
+
+
+def _ever_in_force(environment: str, workflow: str, at: datetime | None) -> Select[Any]:
+    put = version_in_force.c
+    return (
+        select(workflow_version, put.id.label("force_id"), put.since.label("put_since"))
+        .join(version_in_force, put.version_id == workflow_version.c.id)
+        .where(put.environment == environment, put.workflow == workflow, put.since <= at if at is not None else true())
+        .order_by(put.since.desc(), workflow_version.c.number.desc())
+    )
 
 
 def _version(row: Any) -> WorkflowVersion:

@@ -24,6 +24,7 @@ from interlock.ledger.policy.version import load_version
 from interlock.ledger.store.ledger import Ledger
 from interlock.ledger.store.record import Run
 from interlock.ledger.store.schema import case_run, permit, task_attempt, workflow_run
+from interlock.ledger.store.seal import demand_sealed, seal_of
 from interlock.ledger.store.transaction import Actor, Transaction, new_id
 
 
@@ -69,9 +70,14 @@ class Attempt:
     """The attempt before ended without a word: its process was killed, or a case ended it."""
 
 
-def find_run(ledger: Ledger, dag_id: str, run_id: str) -> WorkflowRun | None:
-    """Return the run of Dag run *run_id* of *dag_id*, or None when none of its tasks began yet."""
-    with ledger.read() as connection:
+def find_run(ledger: Ledger, dag_id: str, run_id: str, *, sealed: bool = False) -> WorkflowRun | None:
+    """
+    Return the run of Dag run *run_id* of *dag_id*, or None when none of its tasks began yet.
+
+    :param sealed: look at the seals of the run and of the versions that it pinned: for who works by them.
+    :raises Tampered: one of them was not written with the key.
+    """
+    with ledger.read(sealed=sealed) as connection:
         row = connection.execute(
             select(workflow_run).where(
                 workflow_run.c.environment == ledger.environment,
@@ -83,7 +89,11 @@ def find_run(ledger: Ledger, dag_id: str, run_id: str) -> WorkflowRun | None:
 
 
 def load_run(connection: Connection, run_id: str) -> WorkflowRun:
-    """Return the run whose id in the ledger is *run_id*."""
+    """
+    Return the run whose id in the ledger is *run_id*.
+
+    :raises Tampered: the connection looks at seals, and the run or a version of it was not written with the key.
+    """
     row = connection.execute(select(workflow_run).where(workflow_run.c.id == run_id)).one()
     return _run(connection, Run.of(row))
 
@@ -133,7 +143,7 @@ def start_run(
                 kind="run.started",
                 facts=lambda r: {"version": version.number, "company": company.number, "dag": dag_id, "run": run_id},
             )
-    found = find_run(ledger, dag_id, run_id)
+    found = find_run(ledger, dag_id, run_id, sealed=True)
     assert found is not None
     return found
 
@@ -282,6 +292,8 @@ def end_attempt(ledger: Ledger, run: WorkflowRun, attempt: Attempt, counts: dict
 
 
 def _run(connection: Connection, row: Run) -> WorkflowRun:
+    seal = seal_of(connection)
+    demand_sealed(seal, workflow_run, [row])
     return WorkflowRun(
         id=row.id,
         environment=row.environment,
@@ -291,8 +303,8 @@ def _run(connection: Connection, row: Run) -> WorkflowRun:
         triggered_by=row.triggered_by,
         is_resume=row.is_resume,
         started_at=row.started_at,
-        version=load_version(connection, row.version_id),
+        version=load_version(connection, row.version_id, seal=seal),
         wiring=Wiring.from_json(row.wiring),
-        company=load_company(connection, row.company_id),
+        company=load_company(connection, row.company_id, seal=seal),
         as_of=row.as_of,
     )

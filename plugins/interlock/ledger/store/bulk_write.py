@@ -14,8 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Float, Table
 
+from interlock.domain.base.seal import Sealer
 from interlock.ledger.store.column import UtcDateTime
 from interlock.ledger.store.raw_row import raw_digest
+from interlock.ledger.store.seal import COLUMN, UNSEALED, sealed_digest, sealed_text
 
 Row = Mapping[str, Any]
 Stored = tuple[Any, ...]
@@ -34,6 +36,14 @@ class RowForm:
         self.digest: Callable[[Stored], str] = raw_digest(table)
         """Returns the digest of a row as it is stored; nothing when a value in it is not of its column's type."""
         names = [column.name for column in columns]
+        self.is_sealed = table.name in UNSEALED
+        self._table = table
+        if self.is_sealed:
+            apart = UNSEALED[table.name]
+            self.seals_all = not apart
+            """The seal covers every column, so that it is the digest of the row's event that is sealed."""
+            self._sealed = raw_digest(table, apart=apart) if apart else None
+            self._seal_at = names.index(COLUMN)
         mark = "?" if dialect.paramstyle == "qmark" else "%s"
         quoted = {name: dialect.identifier_preparer.quote(name) for name in (table.name, *names)}
         named, marks = ", ".join(quoted[name] for name in names), ", ".join([mark] * len(names))
@@ -67,6 +77,23 @@ class RowForm:
         return tuple(
             [value if (value := row[name]) is None or bind is None else bind(value) for name, bind in self._binds]
         )
+
+    def sealed(self, row: Row, stored: Stored, row_digest: str, sealer: Sealer | None) -> Stored:
+        """
+        Return a row as the driver takes it with its seal; without a key it has none.
+
+        :param row_digest: that of the whole row.
+        """
+        seal = None
+        if sealer is not None:
+            digest = self._sealed(stored) or sealed_digest(self._table, row) if self._sealed else row_digest
+            seal = sealer.seal(sealed_text(self._table, digest))
+        return (*stored[: self._seal_at], seal, *stored[self._seal_at + 1 :])
+
+    def seal_in(self, stored: Stored) -> str | None:
+        """Return the seal of a row as the driver takes it."""
+        seal: str | None = stored[self._seal_at]
+        return seal
 
     def insert(self, connection: Connection, rows: Sequence[Stored], *, only_new: bool = False) -> None:
         """Insert *rows*; *only_new*: one whose key is there already is left as it is."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from interlock.domain.base.seal import Sealer
 from interlock.ledger.store.database import open_database
 from interlock.ledger.store.transaction import Actor, Transaction, read, write
 
@@ -28,23 +29,30 @@ class Ledger:
     engine: Engine
     environment: str
     clock: Callable[[], datetime] = utc_now
+    seal: Sealer | None = None
+    """The keys that rows are sealed with; None: they are written without seals, and nothing is executed."""
 
     @classmethod
-    def open(cls, url: str, environment: str) -> Ledger:
+    def open(cls, url: str, environment: str, *, seal: Sealer | None = None) -> Ledger:
         """
         Return the ledger at *url* for *environment*.
 
         :raises ConfigurationError: the URL cannot be used.
         """
-        return cls(open_database(url), environment)
+        return cls(open_database(url), environment, seal=seal)
 
     def write(self, *, actor: Actor, chain: str) -> AbstractContextManager[Transaction]:
         """Open a write transaction whose events go to *chain*."""
-        return write(self.engine, actor=actor, chain=chain, at=self.clock())
+        return write(self.engine, actor=actor, chain=chain, at=self.clock(), seal=self.seal)
 
-    def read(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction."""
-        return read(self.engine)
+    def read(self, *, sealed: bool = False) -> AbstractContextManager[Connection]:
+        """
+        Open a read transaction.
+
+        :param sealed: look at the seals of what gives authority, as a write transaction does: for what is read in order
+            to decide, not to be shown.
+        """
+        return read(self.engine, seal=self.seal if sealed else None)
 
 
 def in_groups(items: list[T], size: int) -> Iterator[list[T]]:

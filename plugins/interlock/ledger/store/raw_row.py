@@ -9,7 +9,7 @@ is never an accusation there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,6 +20,7 @@ from sqlalchemy import Boolean, Connection, Float, Integer, Select, String, Tabl
 
 from interlock.domain.base.canonical import canonical_json, digest_bytes
 from interlock.ledger.store.column import Json, Money, UtcDateTime
+from interlock.ledger.store.seal import COLUMN
 
 AT_ONCE = 5000
 
@@ -60,11 +61,19 @@ def _in_utc(value: datetime) -> str:  # all that one transaction wrote has the s
     return value.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def raw_digest(table: Table) -> Callable[[Any], str]:
-    """Return a function from a raw row of *table*, with its columns in their order, to the digest of the row."""
+def raw_digest(table: Table, *, apart: Collection[str] = ()) -> Callable[[Any], str]:
+    """
+    Return a function from a raw row of *table*, with its columns in their order, to the digest of the row.
+
+    :param apart: columns that are not digested, beside the row's seal.
+    """
     order = sorted(range(len(table.columns)), key=lambda index: table.columns[index].name)
     columns = list(table.columns)
-    parts = [(f'"{columns[index].name}":', index, _writer(columns[index].type)) for index in order]
+    parts = [
+        (f'"{columns[index].name}":', index, _writer(columns[index].type))
+        for index in order
+        if columns[index].name not in (COLUMN, *apart)
+    ]
 
     def _digest(row: Any) -> str:
         try:

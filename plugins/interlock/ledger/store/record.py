@@ -82,6 +82,7 @@ class Case(Record):
     opened_at: datetime
     changed_at: datetime
     revision: int
+    seal: str | None = None
 
 
 class _Unset(Enum):
@@ -144,6 +145,7 @@ class Handoff(Record):
     confidence: float | None = None
     provenance: Mapping[str, Any]
     created_at: datetime
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,7 @@ class RoutingDecision(Record):
     created_at: datetime
     policy_route: str | None = None
     sample_rate: float | None = None
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +188,7 @@ class Authorisation(Record):
     withdrawn_at: datetime | None = None
     withdrawn_by: str | None = None
     revision: int
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +213,7 @@ class GateRequest(Record):
     barred: Mapping[str, str] | None = None
     steps: Sequence[str] | None = None
     revision: int
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +234,7 @@ class Vote(Record):
     roles: Sequence[str] | None = None
     stage_order: int | None = None
     on_behalf_of: str | None = None
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +289,7 @@ class Run(Record):
     ended_at: datetime | None = None
     as_of: datetime | None = None
     revision: int
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -400,6 +407,7 @@ class Deployment(Record):
     set_by: str
     reason: str
     since: datetime
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,6 +444,7 @@ class Delegation(Record):
     until: datetime
     ended_at: datetime | None = None
     revision: int
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -490,6 +499,7 @@ class VersionApproval(Record):
     reason: str
     digest: str
     created_at: datetime
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -502,6 +512,7 @@ class VersionInForce(Record):
     version_id: str
     since: datetime
     set_by: str
+    seal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,11 @@ def _revision() -> Column[Any]:
     return Column("revision", Integer, nullable=False, default=1)
 
 
+def _seal() -> Column[Any]:
+    """Return the column of a row's seal, which events do not cover; see :mod:`interlock.ledger.store.seal`."""
+    return Column("seal", String(120))
+
+
 workflow_version = Table(
     "workflow_version",
     metadata,
@@ -67,6 +72,7 @@ workflow_version = Table(
     Column("bundle", Json, nullable=False),
     Column("published_at", UtcDateTime, nullable=False),
     Column("origin", Json),
+    _seal(),
     UniqueConstraint("environment", "workflow", "number"),
 )
 
@@ -83,6 +89,7 @@ approval = Table(
     Column("reason", Text, nullable=False),
     _digest("digest"),
     Column("created_at", UtcDateTime, nullable=False),
+    _seal(),
     UniqueConstraint("version_id", "person", name="uq_approval_version_person"),
 )
 
@@ -96,6 +103,7 @@ deployment = Table(
     Column("set_by", String(200), nullable=False),
     Column("reason", Text, nullable=False),
     Column("since", UtcDateTime, nullable=False),
+    _seal(),
     Index("ix_deployment_workflow", "environment", "workflow", "since"),
 )
 
@@ -112,6 +120,7 @@ delegation = Table(
     Column("until", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     _revision(),
+    _seal(),
     Index("ix_delegation_taker", "environment", "taker", "until"),
 )
 
@@ -124,6 +133,7 @@ version_in_force = Table(
     Column("version_id", ForeignKey("workflow_version.id"), nullable=False),
     Column("since", UtcDateTime, nullable=False),
     Column("set_by", String(200), nullable=False),
+    _seal(),
     Index("ix_version_in_force_workflow", "environment", "workflow", "since"),
 )
 
@@ -144,6 +154,7 @@ workflow_run = Table(
     Column("ended_at", UtcDateTime),
     Column("as_of", UtcDateTime),
     _revision(),
+    _seal(),
     UniqueConstraint("environment", "dag_id", "run_id"),
 )
 
@@ -177,6 +188,7 @@ case = Table(
     Column("opened_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
     _revision(),
+    _seal(),
     UniqueConstraint("environment", "workflow", "business_key"),
     Index("ix_case_place", "run_id", "task", "id", "state"),
     Index("ix_case_state", "environment", "workflow", "state"),
@@ -232,6 +244,7 @@ handoff = Table(
     Column("confidence", Float),
     Column("provenance", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    _seal(),
     UniqueConstraint("case_id", "task", "key", name="uq_handoff_case_task_key"),
 )
 
@@ -255,6 +268,7 @@ decision = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("policy_route", String(100)),
     Column("sample_rate", Float),
+    _seal(),
     Index("ix_decision_run", "run_id"),
     Index("ix_decision_route", "route", "created_at"),
 )
@@ -272,6 +286,7 @@ authorisation = Table(
     Column("withdrawn_at", UtcDateTime),
     Column("withdrawn_by", String(200)),
     _revision(),
+    _seal(),
 )
 
 gate_request = Table(
@@ -295,6 +310,7 @@ gate_request = Table(
     Column("barred", Json),
     Column("steps", Json),
     _revision(),
+    _seal(),
     Index("ix_gate_request_place", "run_id", "task", "state"),
     Index("ix_gate_request_state", "state"),
 )
@@ -316,6 +332,7 @@ vote = Table(
     Column("roles", Json),
     Column("stage_order", Integer),
     Column("on_behalf_of", String(200)),
+    _seal(),
     UniqueConstraint("request_id", "person", name="uq_vote_request_person"),
 )
 

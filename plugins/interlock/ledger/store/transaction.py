@@ -23,11 +23,13 @@ from sqlalchemy import Engine, Table, func, select, update
 from interlock.domain.base.canonical import canonical_json, digest
 from interlock.domain.base.event_chain import GENESIS, link_digest
 from interlock.domain.base.redaction import mask
+from interlock.domain.base.seal import Sealer
 from interlock.errors import LedgerError
 from interlock.ledger.store import schema
 from interlock.ledger.store.bulk_write import RowForm, Stored
 from interlock.ledger.store.database import translated_errors
 from interlock.ledger.store.record import Record, RecordT
+from interlock.ledger.store.seal import COLUMN
 
 Row = dict[str, Any]
 TYPED = ("reason", "error", "off_reason", "on_reason")
@@ -65,17 +67,21 @@ def row_digest(table: Table, row: Mapping[str, Any]) -> str:
     """
     Return the digest over every column of *row* that holds something.
 
-    An empty one is left out, so that a later migration may add a column and the rows of before are still what their
-    events say.
+    An empty one is omitted, so that a later migration may add a column and the rows of before are still what their
+    events say. So is the row's seal, which is made of this digest or again with another key.
     """
-    return digest({c.name: value for c in table.columns if (value := row.get(c.name)) is not None})
+    return digest({c.name: value for c in table.columns if c.name != COLUMN and (value := row.get(c.name)) is not None})
 
 
 class Transaction:
     """A unit of work on the ledger. Made by :func:`write`; not used after its block."""
 
-    def __init__(self, connection: Connection, *, actor: Actor, chain: str, at: datetime) -> None:
+    def __init__(
+        self, connection: Connection, *, actor: Actor, chain: str, at: datetime, seal: Sealer | None = None
+    ) -> None:
         self.connection = connection
+        self.seal = seal
+        """What the rows that give authority are sealed with; None: they are written without a seal."""
         self.actor = actor
         self.chain = chain
         self.at = at
@@ -89,9 +95,12 @@ class Transaction:
             return
         form = self._form(table)
         whole = [_masked(form.whole(_values(row))) for row in rows]
-        stored = [form.stored(row) for row in whole]
+        stored, digests = self._digested(table, whole)
+        if form.is_sealed:
+            triples = zip(whole, stored, digests, strict=True)
+            stored = [form.sealed(row, raw, row_digest, self.seal) for row, raw, row_digest in triples]
         form.insert(self.connection, stored)
-        self._tell(table, zip(whole, stored, strict=True), kind, facts)
+        self._tell(table, zip(whole, digests, strict=True), kind, facts)
 
     def insert_quietly(self, table: Table, rows: Sequence[Row | Record]) -> None:
         """Insert *rows* that no event tells of (payloads, memberships); one that is there already is left as it is."""
@@ -102,27 +111,38 @@ class Transaction:
 
     @overload
     def update(
-        self, table: Table, rows: Sequence[RecordT], *, kind: str, facts: Facts | None = None
+        self, table: Table, rows: Sequence[RecordT], *, kind: str, facts: Facts | None = None, reseals: bool = False
     ) -> list[RecordT]: ...
 
     @overload
-    def update(self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None) -> list[Row]: ...
+    def update(
+        self, table: Table, rows: Sequence[Row], *, kind: str, facts: Facts | None = None, reseals: bool = False
+    ) -> list[Row]: ...
 
-    def update(self, table: Table, rows: Sequence[Any], *, kind: str, facts: Facts | None = None) -> list[Any]:
+    def update(
+        self, table: Table, rows: Sequence[Any], *, kind: str, facts: Facts | None = None, reseals: bool = False
+    ) -> list[Any]:
         """
         Write *rows*, whole rows as they shall be, each with the ``revision`` that was read; return them with the next.
 
+        :param reseals: make their seals again, because a sealed column of theirs changes. Who asks for it has looked at
+            the seals that they had: otherwise what was forged would get a seal here.
         :raises LedgerError: one of them was changed since it was read.
         """
         if not rows:
             return []
         form = self._form(table)
         after = [_next(_values(row)) for row in rows]
-        stored = [form.stored(row) for row in after]
+        stored, digests = self._digested(table, after)
+        if form.is_sealed and (reseals or form.seals_all):
+            triples = zip(after, stored, digests, strict=True)
+            stored = [form.sealed(row, raw, row_digest, self.seal) for row, raw, row_digest in triples]
+            for row, raw in zip(after, stored, strict=True):
+                row[COLUMN] = form.seal_in(raw)
         written = form.update(self.connection, stored)
         if written not in (len(rows), -1):
             raise LedgerError(f"{len(rows) - written} rows of {table.name!r} were changed by somebody else")
-        self._tell(table, zip(after, stored, strict=True), kind, facts)
+        self._tell(table, zip(after, digests, strict=True), kind, facts)
         return [
             type(row).from_values(values) if isinstance(row, Record) else values
             for row, values in zip(rows, after, strict=True)
@@ -149,19 +169,22 @@ class Transaction:
 
         Such rows are written once otherwise: this event counts as their second revision.
         """
-        form = self._form(table)
         values = [_values(row) for row in rows]
-        self._tell(table, [(row, form.stored(row)) for row in values], kind, None, revision=2)
+        _, digests = self._digested(table, values)
+        self._tell(table, zip(values, digests, strict=True), kind, None, revision=2)
+
+    def _digested(self, table: Table, rows: Sequence[Row]) -> tuple[list[Stored], list[str]]:
+        """Return whole rows as the driver takes them, and their digests."""
+        form = self._form(table)
+        stored = [form.stored(row) for row in rows]
+        return stored, [form.digest(raw) or row_digest(table, row) for raw, row in zip(stored, rows, strict=True)]
 
     def _tell(
-        self, table: Table, rows: Iterable[tuple[Row, Stored]], kind: str, facts: Facts | None, *, revision: int = 1
+        self, table: Table, rows: Iterable[tuple[Row, str]], kind: str, facts: Facts | None, *, revision: int = 1
     ) -> None:
         form = self._form(table)
-        for row, stored in rows:
-            body: dict[str, Any] = {
-                "row": form.digest(stored) or row_digest(table, row),
-                "revision": row.get("revision", revision),
-            }
+        for row, digested in rows:
+            body: dict[str, Any] = {"row": digested, "revision": row.get("revision", revision)}
             if facts is not None:
                 body["facts"] = facts(row)
             self._events.append((kind, form.subject(row), body))
@@ -224,20 +247,26 @@ def _mask(text: str) -> str:  # most reasons are a rule's name, thousands of tim
 
 
 @contextmanager
-def write(engine: Engine, *, actor: Actor, chain: str, at: datetime) -> Iterator[Transaction]:
+def write(
+    engine: Engine, *, actor: Actor, chain: str, at: datetime, seal: Sealer | None = None
+) -> Iterator[Transaction]:
     """
     Open a write transaction; it is committed with its events when the block ends, and leaves nothing when it raises.
+
+    :param seal: the keys that rows are sealed with, and that the seals of what is read in order to write are looked at
+        with (:func:`interlock.ledger.store.seal.seal_of`).
     """
     with translated_errors(), engine.begin() as connection:
-        transaction = Transaction(connection, actor=actor, chain=chain, at=at)
+        connection.execution_options(interlock_seal=seal)
+        transaction = Transaction(connection, actor=actor, chain=chain, at=at, seal=seal)
         yield transaction
         transaction.flush()
 
 
 @contextmanager
-def read(engine: Engine) -> Iterator[Connection]:
+def read(engine: Engine, *, seal: Sealer | None = None) -> Iterator[Connection]:
     """Open a read transaction: one consistent picture, and no writer waits for it."""
-    options: dict[str, Any] = {"interlock_read_only": True}
+    options: dict[str, Any] = {"interlock_read_only": True, "interlock_seal": seal}
     if engine.dialect.name == "postgresql":  # each of whose statements would see another instant
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with translated_errors(), engine.connect() as connection:
