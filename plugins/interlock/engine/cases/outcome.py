@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlock.domain.cases.business_key import key_text
 from interlock.domain.cases.outcome import NewOutcome, Outcomes, read_instant, read_value
 from interlock.domain.data.source import SourceRow
 from interlock.errors import ConfigurationError, SourceError, UnknownName
@@ -112,7 +113,7 @@ class _Taken:
             self._reject(row.number, "", row.problem or "cannot be read")
             return None
         fields = pick_fields(row.values, self.columns, self.source)
-        key = str(fields["key"] or "").strip()
+        key = key_text(fields["key"])
         try:
             return self._outcome(row.number, key, fields)
         except (ValueError, UnknownName) as error:
