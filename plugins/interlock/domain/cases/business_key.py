@@ -15,7 +15,7 @@ from typing import Any
 _EXACT = 2**53
 """Up to here each whole number is a double of its own; beyond, two keys could be one."""
 _INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+    r"[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _SPACE = re.compile(r"[^\S ]")
 

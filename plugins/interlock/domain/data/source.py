@@ -202,8 +202,8 @@ class HttpSource(_TextSpec):
     """More pages than this is an error, so that a run never takes a part for the whole."""
     next: str | None = None
     """
-    Of a JSON answer: the field with the address of the next page, or the way to it (``paging.next``). Default: the usual
-    ones.
+    Of a JSON answer: the field with the address of the next page, or the way to it (``paging.next``). Default: the
+    usual ones.
     """
     cursor: str | None = None
     """Of a JSON answer: the field with the token of the next page, or the way to it (``pageInfo.endCursor``)."""
@@ -221,8 +221,8 @@ class HttpSource(_TextSpec):
             raise ValueError(f"{' and '.join(map(repr, ways))} are two ways to the next page; give one")
         if bool(self.parameter) != bool(self.cursor or self.count):
             raise ValueError(
-                "'parameter' names the query parameter for the next page, with either 'cursor' (the field that holds its "
-                "token) or 'count' ('rows' or 'pages')"
+                "'parameter' names the query parameter for the next page, with either 'cursor' (the field that holds "
+                "its token) or 'count' ('rows' or 'pages')"
             )
         return self
 

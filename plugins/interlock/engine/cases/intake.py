@@ -112,7 +112,8 @@ class _KeyColumn:
         )
         raise SourceError(
             f"source {self._source!r} has no column {self._settings.key!r}, the business key; it has: "
-            f"{', '.join(map(repr, columns))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml.{advice}"
+            f"{', '.join(map(repr, columns))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml."
+            f"{advice}"
         )
 
 

@@ -58,7 +58,9 @@ def _look_at(
 
         def rows_of(source: Any) -> Any:
             spec = parse_source(source)
-            return read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage)
+            return read_rows(
+                spec, connection=reach.connection, base=reach.base, storage=reach.storage, access=reach.access
+            )
 
         declared, *rest = check_staged(name, staged, wanted, suite, Beside(rows_of, None, None))
         verdict = judge([replace(declared, results=(*found, *declared.results)), *rest])
@@ -88,7 +90,9 @@ def look_at_source(spec: SourceSpec, reach: Reach, *, contract: type[Contract], 
     number = fit = 0
     problems, keys = Counter[str](), Counter[str]()
     try:
-        for row in read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage):
+        for row in read_rows(
+            spec, connection=reach.connection, base=reach.base, storage=reach.storage, access=reach.access
+        ):
             number += 1
             lacking = _lacks(row.values, row.problem, contract, settings)
             fit += not lacking

@@ -79,8 +79,8 @@ def _link(found: Any, name: str, place: str) -> str | None:
         found = next((found[key] for key in ("href", "url", "link") if found.get(key)), None)
     if found and not isinstance(found, str):
         raise SourceError(
-            f"the {name!r} of {place} is no link, so it is unclear whether there is more. If it is a number or a token, "
-            'declare it: {"cursor": …, "parameter": …}.'
+            f"the {name!r} of {place} is no link, so it is unclear whether there is more. If it is a number or a "
+            'token, declare it: {"cursor": …, "parameter": …}.'
         )
     return found or None
 
@@ -143,8 +143,8 @@ def refuse_part(response: httpx.Response, document: Any, *, rows: int, pages: in
         raise SourceError(
             f"{place} says that there is more than the {rows} rows that came ({sign}), and a part is not taken for the "
             'whole. Say how to ask for the rest: {"next": FIELD} where a field holds the address, {"cursor": FIELD, '
-            '"parameter": NAME} where it holds a token, {"count": "rows" or "pages", "parameter": NAME} where the service '
-            'counts; or {"whole": true}, if this is all.'
+            '"parameter": NAME} where it holds a token, {"count": "rows" or "pages", "parameter": NAME} where the '
+            'service counts; or {"whole": true}, if this is all.'
         )
 
 
@@ -187,7 +187,7 @@ def _totals(document: Any) -> list[int]:
 
 
 def _facts(node: Any, path: str = "", depth: int = 0, holds: bool = True) -> Iterator[tuple[str, str, Any, bool]]:
-    """Yield each field outside of lists: its way, its plain name, its value, and whether it may say how many there are."""
+    """Yield each field outside of lists: its way, plain name and value, and whether it may say how many there are."""
     if not isinstance(node, Mapping) or depth > 4:
         return
     for key, value in node.items():

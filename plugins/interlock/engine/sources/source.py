@@ -46,8 +46,8 @@ def read_rows(
     :param storage: returns the path-like object of an address in object storage and the id of its connection.
     :param http_timeout_seconds: for each connect and each read, not for the whole.
     :param sleep: waits between attempts at a service that cannot answer now.
-    :param access: where it may read, and how much. Default: with the rights of this process, for a person's own command.
-    :raises SourceError: the source cannot be read, or may not be. ``retryable`` is set on it when it may be readable later.
+    :param access: where it may read, and how much. Default: with the rights of this process, for a person's command.
+    :raises SourceError: the source cannot be read, or may not be. ``retryable`` is set when it may be readable later.
     """
     match spec:
         case FileSource():

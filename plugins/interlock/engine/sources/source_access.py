@@ -1,8 +1,8 @@
 """
 Where the sources of a run may be read from, and how much one may bring.
 
-Whoever starts a run names its source, and a run reads with the rights of a worker: its files, its keys, its network. So
-a file must lie below a declared root after all links are resolved, and an address must be declared. A command that reads
+Who starts a run names its source, and a run reads with the rights of a worker: its files, its keys, its network. So a
+file must lie below a declared root after all links are resolved, and an address must be declared. A command that reads
 a file for the person who calls it has that person's rights, and needs none of this.
 """
 
@@ -61,9 +61,9 @@ class SourceAccess:
         hidden = any(part.startswith(".") for part in real.relative_to(root).parts)
         if hidden or self._is_closed(real):
             raise SourceError(
-                f"file {asked!r} is never read by a run: it is hidden, or belongs to Airflow or Interlock (configuration, "
-                "keys, passwords, databases, logs, ledger, cache, outbox). Give a copy of the data that has a place of "
-                "its own."
+                f"file {asked!r} is never read by a run: it is hidden, or belongs to Airflow or Interlock "
+                "(configuration, keys, passwords, databases, logs, ledger, cache, outbox). Give a copy of the data "
+                "that has a place of its own."
             )
         return real
 
@@ -112,7 +112,8 @@ class SourceAccess:
         """
         if count > self.max_bytes:
             raise SourceError(
-                f"{label} is larger than {_size(self.max_bytes)}. Give it in parts, or raise [interlock] source_max_bytes."
+                f"{label} is larger than {_size(self.max_bytes)}. Give it in parts, or raise [interlock] "
+                "source_max_bytes."
             )
         if packed is not None and count > max(_FREE_BYTES, MAX_RATIO * packed):
             raise SourceError(

@@ -419,7 +419,7 @@ def items_of(document: Any, field: str | None, label: str) -> tuple[list[Any], s
 
 
 def at_path(document: Any, path: str) -> Any:
-    """Return what is in *document* at ``field`` or ``field.field``; a field's own name may hold points. None: nothing."""
+    """Return what is in *document* at ``field`` or ``field.field``; a name may hold points itself. None: nothing."""
     if not isinstance(document, dict):
         return None
     if path in document:
