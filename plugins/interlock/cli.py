@@ -32,6 +32,13 @@ PERIOD = Arg(
 )
 OF_WORKFLOW = Arg(("--workflow",), help="Only this workflow")
 INCLUDE = Arg(("--include",), help="Folder that holds the workflows' folders (default: [interlock] include_path)")
+NOTATION = (
+    Arg(("--delimiter",), help="Character that separates the fields of a CSV file (default: a comma; a tab for TSV)"),
+    Arg(("--encoding",), help="Encoding of a text file, such as cp1252 (default: utf-8)"),
+    Arg(("--decimal",), help="Decimal mark of its numbers (default: a point)", choices=(".", ",")),
+    Arg(("--thousands",), help="Thousands separator of its numbers (default: none)"),
+    Arg(("--day-first",), help="Its dates are written 31.12.2026 or 31/12/2026", action="store_true"),
+)
 DAG = Arg(("--dag",), help="Dag to validate the policy with (default: the Dag with the workflow's name)")
 DIGEST = Arg(
     ("--digest",), help="Digest from review show: refuse if the case has changed since (default: no comparison)"
@@ -178,6 +185,7 @@ def get_commands() -> list[CLICommand]:
                         Arg(
                             ("--source",), help="File or other source with the cases, as in the Dag's parameter source"
                         ),
+                        *NOTATION,
                         Arg(("--history",), help="List past estimates beside the actual figures", action="store_true"),
                         JSON,
                     ),
@@ -439,7 +447,7 @@ def _outcomes() -> tuple[ActionCommand, ...]:
             "record",
             "Import the outcomes in a file",
             "outcome.record",
-            (WORKFLOW, Arg(("file",), help="CSV, JSON lines or Parquet file"), column),
+            (WORKFLOW, Arg(("file",), help="CSV, JSON lines or Parquet file"), column, *NOTATION),
         ),
         _command("list", "List outcomes, latest first", "outcome.list_", (WORKFLOW, LIMIT, JSON)),
     )
@@ -571,6 +579,7 @@ def _data() -> tuple[ActionCommand, ...]:
             "data.profile",
             (
                 Arg(("file",), help="File or other source to sample"),
+                *NOTATION,
                 Arg(("--dataset",), help="Name of the dataset (default: the file's name)"),
                 Arg(("--out",), help="Workflow folder to write into (default: print)"),
             ),
@@ -582,6 +591,7 @@ def _data() -> tuple[ActionCommand, ...]:
             (
                 WORKFLOW,
                 Arg(("--source",), help="Source of cases to validate with the intake's contract"),
+                *NOTATION,
                 Arg(("--as-of",), help="Read the data as of this time (default: when its newest row became known)"),
                 INCLUDE,
                 JSON,

@@ -70,6 +70,26 @@ def get_provider_info() -> dict[str, Any]:
                         "",
                         example="s3://aws_default@company-data/interlock",
                     ),
+                    "source_roots": _option(
+                        "Folders and files that the sources of runs may be read from, beside the folders ``data`` of "
+                        "``include``: a JSON list, or separated by commas. A relative one starts at the project's "
+                        "folder; one such as ``s3://bucket/folder`` is for objects without a connection.",
+                        "",
+                        example="/srv/exports, s3://company-data/inbox",
+                    ),
+                    "source_hosts": _option(
+                        "Hosts (``host`` or ``host:port``) that sources with an open address (``https://…``) may ask: "
+                        "a JSON list, or separated by commas. Empty: none, and services are reached through connections.",
+                        "",
+                        example="data.example.com, localhost:8000",
+                    ),
+                    "source_max_bytes": _option(
+                        "Bytes that one source may have, unpacked. A packed one of more than 64 MiB may unpack to at "
+                        "most 250 times its size.",
+                        "4294967296",
+                    ),
+                    "source_max_rows": _option("Rows that one source may have.", "50000000"),
+                    "source_max_line_bytes": _option("Bytes that a line of a text file may have.", "16777216"),
                     "notifiers": _option(
                         "How notices are sent: a JSON list of Airflow notifiers, each with import path and arguments. "
                         "Empty: notices stay in the ledger, unsent.",

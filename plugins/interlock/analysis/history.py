@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from interlock.analysis.inspection import check_result
 from interlock.analysis.staging import Staging, q, quoted
 from interlock.domain.base.period import Grain, Period, Periods
+from interlock.domain.data.dataset import base_type
 from interlock.domain.data.quality import ExpectationResult
 
 PERIODS = 60
@@ -169,7 +170,7 @@ def _spread(staged: Staging, last: Period) -> ExpectationResult:
         for sign in (">=", "<"):
             part = f"FILTER (_at {sign} $start)"
             picked.append(f"count({q(name)}) {part}")
-            numeric = kind in ("integer", "number", "decimal")
+            numeric = base_type(kind) in ("integer", "number", "decimal")
             picked.append(f"approx_quantile(CAST({q(name)} AS DOUBLE), 0.5) {part}" if numeric else "NULL")
     row = staged.rows_of(f"SELECT {', '.join(picked)} FROM rows", {"start": last.start})[0]
     if min(row[0], row[1]) < _ENOUGH_ROWS:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from interlock.analysis.staging import DUCKDB_TYPES, cast, first_line, open_duckdb, q
+from interlock.analysis.staging import cast, duckdb_type, first_line, open_duckdb, q
 from interlock.domain.base.period import Period
 from interlock.domain.data.dataset import Dataset
 from interlock.errors import ConfigurationError
@@ -203,7 +203,7 @@ def empty_table(columns: Mapping[str, str]) -> Iterator[SnapshotTable]:
     with TemporaryDirectory(prefix="interlock-table-") as folder:
         database = open_duckdb(":memory:", Path(folder))
         try:
-            declared = ", ".join(f"{q(name)} {DUCKDB_TYPES[kind]}" for name, kind in columns.items())
+            declared = ", ".join(f"{q(name)} {duckdb_type(kind)}" for name, kind in columns.items())
             database.execute(
                 f"CREATE TABLE rows ({declared}, _number BIGINT, _at TIMESTAMPTZ, _known TIMESTAMPTZ, _digest VARCHAR)"
             )

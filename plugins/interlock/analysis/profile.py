@@ -14,11 +14,18 @@ from itertools import groupby, islice
 from typing import Any
 
 from interlock.analysis.staging import cast, open_duckdb, q
+from interlock.domain.data.notation import Notation, ValueKind
 from interlock.domain.data.source import SourceRow
 from interlock.errors import SourceError
 
 SAMPLE = 50_000
 _KINDS = ("integer", "decimal", "number", "date", "datetime")
+_NOTED: tuple[ValueKind, ...] = ("number", "date")
+_CODE = re.compile(r"[+-]?0[0-9]|\+[0-9]|[0-9]+[eE][0-9]+$|-?[0-9]{16,}(\.0*)?$")
+"""
+What looks like a number and is none: as one, 00123 loses its zeros, +49… its plus, an article 1E5 becomes 100000, and
+an account number of 22 digits its last ones.
+"""
 _FEW = 20
 """So many different texts at most are taken for a set."""
 _A_VALUE = 20
@@ -33,11 +40,14 @@ def propose(rows: Iterable[SourceRow], *, name: str, source: str) -> tuple[dict[
 
     :raises SourceError: there is no row, or no column that says when a row counts.
     """
-    values = [row.values for row in islice(rows, SAMPLE) if row.values]
+    sample = [row for row in islice(rows, SAMPLE) if row.values]
+    values = [row.values or {} for row in sample]
     if not values:
         raise SourceError("there is no row that can be read, so nothing can be proposed")
     columns = list(dict.fromkeys(column for row in values for column in row))
     texts = {column: [_text(row.get(column)) for row in values] for column in columns}
+    if (notation := next((row.notation for row in sample if row.notation), None)) is not None:
+        texts = {column: _as_declared(found, notation) for column, found in texts.items()}
     kinds = _kinds(texts)
     time = _time(texts, kinds)
     key = _key(texts, kinds)
@@ -61,6 +71,16 @@ def _text(value: Any) -> str | None:
     return str(value.isoformat() if hasattr(value, "isoformat") else value).strip() or None
 
 
+def _as_declared(texts: list[str | None], notation: Notation) -> list[str | None]:
+    """Return a column's texts with its numbers, or its dates, as everybody writes them, where all of them are some."""
+    for kind in _NOTED:
+        try:
+            return [None if text is None else notation.read(text, kind) for text in texts]
+        except ValueError:
+            continue
+    return texts
+
+
 def _kinds(texts: dict[str, list[str | None]]) -> dict[str, str]:
     import pyarrow
 
@@ -76,9 +96,10 @@ def _kind(database: Any, column: str, found: list[str | None]) -> str:
     filled = [text for text in found if text is not None]
     if not filled:
         return "string"
-    if {text.lower() for text in filled} <= {"true", "false", "yes", "no"}:
+    words = {text.lower() for text in filled}
+    if words <= {"true", "false"} or words == {"yes", "no"}:  # NO alone is Norway
         return "boolean"
-    if any(re.match(r"[+-]?0[0-9]", text) for text in filled):  # 00123 is a code: as a number it loses its zeros
+    if any(_CODE.match(text) for text in filled):
         return "string"
     for kind in _KINDS:
         if kind in ("date", "datetime") and not all(re.match(r"\d{4}-\d\d?-\d\d?", text) for text in filled):

@@ -11,14 +11,15 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.domain.data.dataset import Dataset
-from interlock.domain.data.source import SourceRow
+from interlock.domain.data.dataset import Dataset, base_type, scale_of
+from interlock.domain.data.notation import Notation, ValueKind, read_as_declared
+from interlock.domain.data.source import ReadSummary, ReturnedSummary, SourceRow
 from interlock.errors import SourceError
 
 if TYPE_CHECKING:
@@ -28,17 +29,21 @@ BATCH = 20_000
 MEMORY = "1GB"
 """What DuckDB may hold in memory; the rest is on disk."""
 
-_DECIMAL = "DECIMAL(18,4)"
-DUCKDB_TYPES = {
+_DUCKDB_TYPES = {
     "string": "VARCHAR",
     "integer": "BIGINT",
     "number": "DOUBLE",
-    "decimal": _DECIMAL,
     "boolean": "BOOLEAN",
     "date": "DATE",
     "datetime": "TIMESTAMPTZ",
 }
-"""What a column's declared type is in the table."""
+_BLANK_ROW, _HEADER_ROW = "every field is empty", "repeats the header"
+"""What a line is that is no row, while a file is taken in at once."""
+
+
+def duckdb_type(kind: str) -> str:
+    """Return what a column's declared type is in the table."""
+    return f"DECIMAL(18,{scale_of(kind)})" if base_type(kind) == "decimal" else _DUCKDB_TYPES[kind]
 
 
 @dataclass
@@ -52,17 +57,21 @@ class Staging:
     """Columns that the source has, in its order."""
     later: int = 0
     """Rows that became known after the instant of the reading, and are omitted."""
+    omitted: str = ""
+    """What of the source was omitted because it holds no data: blank rows, repeated headers, empty columns."""
 
     def add(self, rows: Iterable[SourceRow]) -> int:
         """Take *rows* in as text; return how many. The first may say which columns there are."""
         import pyarrow
 
-        columns, number, iterator = list(self.dataset.columns), 0, iter(rows)
+        columns, number, given = list(self.dataset.columns), 0, ReturnedSummary(rows)
+        iterator, kinds_of = iter(given), _notation_kinds(self.dataset)
         found: dict[str, None] = dict.fromkeys(self.found)
         while batch := list(islice(iterator, BATCH)):
             for row in batch:
                 if row.values:
                     found.update(dict.fromkeys(row.values))
+            batch = [_as_declared(row, kinds_of) if row.notation and row.values else row for row in batch]
             data = {"_number": [row.number for row in batch], "_problem": [row.problem for row in batch]}
             texts = {name: [_text((row.values or {}).get(name)) for row in batch] for name in columns}
             kinds = {"_number": pyarrow.int64()}
@@ -76,6 +85,9 @@ class Staging:
             self.database.execute("INSERT INTO raw SELECT * FROM batch")
             self.database.unregister("batch")
             number += len(batch)
+        if given.summary is not None:
+            found.update(dict.fromkeys(given.summary.columns or ()))
+            self.omitted = given.summary.describe_omitted()
         self.found = tuple(found)
         return number
 
@@ -99,22 +111,33 @@ class Staging:
             f"delim={quoted(delimiter)}, quote='\"', escape='\"', nullstr='', strict_mode=true, max_line_size=16777216)"
         )
         picked = ", ".join(_clean(q(name)) if name in header else "NULL" for name in columns)
-        empty = " AND ".join(f"({q(name)} IS NULL OR {q(name)} = '')" for name in header)
+        blank = quoted(_BLANK)
+        empty = " AND ".join(f"({q(name)} IS NULL OR trim({q(name)}, {blank}) = '')" for name in header)
+        again = " AND ".join(f"trim({q(name)}, {blank}) = {quoted(name)}" for name in header)
         self.found = tuple(header)
         try:
             self.database.execute(
-                f"INSERT INTO raw SELECT row_number() OVER () + 1, CASE WHEN {empty} THEN 'every field is empty' END, "
-                f"{picked} FROM {source}"
+                f"INSERT INTO raw SELECT row_number() OVER () + 1, CASE WHEN {empty} THEN '{_BLANK_ROW}' WHEN {again} "
+                f"THEN '{_HEADER_ROW}' END, {picked} FROM {source}"
             )
             if self.number("SELECT count(*) FROM raw") == lines - 1:
                 over = delimiters - lines * (len(header) - 1) - sum(name.count(delimiter) for name in header)
                 within = " + ".join(f"coalesce(len(string_split({q(n)}, {quoted(delimiter)})) - 1, 0)" for n in header)
                 if over == 0 or self.number(f"SELECT coalesce(sum({within}), 0) FROM {source}") == over:
+                    self._omit_lines()
                     return True
         except duckdb.Error:
             pass
         self.database.execute("DELETE FROM raw")
         return False
+
+    def _omit_lines(self) -> None:
+        """Take out the lines that are no rows."""
+        lines = dict(self.rows_of("SELECT _problem, count(*) FROM raw WHERE _problem IS NOT NULL GROUP BY _problem"))
+        if lines:
+            self.database.execute("DELETE FROM raw WHERE _problem IS NOT NULL")
+        summary = ReadSummary(blank_rows=lines.get(_BLANK_ROW, 0), repeated_headers=lines.get(_HEADER_ROW, 0))
+        self.omitted = summary.describe_omitted()
 
     def add_parquet(self, path: Path) -> int:
         """
@@ -164,9 +187,7 @@ class Staging:
         )
         wrong = {name: f"({q(name)} IS NOT NULL AND {typed[name]} IS NULL)" for name in columns}
         bad = f"(_problem IS NOT NULL OR {q(time)} IS NULL OR {' OR '.join(wrong.values())})"
-        reasons = ", ".join(
-            f"CASE WHEN {wrong[name]} THEN '{name}: is no {kind}' END" for name, kind in columns.items()
-        )
+        reasons = ", ".join(f"CASE WHEN {wrong[name]} THEN {_reason(name, kind)} END" for name, kind in columns.items())
         both = f"(SELECT *, {casts} FROM raw)"
         self.database.execute(
             f"CREATE TABLE aside AS SELECT * EXCLUDE ({', '.join(typed.values())}), list_filter(list_value(_problem, "
@@ -311,6 +332,18 @@ class Staging:
         return rows[0][0] if rows else None
 
 
+def _reason(name: str, kind: str) -> str:
+    """Return the SQL of what is wrong with a value of a column that is not of its type."""
+    if base_type(kind) != "decimal":
+        return quoted(f"{name}: is no {kind}")
+    scale = scale_of(kind)
+    longer = f"{name}: has more than {scale} digits after the point; declare it as decimal({min(scale + 4, 17)})"
+    return (
+        f"CASE WHEN regexp_full_match({q(name)}, '[+-]?[0-9]*\\.[0-9]{{{scale + 1},}}') THEN {quoted(longer)} "
+        f"ELSE {quoted(f'{name}: is no decimal')} END"
+    )
+
+
 @contextmanager
 def staging(dataset: Dataset) -> Iterator[Staging]:
     """Open the staging of a dataset; all of it is gone when the block ends."""
@@ -395,6 +428,8 @@ def q(name: str) -> str:
 def cast(column: str, kind: str, zone: str) -> str:
     """Return the SQL that gives the text in *column* as a value of *kind*; NULL: it is none."""
     name = q(column)
+    if base_type(kind) == "decimal":
+        return _cast_decimal(name, scale_of(kind))
     match kind:
         case "string":
             return name
@@ -402,8 +437,6 @@ def cast(column: str, kind: str, zone: str) -> str:
             return f"CASE WHEN regexp_full_match({name}, '[+-]?[0-9]+(\\.0+)?') THEN TRY_CAST({name} AS BIGINT) END"
         case "number":
             return f"CASE WHEN isfinite(TRY_CAST({name} AS DOUBLE)) THEN TRY_CAST({name} AS DOUBLE) END"
-        case "decimal":
-            return f"TRY_CAST({name} AS {_DECIMAL})"
         case "boolean":
             return (
                 f"CASE WHEN lower({name}) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true "
@@ -415,6 +448,33 @@ def cast(column: str, kind: str, zone: str) -> str:
         f"CASE WHEN regexp_matches({name}, ':.*(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$') "
         f"THEN TRY_CAST({name} AS TIMESTAMPTZ) ELSE TRY_CAST({name} AS TIMESTAMP) AT TIME ZONE '{zone}' END"
     )
+
+
+def _cast_decimal(name: str, scale: int) -> str:
+    """Return the SQL of a decimal; NULL where it has more digits after the point, because a cast would round them."""
+    kind = f"DECIMAL(18,{scale})"
+    part = f"(\\.[0-9]{{0,{scale}}}0*)?" if scale else "(\\.0*)?"
+    short = f"(\\.[0-9]{{1,{scale}}}0*)" if scale else "(\\.0+)"
+    return (
+        f"CASE WHEN regexp_full_match({name}, '[+-]?([0-9]+{part}|{short})') THEN TRY_CAST({name} AS {kind}) "
+        f"WHEN regexp_full_match({name}, '[+-]?[0-9.]+[eE][+-]?[0-9]+') "
+        f"AND TRY_CAST({name} AS DOUBLE) = CAST(TRY_CAST({name} AS {kind}) AS DOUBLE) "
+        f"THEN TRY_CAST({name} AS {kind}) END"
+    )
+
+
+def _notation_kinds(dataset: Dataset) -> dict[str, ValueKind]:
+    """Return the columns whose texts a declared notation is for."""
+    kinds = {name: base_type(kind) for name, kind in dataset.columns.items()}
+    numbers: dict[str, ValueKind] = {n: "number" for n, k in kinds.items() if k in ("integer", "number", "decimal")}
+    return numbers | {name: "date" for name, kind in kinds.items() if kind in ("date", "datetime")}
+
+
+def _as_declared(row: SourceRow, kinds: Mapping[str, ValueKind]) -> SourceRow:
+    values, problems = read_as_declared(row.values or {}, row.notation or Notation(), kinds)
+    if problems:
+        values = dict(row.values or {})
+    return replace(row, values=values, problem="; ".join(problems) or row.problem)
 
 
 def _utc(value: datetime | None) -> datetime | None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from interlock.commands.source_option import as_declared, notation_of
 from interlock.commands.terminal import command, print_json, print_table
 from interlock.domain.base.plural import counted
 from interlock.domain.policy.company import COMPANY
@@ -21,7 +22,9 @@ from interlock.errors import InputError, SourceError, UnknownName
 from interlock.hooks.connection import find_connection
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path, snapshot_path
+from interlock.hooks.source_access import source_access
 from interlock.hooks.storage import object_path
+from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import demand_published
 
 if TYPE_CHECKING:
@@ -40,8 +43,9 @@ def profile(args: Any) -> None:
         raise InputError(
             f"{name!r} cannot name a dataset and its file. Give --dataset a name of letters, digits, '_' and '-'"
         )
-    rows = read_rows(parse_source(args.file), connection=_connection, base=_include(args).parent, storage=object_path)
-    dataset, suite = propose(rows, name=name, source=args.file)
+    spec = parse_source(args.file, **notation_of(args))
+    rows = read_rows(spec, connection=_connection, base=_include(args).parent, storage=object_path)
+    dataset, suite = propose(rows, name=name, source=as_declared(args.file, spec))
     texts = {"datasets.yaml": _yaml(dataset), f"expectations/{name}.yaml": _yaml(suite)}
     if args.out is None:
         for path, text in texts.items():
@@ -71,7 +75,8 @@ def readiness(args: Any) -> None:
     if args.workflow == COMPANY:
         raise InputError(f"{COMPANY!r} is not a workflow, so it has no datasets")
     ledger = LedgerHook().get_conn()
-    reach = Reach(connection=_connection, base=include.parent, storage=object_path, ledger=ledger)
+    access = source_access(company_in_force(ledger).connectors, include=include)
+    reach = Reach(connection=_connection, base=include.parent, storage=object_path, ledger=ledger, access=access)
     try:
         as_of = read_instant(args.as_of) if args.as_of else None
     except ValueError as error:
@@ -80,7 +85,8 @@ def readiness(args: Any) -> None:
     settings = bundle.settings.intake
     if args.source:
         contract = load_contracts(include, args.workflow, [settings.contract])[settings.contract]
-        found["source"] = look_at_source(parse_source(args.source), reach, contract=contract, settings=settings)
+        spec = parse_source(args.source, **notation_of(args))
+        found["source"] = look_at_source(spec, reach, contract=contract, settings=settings)
     if not found["datasets"] and not args.source:
         raise InputError(f"{args.workflow!r} declares no dataset. Name what its intake reads with --source")
     needed = [*(d for d in found["datasets"] if d["required"]), *([found["source"]] if args.source else [])]

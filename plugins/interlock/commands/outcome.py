@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from interlock.commands.person import call
+from interlock.commands.source_option import notation_of
 from interlock.commands.terminal import command, print_json, print_table, read_changes
 from interlock.domain.data.source import FileSource, SourceRow, parse_source
-from interlock.engine.cases.outcome import SHOWN, named_columns, pick_fields
+from interlock.engine.cases.outcome import SHOWN, named_columns, pick_fields, read_fields
 from interlock.engine.sources.source import read_rows
 from interlock.errors import InputError
 
@@ -20,7 +21,7 @@ AT_ONCE = 500
 @command
 def record(args: Any) -> None:
     """Record the outcomes of a file as the person who is logged in."""
-    spec = parse_source(args.file)
+    spec = parse_source(args.file, **notation_of(args))
     if not isinstance(spec, FileSource):
         raise InputError(f"{args.file!r} is not a file. A query or a service is read by RecordOutcomeOperator")
     source = Path(spec.path).name
@@ -54,6 +55,10 @@ def _outcome_row(row: SourceRow, columns: dict[str, str], source: str) -> dict[s
     if row.values is None:
         return {"number": row.number, "values": None, "problem": row.problem}
     fields = pick_fields(row.values, columns, source)
+    try:
+        fields = read_fields(fields, row.notation)
+    except ValueError as error:
+        return {"number": row.number, "values": None, "problem": str(error)}
     return {"number": row.number, "values": {n: None if v is None else str(v) for n, v in fields.items()}}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from interlock.commands.source_option import notation_of
 from interlock.commands.terminal import command, format_fields, print_json, print_table
 from interlock.domain.base.duration import format_duration
 from interlock.domain.base.plural import counted
@@ -18,6 +19,7 @@ from interlock.errors import InputError
 from interlock.hooks.connection import find_connection
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import include_path
+from interlock.hooks.source_access import source_access
 from interlock.hooks.storage import object_path
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import demand_published
@@ -53,9 +55,14 @@ def quote(args: Any) -> None:
 
 
 def _quote(ledger: Ledger, args: Any) -> dict[str, Any]:
-    spec, base = parse_source(args.source), include_path().parent
-    demand_reading(company_in_force(ledger).access, getattr(spec, "conn_id", None), ledger.environment)
-    rows = read_rows(spec, connection=_connection, base=base, storage=object_path)
+    spec, base, company = (
+        parse_source(args.source, **notation_of(args)),
+        include_path().parent,
+        company_in_force(ledger),
+    )
+    demand_reading(company.access, getattr(spec, "conn_id", None), ledger.environment)
+    access = source_access(company.connectors)
+    rows = read_rows(spec, connection=_connection, base=base, storage=object_path, access=access)
     return quote_run(ledger, args.workflow, rows, source=located(describe(spec), base))
 
 

@@ -18,6 +18,7 @@ _TITLES = {
     "case.taken_in": "taken in",
     "case.taken_up": "resumed by a later run",
     "case.resubmitted": "resubmitted",
+    "case.corrected": "the source brought it again, corrected",
     "case.closed": "closed",
     "case.completed": "closed by its outcome",
     "case.undone": "its effect was undone: nothing goes out again by itself",

@@ -82,6 +82,36 @@ def snapshot_path() -> Any:
     return Path(configured).expanduser() if configured else home / "interlock_snapshots"
 
 
+def listed(name: str) -> list[str]:
+    """
+    Return ``[interlock] name``, a JSON list of texts or texts with commas between.
+
+    :raises ConfigurationError: it begins like a JSON list and is none.
+    """
+    text = setting(name, "").strip()
+    if not text.startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"[interlock] {name} is not JSON: {error}") from None
+    if not all(isinstance(one, str) and one for one in found):
+        raise ConfigurationError(f'[interlock] {name} must be a list of texts, such as ["/srv/data"]')
+    return list(found)
+
+
+def positive(name: str, default: int) -> int:
+    """
+    Return ``[interlock] name``, a whole number above 0.
+
+    :raises ConfigurationError: it is none.
+    """
+    text = setting(name, str(default)).replace("_", "")
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"[interlock] {name} is {text!r}. Write a whole number above 0, such as {default}")
+    return int(text)
+
+
 def notifiers() -> list[dict[str, Any]]:
     """
     Return the notifiers of ``[interlock] notifiers``, a JSON list.

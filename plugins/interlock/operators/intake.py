@@ -25,8 +25,9 @@ class IntakeOperator(AgentRoleOperator):
 
     :param workflow: the workflow, a folder of ``include``; the version in force now is pinned for the run.
     :param source: a file or an object of a store, a query through a connection, or an HTTP address; templated. See
-        :mod:`interlock.domain.data.source` for the forms. A relative path starts at the project's root. ``facts://insights``
-        opens the review and the insights that ``insights.yaml`` derives from the facts of the run.
+        :mod:`interlock.domain.data.source` for the forms. A relative path starts at the project's root. A file lies in a
+        folder ``data`` of ``include`` or below ``[interlock] source_roots``. ``facts://insights`` opens the review and
+        the insights that ``insights.yaml`` derives from the facts of the run.
     :param contract: the contract that a row must satisfy; columns that it does not name are ignored.
     """
 
@@ -53,6 +54,7 @@ class IntakeOperator(AgentRoleOperator):
         from interlock.engine.agents.permission import demand_source
         from interlock.engine.cases.intake import take_in_rows, take_up
         from interlock.engine.sources.source import read_rows
+        from interlock.hooks.source_access import source_access
         from interlock.hooks.storage import object_path
         from interlock.operators.runtime import find_source_connection
 
@@ -67,5 +69,11 @@ class IntakeOperator(AgentRoleOperator):
 
             rows = finding_rows(session, spec.facts, Snapshots(snapshot_path()))
         else:
-            rows = read_rows(spec, connection=find_source_connection, base=session.include.parent, storage=object_path)
+            rows = read_rows(
+                spec,
+                connection=find_source_connection,
+                base=session.include.parent,
+                storage=object_path,
+                access=source_access(session.company.connectors),
+            )
         return take_in_rows(session, rows, contract=self.contract, source=describe(spec))

@@ -50,18 +50,24 @@ class RecordOutcomeOperator(BaseOperator):
         from interlock.engine.sources.source import read_rows
         from interlock.hooks.ledger import LedgerHook
         from interlock.hooks.setting import include_path
+        from interlock.hooks.source_access import source_access
         from interlock.ledger.policy.company import company_in_force
         from interlock.ledger.store.transaction import Actor
         from interlock.operators.runtime import airflow_errors, find_source_connection
 
         with airflow_errors():
             ledger, spec = LedgerHook().get_conn(), parse_source(self.source)
-            access = company_in_force(ledger).access
-            demand_reading(access, getattr(spec, "conn_id", None), ledger.environment)
+            company = company_in_force(ledger)
+            demand_reading(company.access, getattr(spec, "conn_id", None), ledger.environment)
             return record(
                 ledger,
                 self.workflow,
-                read_rows(spec, connection=find_source_connection, base=include_path().parent),
+                read_rows(
+                    spec,
+                    connection=find_source_connection,
+                    base=include_path().parent,
+                    access=source_access(company.connectors),
+                ),
                 source=describe(spec),
                 actor=Actor("task", f"{self.dag_id}.{self.task_id}"),
                 columns=self.columns,

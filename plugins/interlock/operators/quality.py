@@ -80,6 +80,7 @@ class DataQualityOperator(InterlockOperator):
         from interlock.engine.datasets.reading import read_dataset
         from interlock.engine.datasets.snapshot import Snapshots
         from interlock.hooks.setting import snapshot_path
+        from interlock.hooks.source_access import source_access
         from interlock.hooks.storage import object_path
         from interlock.operators.lineage import describe_reading, is_openlineage_installed
         from interlock.operators.runtime import as_of_of, find_source_connection, may_try_again
@@ -93,6 +94,7 @@ class DataQualityOperator(InterlockOperator):
             as_of=as_of_of(context, self.as_of),
             source=self.source or None,
             storage=object_path,
+            access=source_access(session.company.connectors),
             may_try_again=may_try_again(context),
         )
         if is_openlineage_installed():

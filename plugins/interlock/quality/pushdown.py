@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from interlock.domain.data.dataset import base_type
 from interlock.domain.data.quality import Expectation
 
 NUMERIC = ("integer", "number", "decimal")
@@ -60,7 +61,7 @@ def translate(item: Expectation, columns: Mapping[str, str]) -> OfRows | OfTable
     make = _TRANSLATIONS.get(item.type.removeprefix("expect_"))
     if make is None or any(name not in columns for name in item.columns):
         return None
-    kind = columns[item.columns[0]] if item.columns else ""
+    kind = base_type(columns[item.columns[0]]) if item.columns else ""
     return make(given, kind)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.commands.summary_text import describe_summary
-from interlock.errors import ConfigurationError, InterlockError
+from interlock.errors import ConfigurationError, InputError, InterlockError
 from interlock.quickstart.environment import PEOPLE, free_port, local_environment
 from interlock.quickstart.prepare import is_prepared
 from interlock.quickstart.progress import RunFollower, addresses, describe_as_of, say, tail
@@ -53,7 +54,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m interlock.quickstart", description=__doc__.split("\n\n")[0].strip()
     )
     parser.add_argument("--once", action="store_true", help="exit when the run has finished or waits for human review")
-    parser.add_argument("--source", type=Path, help="file with the cases (default: the example of the Dag)")
+    parser.add_argument(
+        "--source",
+        help="file with the cases, or a source as JSON, such as "
+        """'{"path": "cases.csv", "delimiter": ";"}' (default: the example of the Dag)""",
+    )
     parser.add_argument("--as-of", default="", help="read the data as of this time (default: the end of the data)")
     parser.add_argument(
         "--port",
@@ -77,11 +82,36 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
             f"{options.project} has no folder dags/. Run this in the project folder, or name it with --project"
         )
     if options.source is not None:
-        options.source = options.source.resolve()
-        if not options.source.is_file():
-            parser.error(f"there is no file {options.source}")
+        try:
+            options.source = _source(options.source)
+        except InterlockError as error:
+            parser.error(str(error))
     options.home.mkdir(parents=True, exist_ok=True)
     return options
+
+
+def _source(text: str) -> dict[str, Any]:
+    """
+    Return the source that *text* names, as a mapping, with the absolute path of its file.
+
+    :raises InterlockError: it is none, or the file is not there.
+    """
+    from interlock.domain.data.source import FileSource, is_object, parse_source
+
+    spec = parse_source(text)
+    given = spec.model_dump(exclude_unset=True)
+    if isinstance(spec, FileSource) and not is_object(spec):
+        path = Path(spec.path).expanduser().resolve()
+        if not path.is_file():
+            raise InputError(f"there is no file {str(path)!r}")
+        given["path"] = str(path)
+    return given
+
+
+def _file_of(source: dict[str, Any] | None) -> list[str]:
+    """Return the one file that *source* names, which a run may then read."""
+    path = (source or {}).get("path", "")
+    return [path] if path and "://" not in path else []
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -96,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
         dags_folder=options.project / "dags",
         plugins_folder=plugins if plugins.is_dir() else options.home / "plugins",
         python_path=[options.project],
+        source_roots=_file_of(options.source),
     )
     airflow = LocalAirflow(options.home, environment)
     if left := airflow.end_leftovers():
@@ -111,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
         with _step(f"waiting for the Dag {options.workflow!r}"):
             airflow.client.wait_for_dag(options.workflow)
         run_id = f"quickstart__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-        conf = {"source": str(options.source)} if options.source else {}
+        conf = {"source": _as_text(options.source)} if options.source else {}
         conf |= {"as_of": options.as_of} if options.as_of else {}
         airflow.client.trigger(options.workflow, conf, run_id=run_id)
         say(f"run {run_id} of {options.workflow!r}:")
@@ -143,6 +174,10 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     finally:
         _end(airflow)
+
+
+def _as_text(source: dict[str, Any]) -> str:
+    return str(source["path"]) if set(source) == {"path"} else json.dumps(source)
 
 
 _STATES = {"success": "has finished", "failed": "failed", "waiting": "waits for people"}

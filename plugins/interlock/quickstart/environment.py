@@ -21,6 +21,7 @@ PEOPLE: Mapping[str, str] = {"admin": "admin", "alice": "user", "bob": "user", "
 SEAL = "AIRFLOW_CONN_INTERLOCK_SEAL"
 """The connection with the key that the ledger is sealed with; one of the caller's own is kept."""
 
+SOURCE_ROOTS = "AIRFLOW__INTERLOCK__SOURCE_ROOTS"
 _DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "AIRFLOW_CONFIG", "AIRFLOW_HOME", "_AIRFLOW_PROCESS_CONTEXT")
 
 
@@ -33,6 +34,7 @@ def local_environment(
     python_path: Sequence[Path] = (),
     people: Mapping[str, str] = PEOPLE,
     parallelism: int = 2,
+    source_roots: Sequence[str] = (),
     extra: Mapping[str, str] | None = None,
     inherited: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
@@ -43,6 +45,7 @@ def local_environment(
     :param port: Where its API server listens, on 127.0.0.1.
     :param python_path: Prepended to the existing ``PYTHONPATH``.
     :param parallelism: Tasks at once. SQLite handles two well; with eight, answers to gates fail on a locked database.
+    :param source_roots: Files and folders that sources may be read from, beside those that the setting names.
     :param extra: Set last; overrides everything.
     :param inherited: Variables to start from (default: those of this process).
     """
@@ -86,8 +89,16 @@ def local_environment(
     own["no_proxy"] = own["NO_PROXY"]
     if SEAL not in base:
         own[SEAL] = json.dumps({"conn_type": "generic", "login": "local", "password": keys["seal_key"]})
+    if source_roots:
+        own[SOURCE_ROOTS] = json.dumps([*_listed(base.get(SOURCE_ROOTS, "")), *source_roots])
     kept = {name: value for name, value in base.items() if _is_passed_on(name)}
     return kept | own | dict(extra or {})
+
+
+def _listed(text: str) -> list[str]:
+    if text.strip().startswith("["):
+        return list(map(str, json.loads(text)))
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def free_port(preferred: int = 0) -> int:

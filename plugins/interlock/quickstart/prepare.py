@@ -22,7 +22,9 @@ def prepared_for(settings: Path) -> dict[str, str]:
     package = Path(interlock.__file__).parent
     migrations = sorted(path.name for path in (package / "ledger").rglob("migrations/**/*.py"))
     own = sorted(
-        (name, value) for name, value in os.environ.items() if "INTERLOCK" in name and name.startswith("AIRFLOW_")
+        (name, value)
+        for name, value in os.environ.items()
+        if "INTERLOCK" in name and name.startswith("AIRFLOW_") and not name.startswith("AIRFLOW__INTERLOCK__SOURCE_")
     )
     return {
         "airflow": _version("apache-airflow-core"),

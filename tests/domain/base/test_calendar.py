@@ -57,8 +57,16 @@ def test_what_is_no_length_is_refused_with_what_to_write(text: str):
         ("2026-12-24T16:30", "1h", "2026-12-28T09:30"),  # over a holiday and a weekend
         ("2026-11-24T10:00", "2d", "2026-11-26T10:00"),
         ("2026-12-24T10:00", "1d", "2026-12-28T10:00"),
-        ("2026-11-28T10:00", "1d", "2026-11-30T10:00"),
-        ("2026-11-24T20:00", "1d", "2026-11-26T09:00"),  # after hours: the next opening after the day is over
+        ("2026-11-28T10:00", "1d", "2026-11-30T17:00"),  # begun on a Saturday: Monday is the day, to its end
+        ("2026-11-27T18:00", "1d", "2026-11-30T17:00"),  # begun on Friday evening: no later than from Saturday
+        ("2026-11-28T10:00", "2d", "2026-12-01T17:00"),
+        ("2026-11-24T20:00", "1d", "2026-11-25T17:00"),  # after hours: the next day is the first
+        ("2026-11-24T08:00", "1d", "2026-11-24T17:00"),  # before hours: this day is
+        ("2026-11-24T09:00", "1d", "2026-11-25T09:00"),
+        ("2026-12-25T10:00", "1d", "2026-12-28T17:00"),  # begun on a holiday
+        ("2026-11-26T16:30", "1d", "2026-11-27T16:00"),  # Friday is over at 16:00
+        ("2026-11-27T12:30", "1d", "2026-11-30T13:00"),  # begun in a pause
+        ("2026-11-28T10:00", "1d 2h", "2026-12-01T11:00"),
         ("2026-03-27T10:00", "1d", "2026-03-30T10:00"),  # the clocks go forward on the Sunday between
     ],
 )
@@ -79,11 +87,32 @@ def test_a_later_start_never_ends_earlier(one: datetime, other: datetime, length
 
 
 @given(instants, st.integers(1, 30))
-def test_days_end_at_an_open_hour_and_ahead(start: datetime, days: int):
+def test_days_end_in_working_hours_or_with_them_and_ahead(start: datetime, days: int):
     end = LONDON.add(start, BusinessTime(days))
 
     assert end > start
-    assert LONDON.next_open(end) == end
+    assert LONDON.is_open(end) or LONDON.is_open(end - timedelta(minutes=1))
+    assert LONDON.between(start, end) > timedelta(0)
+
+
+@given(instants, instants, st.integers(1, 9))
+def test_what_came_earlier_is_due_no_later(one: datetime, other: datetime, days: int):
+    first, second = sorted((one, other))
+
+    assert LONDON.add(first, BusinessTime(days)) <= LONDON.add(second, BusinessTime(days))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana"])
+def test_hours_over_a_change_of_clocks_are_the_minutes_in_which_people_work(zone: str):
+    hours = {"sunday": ["01:30-02:30", "02:45-03:30"], "saturday": "22:00-24:00", "monday": "09:00-17:00"}
+    calendar = parse_calendar({"time_zone": zone, "hours": hours})
+    for begin in (datetime(2026, 3, 28, 20, tzinfo=UTC), datetime(2026, 10, 24, 20, tzinfo=UTC)):
+        for length in (30, 90, 240):
+            at, left = begin, length
+            while left:
+                left -= calendar.is_open(at)
+                at += timedelta(minutes=1)
+            assert calendar.add(begin, BusinessTime(0, timedelta(minutes=length))) == at
 
 
 @given(instants, instants)
@@ -109,6 +138,13 @@ def test_a_day_is_a_local_one():
 def test_people_are_away_on_both_days_that_are_named():
     assert [LONDON.is_away("lea", at(f"2026-12-{day}T12:00")) for day in (20, 21, 31)] == [False, True, True]
     assert not LONDON.is_away("leo", at("2026-12-25T12:00"))
+
+
+def test_a_leave_that_ends_before_it_begins_is_refused():
+    away = {"lea": [{"from": date(2026, 3, 5), "to": date(2026, 3, 1)}]}
+
+    with pytest.raises(ConfigurationError, match=r"ends on 2026-03-01, before it begins on 2026-03-05.*swap the days"):
+        parse_calendar({"away": away})
 
 
 def test_without_a_calendar_every_hour_counts():

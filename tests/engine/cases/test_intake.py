@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from interlock.domain.data.source import SourceRow
 from interlock.engine.cases.intake import take_up
-from interlock.engine.sources.source import SourceRow
 from interlock.errors import ConfigurationError, ContractChanged, NotDeployed, SourceError
 from interlock.ledger.policy.version import publish
 from interlock.ledger.store.ledger import Ledger

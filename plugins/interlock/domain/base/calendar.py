@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from interlock.domain.base.contract import explain
 from interlock.errors import ConfigurationError
@@ -109,6 +109,15 @@ class Leave(BaseModel):
     start: date = Field(alias="from")
     end: date = Field(alias="to")
 
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Leave:
+        if self.end < self.start:
+            raise ValueError(
+                f"the leave ends on {self.end}, before it begins on {self.start}, so nobody would be away; "
+                "swap the days"
+            )
+        return self
+
 
 class Calendar(BaseModel):
     """``calendar.yaml``. All is computed in instants, over local days, so that a change of clocks loses nothing."""
@@ -160,6 +169,10 @@ class Calendar(BaseModel):
         """Return whether *person* is on leave."""
         return any(leave.start <= self.day_of(at) <= leave.end for leave in self.away.get(person, ()))
 
+    def is_open(self, at: datetime) -> bool:
+        """Return whether people work at an instant."""
+        return any(start <= at < end for start, end in self._spans(self.day_of(at)))
+
     def next_open(self, at: datetime) -> datetime:
         """Return *at*, or the next instant at which people work."""
         return next(max(start, at) for start, end in self._from(at) if end > at)
@@ -177,8 +190,9 @@ class Calendar(BaseModel):
         """
         Return the instant at which *length* of business time has passed since *start*.
 
-        Working days come first: each ends at the same local time of the next working day. Hours are counted while
-        people work.
+        Working days come first: each ends at the same local time of the next working day, or with that day's hours if
+        those are over by then. From an instant at which nobody works they begin at the next opening; where that is the
+        first of its day, that day is the first of them. Hours are counted while people work.
         """
         at = start.astimezone(UTC)
         if length.days:
@@ -207,15 +221,25 @@ class Calendar(BaseModel):
         return total
 
     def _same_time_after(self, at: datetime, days: int) -> datetime:
-        local = at.astimezone(self.zone)
-        day, left = local.date(), days
+        begins = at if self.is_open(at) else self.next_open(at)
+        local = begins.astimezone(self.zone)
+        day = local.date()
+        if begins > at and begins == self._spans(day)[0][0]:
+            return self._spans(self._working_day_after(day, days - 1))[-1][1]
+        day = self._working_day_after(day, days)
+        wanted = datetime.combine(day, local.timetz().replace(tzinfo=None), self.zone).astimezone(UTC)
+        last = self._spans(day)[-1][1]
+        return last if wanted >= last else self.next_open(wanted)
+
+    def _working_day_after(self, day: date, days: int) -> date:
+        first, left = day, days
         limit = day + _FARTHEST + timedelta(days=2 * days)
         while left:
             day += timedelta(days=1)
             if day > limit:
-                raise ValueError(f"calendar.yaml has fewer than {days} working days in the years after {local.date()}")
+                raise ValueError(f"calendar.yaml has fewer than {days} working days in the years after {first}")
             left -= bool(self._spans(day))
-        return self.next_open(datetime.combine(day, local.timetz().replace(tzinfo=None), self.zone).astimezone(UTC))
+        return day
 
     def _spans(self, day: date) -> list[tuple[datetime, datetime]]:
         """Return the opening hours of a local day as instants."""

@@ -7,20 +7,62 @@ on that day saw. Only declared columns are kept, each with its type; a row with 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from interlock.domain.base.contract import explain
 from interlock.domain.base.duration import Duration
 from interlock.domain.data.source import parse_source
 from interlock.errors import ConfigurationError, InterlockError, UnknownName
 
-ColumnType = Literal["string", "integer", "number", "decimal", "boolean", "date", "datetime"]
-"""``decimal`` has 18 digits, 4 of them after the point, and is summed exactly; ``number`` is a double."""
+TYPES = ("string", "integer", "number", "decimal", "boolean", "date", "datetime")
+SCALE = 4
+"""Digits after the point that a ``decimal`` has, unless its type says otherwise: ``decimal(8)``."""
+_SCALED = re.compile(r"decimal\(\s*(\d{1,2})\s*\)")
+
+
+def _column_type(kind: Any) -> str:
+    found = _SCALED.fullmatch(str(kind).strip())
+    if found and int(found[1]) <= 17:
+        return "decimal" if int(found[1]) == SCALE else f"decimal({int(found[1])})"
+    if kind not in TYPES:
+        raise ValueError(
+            f"Input should be {', '.join(map(repr, TYPES))} or a decimal with another scale, such as 'decimal(8)'"
+        )
+    return str(kind)
+
+
+ColumnType = Annotated[str, BeforeValidator(_column_type)]
+"""
+A ``decimal`` has 18 digits, 4 of them after the point (``decimal(8)``: 8), and is summed exactly; a ``number`` is a
+double.
+"""
+
+
+def base_type(kind: str) -> str:
+    """Return a column's type without its scale."""
+    return kind.partition("(")[0]
+
+
+def scale_of(kind: str) -> int:
+    """Return how many digits a decimal has after the point."""
+    found = _SCALED.fullmatch(kind)
+    return int(found[1]) if found else SCALE
+
 
 Severity = Literal["critical", "warning", "info"]
 

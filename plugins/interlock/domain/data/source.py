@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.contract import explain
 from interlock.domain.base.plural import counted
+from interlock.domain.data.notation import Notation
 from interlock.errors import ConfigurationError, UnknownName
 
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet"]
@@ -53,6 +54,43 @@ class SourceRow:
     """By field; None when the row could not be parsed."""
     problem: str | None = None
     """What is wrong, without the values."""
+    notation: Notation | None = None
+    """How its texts write numbers and dates, where the source declares it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSummary:
+    """What a source was found to be, once it is read: the generator of its rows returns it."""
+
+    columns: tuple[str, ...] | None = None
+    """Of a table, also of one without a row; None: each row has fields of its own."""
+    blank_rows: int = 0
+    """Rows of nothing but delimiters, which are no rows."""
+    repeated_headers: int = 0
+    """Lines that repeat the header, as two exports in one file have them."""
+    empty_columns: int = 0
+    """Columns without a name or a value."""
+
+    def describe_omitted(self) -> str:
+        """Return what was omitted, as words; empty: nothing was."""
+        found = (
+            (self.blank_rows, "blank row"),
+            (self.repeated_headers, "repeated header"),
+            (self.empty_columns, "empty column"),
+        )
+        return ", ".join(counted(number, what) for number, what in found if number)
+
+
+class ReturnedSummary:
+    """The rows of a source to go through, and the summary that is there when they are over."""
+
+    def __init__(self, rows: Iterable[SourceRow]) -> None:
+        self._rows = rows
+        self.summary: ReadSummary | None = None
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        found = yield from self._rows  # what is no generator returns nothing
+        self.summary = found if isinstance(found, ReadSummary) else None
 
 
 def _encoding(name: str) -> str:
@@ -70,6 +108,12 @@ def _delimiter(text: str) -> str:
     return text
 
 
+def _thousands(text: str) -> str:
+    if len(text) != 1 or text.isalnum() or text in "+-":
+        raise ValueError("give one character, such as '.' or ' '")
+    return text
+
+
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +126,28 @@ class _TextSpec(_Spec):
     delimiter: Annotated[str, AfterValidator(_delimiter)] | None = None
     """Of CSV. Default: a comma; a tab for TSV."""
     items: str | None = None
-    """Of a JSON document: the field that holds the list. Default: ``items``, ``data`` or ``results``."""
+    """
+    Of a JSON document: the field that holds the list, or the way to it (``data.tickets``). Default: ``items``, ``data``
+    or ``results``.
+    """
+    decimal: Literal[".", ","] = "."
+    """The decimal mark of numbers that are written as text."""
+    thousands: Annotated[str, AfterValidator(_thousands)] | None = None
+    """What separates their thousands. Default: nothing does."""
+    day_first: bool = False
+    """Whether dates are written 31.12.2026 or 31/12/2026. ISO dates are read in any case."""
+
+    @model_validator(mode="after")
+    def _two_marks(self) -> _TextSpec:
+        if self.thousands == self.decimal:
+            raise ValueError(f"'decimal' and 'thousands' are both {self.decimal!r}, so no number could be read")
+        return self
+
+    @property
+    def notation(self) -> Notation | None:
+        """How numbers and dates are written; None: as everywhere."""
+        found = Notation(self.decimal, self.thousands, self.day_first)
+        return None if found == Notation() else found
 
 
 class FileSource(_TextSpec):
@@ -101,6 +166,13 @@ class FileSource(_TextSpec):
         if not isinstance(given, dict):
             return given
         scheme, separator, rest = str(given.get("path", "")).partition("://")
+        if separator and scheme.lower() == "file":
+            given, separator = {**given, "path": urlsplit(str(given["path"])).path}, ""
+        elif separator and (scheme.lower() not in OBJECT_STORES or "::" in rest):
+            raise ValueError(
+                f"{given['path']!r} is no file and in no store; a store's address begins with "
+                f"{', '.join(f'{name}://' for name in OBJECT_STORES[:5])} and names one object"
+            )
         named, at, where = rest.partition("@")
         if separator and at and "/" not in named:
             if given.get("conn_id") not in (None, named):
@@ -128,6 +200,31 @@ class HttpSource(_TextSpec):
     conn_id: str | None = None
     max_pages: int = Field(default=1000, ge=1)
     """More pages than this is an error, so that a run never takes a part for the whole."""
+    next: str | None = None
+    """
+    Of a JSON answer: the field with the address of the next page, or the way to it (``paging.next``). Default: the
+    usual ones.
+    """
+    cursor: str | None = None
+    """Of a JSON answer: the field with the token of the next page, or the way to it (``pageInfo.endCursor``)."""
+    parameter: str | None = None
+    """The query parameter that asks for the next page: by ``cursor``, else by ``count``."""
+    count: Literal["rows", "pages"] | None = None
+    """What ``parameter`` says without a ``cursor``: how many rows came before (an offset), or the page's number."""
+    whole: bool = False
+    """The answer is whole, whatever its fields look like: a ``total`` that is a sum of money, say."""
+
+    @model_validator(mode="after")
+    def _one_way_on(self) -> HttpSource:
+        ways = [name for name in ("next", "cursor", "count") if getattr(self, name)]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(map(repr, ways))} are two ways to the next page; give one")
+        if bool(self.parameter) != bool(self.cursor or self.count):
+            raise ValueError(
+                "'parameter' names the query parameter for the next page, with either 'cursor' (the field that holds "
+                "its token) or 'count' ('rows' or 'pages')"
+            )
+        return self
 
 
 class RowsSource(_Spec):
@@ -154,13 +251,16 @@ _KINDS: dict[str, type[FileSource | SqlSource | HttpSource | RowsSource | FactsS
 }
 
 
-def parse_source(source: str | PurePath | Mapping[str, Any]) -> SourceSpec:
+def parse_source(source: str | PurePath | Mapping[str, Any], **options: Any) -> SourceSpec:
     """
     Return what *source* means. Nothing is opened.
 
     :param source: text or a mapping, in any of the forms that the guide lists.
+    :param options: keys of a mapping, as options of a command give them; None is none.
     :raises ConfigurationError: it is none of them, with the forms there are.
     """
+    if given := {key: value for key, value in options.items() if value is not None}:
+        return _from_mapping(parse_source(source).model_dump(exclude_unset=True) | given)
     if isinstance(source, Mapping):
         return _from_mapping(source)
     text = str(source).strip() if isinstance(source, (str, PurePath)) else ""
@@ -237,7 +337,7 @@ def _check_address(spec: HttpSource) -> None:
 
 def is_object(spec: FileSource) -> bool:
     """Return whether *spec* is an address in object storage."""
-    return "://" in spec.path
+    return spec.path.partition("://")[0].lower() in OBJECT_STORES and "://" in spec.path
 
 
 def file_format(spec: FileSource) -> Format | None:

@@ -7,6 +7,7 @@ second one; so an intake that was cut off is simply run again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +15,9 @@ from typing import Any
 
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.contract import Contract, check_payload
-from interlock.domain.data.source import SourceRow
+from interlock.domain.cases.business_key import is_number, key_text
+from interlock.domain.data.notation import kinds_of_fields, read_as_declared, text_alone
+from interlock.domain.data.source import ReadSummary, ReturnedSummary, SourceRow
 from interlock.domain.policy.service_level import CaseDuties
 from interlock.domain.policy.workflow import Intake
 from interlock.engine.policy.bundle import check_contract
@@ -52,18 +55,66 @@ def take_in_rows(
     group: list[NewCase] = []
     now = session.ledger.clock()
     left_out: set[str] = set()
-    for row in rows:
+    key = _KeyColumn(settings, source)
+    given = ReturnedSummary(rows)
+    for row in given:
+        key.look_at(row)
         left_out |= _tell_left_out(session, row, contract, settings, left_out)
         group.append(_with_duties(duties, _new_case(row, contract, settings, source), contract, now))
         session.count("rows")
         if len(group) == GROUP:
+            key.demand()
             _write(session, group, task)
             group, now = [], session.ledger.clock()
+    key.demand(given.summary)
     if group:
         _write(session, group, task)
+    if given.summary is not None and (omitted := given.summary.describe_omitted()):
+        session.count("omitted", given.summary.blank_rows + given.summary.repeated_headers)
+        session.log.warning("source %s: %s omitted, which hold no data", source, omitted)
     if not session.counts.get("rows"):
         session.log.warning("source %s holds no rows; nothing was taken in", source)
     return session.finish()
+
+
+class _KeyColumn:
+    """
+    Whether the source has the business key at all.
+
+    A source without it is another one than was meant, and is refused as a whole; a row without it, among others that
+    have it, is a bad row.
+    """
+
+    def __init__(self, settings: Intake, source: str) -> None:
+        self._settings, self._source = settings, source
+        self._is_there = settings.when_key_is_missing == "digest"
+        self._others: tuple[str, ...] | None = None
+
+    def look_at(self, row: SourceRow) -> None:
+        """Look at the fields of *row*."""
+        if row.values is not None and not self._is_there:
+            self._is_there = self._settings.key in row.values
+            self._others = self._others or tuple(row.values)
+
+    def demand(self, summary: ReadSummary | None = None) -> None:
+        """
+        Go on, if some row had the key, or none could be read so far.
+
+        :param summary: of the source, when all of it is read.
+        :raises SourceError: no row had it.
+        """
+        columns = self._others if summary is None or summary.columns is None else summary.columns
+        if self._is_there or columns is None or self._settings.key in columns:
+            return
+        mark = next((mark for mark in ";\t|" if any(mark in name for name in columns)), None)
+        advice = (
+            f' Is {mark!r} what separates its fields? Then say so: {{"delimiter": {json.dumps(mark)}}}.' if mark else ""
+        )
+        raise SourceError(
+            f"source {self._source!r} has no column {self._settings.key!r}, the business key; it has: "
+            f"{', '.join(map(repr, columns))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml."
+            f"{advice}"
+        )
 
 
 def _tell_left_out(
@@ -107,24 +158,26 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
         )
     values = dict(row.values)
     labels = take_labels(values, settings)
-    if settings.key not in values:
-        if settings.when_key_is_missing != "digest":
-            raise SourceError(
-                f"source {source!r} has no column {settings.key!r}, the business key; it has: "
-                f"{', '.join(map(repr, values))}. Add it, or set intake.when_key_is_missing: digest in workflow.yaml"
-            )
+    if settings.key not in values and settings.when_key_is_missing == "digest":
         values[settings.key] = content_key(values)
+    written = values.get(settings.key)
+    key = key_text(written)
+    if key and _is_text(contract, settings.key) and (is_number(written) or key != str(written).strip()):
+        values[settings.key] = key
+    problems: list[str] = []
+    if row.notation is not None:
+        values, problems = read_as_declared(values, row.notation, kinds_of_fields(contract))
     given = {name: value for name, value in values.items() if name in contract.model_fields and value is not None}
-    reason, payload = None, given
-    try:
-        payload = check_payload(contract, given).model_dump(mode="json")
-    except ContractViolation as violation:
-        reason = "; ".join(violation.problems)
-        payload = values
-    key = str(values.get(settings.key) or "").strip()
+    reason, payload = "; ".join(problems) or None, values
+    if reason is None:
+        try:
+            payload = check_payload(contract, given).model_dump(mode="json")
+        except ContractViolation as violation:
+            reason = "; ".join(violation.problems)
     if not key or len(key) > KEY_LENGTH:
         key = f"{source[-120:]}#{row.number}~{digest(values)[:12]}"
         reason = reason or f"{settings.key}: is empty or longer than {KEY_LENGTH} characters"
+        written = None
     return NewCase(
         business_key=key,
         payload=payload,
@@ -132,7 +185,14 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
         source=place,
         reason=reason,
         labels={} if reason else labels,
+        written_key=None if written is None or str(written).strip() == key else str(written).strip()[:KEY_LENGTH],
     )
+
+
+def _is_text(contract: type[Contract], field: str) -> bool:
+    """Return whether the contract takes a text for *field*, and no number."""
+    found = contract.model_fields.get(field)
+    return found is not None and text_alone(found.annotation)
 
 
 def content_key(values: Mapping[str, Any]) -> str:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlock.domain.cases.business_key import key_text
 from interlock.domain.cases.outcome import NewOutcome, Outcomes, read_instant, read_value
+from interlock.domain.data.notation import Notation, read_as_declared
 from interlock.domain.data.source import SourceRow
 from interlock.errors import ConfigurationError, SourceError, UnknownName
 from interlock.ledger.cases.outcome import record_outcomes
@@ -92,6 +94,20 @@ def pick_fields(values: Mapping[str, Any], columns: Mapping[str, str], source: s
     return {name: values.get(column) for name, column in columns.items()}
 
 
+def read_fields(fields: dict[str, Any], notation: Notation | None) -> dict[str, Any]:
+    """
+    Return *fields* with the date and the value as everybody writes them.
+
+    :raises ValueError: one is not written as the source declares it.
+    """
+    if notation is None:
+        return fields
+    read, problems = read_as_declared(fields, notation, {"happened_at": "date", "value": "number"})
+    if problems:
+        raise ValueError("; ".join(problems))
+    return read
+
+
 @dataclass
 class _Taken:
     """What has become of the rows so far."""
@@ -112,8 +128,9 @@ class _Taken:
             self._reject(row.number, "", row.problem or "cannot be read")
             return None
         fields = pick_fields(row.values, self.columns, self.source)
-        key = str(fields["key"] or "").strip()
+        key = key_text(fields["key"])
         try:
+            fields = read_fields(fields, row.notation)
             return self._outcome(row.number, key, fields)
         except (ValueError, UnknownName) as error:
             self._reject(row.number, key, str(error))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from interlock.domain.data.quality import ExpectationResult
 from interlock.domain.data.source import FileSource, describe, file_format, is_object, parse_source
 from interlock.engine.sources.ledger_source import own_rows
 from interlock.engine.sources.source import read_rows
+from interlock.engine.sources.source_access import OWN_ACCESS, SourceAccess
 from interlock.engine.sources.source_file import place_of, reading
-from interlock.engine.sources.source_format import header_of
+from interlock.engine.sources.source_format import check_parquet, header_of
 from interlock.errors import SourceError
 from interlock.ledger.store.ledger import Ledger
 
@@ -37,6 +38,8 @@ class Reach:
     """Gives the path-like object of an address in object storage."""
     ledger: Ledger | None = None
     """For ``ledger://``."""
+    access: SourceAccess = OWN_ACCESS
+    """Where files and addresses may be, and how much a source may bring."""
 
 
 def take_in(staged: Staging, source: Any, reach: Reach) -> list[ExpectationResult]:
@@ -52,20 +55,21 @@ def take_in(staged: Staging, source: Any, reach: Reach) -> list[ExpectationResul
         return []
     spec = parse_source(source)
     if not isinstance(spec, FileSource):
-        staged.add(read_rows(spec, connection=reach.connection, base=reach.base))
+        staged.add(read_rows(spec, connection=reach.connection, base=reach.base, access=reach.access))
         return []
-    place = place_of(spec, reach.base, reach.storage)
-    local = _fetch(place, staged.folder, describe(spec)) if is_object(spec) else Path(place)
+    place = place_of(spec, reach.base, reach.storage, reach.access)
+    local = _fetch(place, staged.folder, describe(spec), reach.access) if is_object(spec) else Path(place)
     chosen, is_packed = file_format(spec), local.suffix.lower() == ".gz"
     label = f"file {spec.path!r}"
     if chosen == "parquet" and not is_packed:
         with reading(local, label):
+            _check_parquet(local, label, reach.access)
             staged.add_parquet(local)
         return []
-    if not (chosen in ("csv", "tsv") and not is_packed and _add_lines(staged, spec, local, label)):
-        staged.add(
-            read_rows(spec.model_copy(update={"path": str(local), "conn_id": None}), connection=reach.connection)
-        )
+    is_plain = chosen in ("csv", "tsv") and not is_packed and spec.notation is None
+    if not (is_plain and _add_lines(staged, spec, local, label, reach.access)):
+        here = spec.model_copy(update={"path": str(local), "conn_id": None})
+        staged.add(read_rows(here, connection=reach.connection, access=replace(reach.access, roots=None)))
     if chosen not in ("csv", "tsv") or is_packed or spec.encoding not in ("utf-8", "cp1252", "iso8859-1", "ascii"):
         return []
     message = (
@@ -74,24 +78,39 @@ def take_in(staged: Staging, source: Any, reach: Reach) -> list[ExpectationResul
     return [check_result(staged.dataset, "ending", message)]
 
 
-def _fetch(place: Any, folder: Path, label: str) -> Path:
+def _fetch(place: Any, folder: Path, label: str, access: SourceAccess) -> Path:
     local = folder / f"source-{place.name}"
+    access.check_bytes(place.stat().st_size, repr(label))
     with reading(place, repr(label)), place.open("rb") as stream, local.open("wb") as sink:
         shutil.copyfileobj(stream, sink, 1 << 20)
     return local
 
 
-def _add_lines(staged: Staging, spec: FileSource, path: Path, label: str) -> bool:
+def _check_parquet(path: Path, label: str, access: SourceAccess) -> None:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        metadata = parquet.read_metadata(path)
+    except (ArrowException, OSError):  # add_parquet says what is wrong with it
+        return
+    check_parquet(metadata, label, access)
+
+
+def _add_lines(staged: Staging, spec: FileSource, path: Path, label: str, access: SourceAccess) -> bool:
     """Take a CSV file in at once, if each of its lines is a row; return whether it was."""
     delimiter = spec.delimiter or ("\t" if file_format(spec) == "tsv" else ",")
     if spec.encoding != "utf-8" or not delimiter.isascii():
         return False
     with reading(path, label):
+        access.check_bytes(path.stat().st_size, label)
         counted = _count(path, delimiter)
         if counted is None:
             return False
+        access.check_rows(counted[0], label)
         with path.open("rb") as stream:
             header = header_of(stream, encoding=spec.encoding, delimiter=delimiter, label=label)
+        if header is None:
+            return False
         return staged.add_csv(path, header, delimiter=delimiter, lines=counted[0], delimiters=counted[1])
 
 

@@ -12,7 +12,7 @@ from interlock.domain.policy.suite_check import load_suite
 from interlock.engine.cases.station import CaseStep, Passage, Station, run_step
 from interlock.engine.runs.session import Session
 from interlock.errors import Stopped
-from interlock.ledger.cases.case import CaseFile
+from interlock.ledger.cases.case import DATA_CHECK, CaseFile
 from interlock.ledger.facts.quality import write_reports
 from interlock.ledger.store.record import CaseChange
 
@@ -56,7 +56,7 @@ class _Sorting(CaseStep):
         why = self._failing.get(file.id)
         if why is None:
             return Passage(file=file, change=self._place, counts=("passed",))
-        change = CaseChange(state=CaseState.QUARANTINED, task=None, reason=f"data check: {why}")
+        change = CaseChange(state=CaseState.QUARANTINED, task=None, reason=f"{DATA_CHECK}{why}")
         return Passage(file=file, change=change, counts=("quarantined",), kind="quality.quarantined")
 
 

@@ -17,6 +17,7 @@ from interlock.analysis.history import coverage
 from interlock.analysis.inspection import check_result
 from interlock.analysis.staging import staging
 from interlock.domain.base.contract import Contract, check_payload
+from interlock.domain.cases.business_key import key_text
 from interlock.domain.data.dataset import Dataset
 from interlock.domain.data.source import SourceSpec, parse_source
 from interlock.domain.policy.suite_check import load_suite
@@ -57,7 +58,9 @@ def _look_at(
 
         def rows_of(source: Any) -> Any:
             spec = parse_source(source)
-            return read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage)
+            return read_rows(
+                spec, connection=reach.connection, base=reach.base, storage=reach.storage, access=reach.access
+            )
 
         declared, *rest = check_staged(name, staged, wanted, suite, Beside(rows_of, None, None))
         verdict = judge([replace(declared, results=(*found, *declared.results)), *rest])
@@ -87,12 +90,14 @@ def look_at_source(spec: SourceSpec, reach: Reach, *, contract: type[Contract], 
     number = fit = 0
     problems, keys = Counter[str](), Counter[str]()
     try:
-        for row in read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage):
+        for row in read_rows(
+            spec, connection=reach.connection, base=reach.base, storage=reach.storage, access=reach.access
+        ):
             number += 1
             lacking = _lacks(row.values, row.problem, contract, settings)
             fit += not lacking
             problems.update(lacking[:1])
-            keys[str((row.values or {}).get(settings.key) or "")] += 1
+            keys[key_text((row.values or {}).get(settings.key))] += 1
     except SourceError as error:
         return {"state": "withheld", "rows": number, "fit": fit, "problems": {str(error): 1}}
     keys.pop("", None)

@@ -23,6 +23,7 @@ from interlock.engine.datasets.dataset_source import Reach, take_in
 from interlock.engine.datasets.snapshot import Snapshots
 from interlock.engine.runs.session import Session
 from interlock.engine.sources.source import read_rows
+from interlock.engine.sources.source_access import OWN_ACCESS, SourceAccess
 from interlock.errors import SourceError, Stopped
 from interlock.ledger.facts.fact import reading_before, readings_of, write_reading
 from interlock.ledger.facts.quality import write_reports
@@ -77,6 +78,7 @@ def read_dataset(
     as_of: datetime | None = None,
     source: Any = None,
     storage: Callable[[str, str | None], Any] | None = None,
+    access: SourceAccess = OWN_ACCESS,
     may_try_again: bool = True,
 ) -> Reading:
     """
@@ -86,6 +88,7 @@ def read_dataset(
     :param as_of: the instant to read as of, unless the run has one already; None: when the newest row became known.
     :param source: read in place of the declared source.
     :param storage: gives the path-like object of an address in object storage.
+    :param access: where the source may be, and how much it may bring.
     :param may_try_again: whether the task will be tried again. At its last attempt a source that cannot answer is one
         that cannot be read, so that a run goes on without a dataset that it does not need.
     :raises Stopped: the dataset is required and not fit. The reading and its reasons are kept.
@@ -95,7 +98,9 @@ def read_dataset(
     with session.read() as opened:
         row = readings_of(opened, session.run.id).get(name)
     if row is None:
-        reach = Reach(connection=connection, base=session.include.parent, storage=storage, ledger=session.ledger)
+        reach = Reach(
+            connection=connection, base=session.include.parent, storage=storage, ledger=session.ledger, access=access
+        )
         waits = may_try_again or dataset.required
         row = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of, waits=waits)
     session.log.info(
@@ -125,7 +130,7 @@ def _read(
     def rows_of(other: Any) -> Iterator[SourceRow]:
         spec = parse_source(other)
         demand_source(session, getattr(spec, "conn_id", None))
-        return read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage)
+        return read_rows(spec, connection=reach.connection, base=reach.base, storage=reach.storage, access=reach.access)
 
     with staging(dataset) as staged:
         results, described = [], str(source)
@@ -135,6 +140,8 @@ def _read(
                 demand_source(session, getattr(spec, "conn_id", None))
                 described = describe(spec)
             results += take_in(staged, source, reach)
+            if staged.omitted:
+                session.log.info("dataset %r: %s omitted, which hold no data", name, staged.omitted)
         except SourceError as error:
             if error.retryable and waits:
                 raise

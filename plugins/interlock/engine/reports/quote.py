@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from interlock.domain.base.timeframe import parse_period
+from interlock.domain.cases.business_key import key_text
 from interlock.domain.data.source import SourceRow
 from interlock.domain.policy.workflow import Intake
 from interlock.domain.reports.quote import COVERAGE, estimate
@@ -106,7 +107,7 @@ def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Int
             continue
         values = dict(row.values)
         take_labels(values, intake)
-        key = str(values.get(intake.key) or "").strip() if intake.key in values else content_key(values)
+        key = key_text(values[intake.key]) if intake.key in values else content_key(values)
         if not key:
             continue
         if key in seen:

@@ -9,20 +9,23 @@ some rows have come out, so whoever takes them up must be able to take them up t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlock.domain.data.source import (
     FactsSource,
     FileSource,
     HttpSource,
     RowsSource,
-    SourceRow,
     SourceSpec,
     SqlSource,
 )
+from interlock.engine.sources.source_access import OWN_ACCESS, SourceAccess
 from interlock.errors import SourceError
+
+if TYPE_CHECKING:
+    from interlock.engine.sources.source_format import Rows
 
 
 def read_rows(
@@ -33,7 +36,8 @@ def read_rows(
     storage: Callable[[str, str | None], Any] | None = None,
     http_timeout_seconds: float = 30.0,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[SourceRow]:
+    access: SourceAccess = OWN_ACCESS,
+) -> Rows:
     """
     Yield the rows of *spec* in order, opening it at the first one.
 
@@ -42,28 +46,33 @@ def read_rows(
     :param storage: returns the path-like object of an address in object storage and the id of its connection.
     :param http_timeout_seconds: for each connect and each read, not for the whole.
     :param sleep: waits between attempts at a service that cannot answer now.
-    :raises SourceError: the source cannot be read. ``retryable`` is set on it when it may be readable later.
+    :param access: where it may read, and how much. Default: with the rights of this process, for a person's command.
+    :raises SourceError: the source cannot be read, or may not be. ``retryable`` is set when it may be readable later.
     """
     match spec:
         case FileSource():
             from interlock.engine.sources.source_file import read_file
 
-            yield from read_file(spec, base, storage=storage)
+            return (yield from read_file(spec, base, storage=storage, access=access))
         case SqlSource():
             from interlock.engine.sources.source_sql import read_sql
 
-            yield from read_sql(spec, connection)
+            return (yield from read_sql(spec, connection, access=access))
         case HttpSource():
             from interlock.engine.sources.source_http import read_http
 
-            yield from read_http(spec, connection, timeout_seconds=http_timeout_seconds, sleep=sleep)
+            return (
+                yield from read_http(spec, connection, timeout_seconds=http_timeout_seconds, sleep=sleep, access=access)
+            )
         case FactsSource():
             raise SourceError("the facts of a run are there in a task of the run alone: give them to its intake")
         case RowsSource():
             from interlock.engine.sources.source_format import row_of
 
+            access.check_rows(len(spec.rows), "the source")
             for number, item in enumerate(spec.rows, start=1):
                 yield row_of(number, item)
+    return None
 
 
 def located(source: str, base: Path) -> str:

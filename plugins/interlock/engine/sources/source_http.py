@@ -8,19 +8,29 @@ half taken. Links and redirections stay on the host they come from: the login of
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
+from urllib.parse import unquote
 
 import httpx
 
 from interlock.domain.base.backoff import backoff_seconds, retry_after_seconds
-from interlock.domain.data.source import SUFFIXES, Format, HttpSource, SourceRow, describe
+from interlock.domain.data.source import SUFFIXES, Format, HttpSource, ReturnedSummary, SourceRow, describe
+from interlock.engine.sources.http_page import failure_of, next_address, next_question, refuse_errors, refuse_part
+from interlock.engine.sources.source_access import SourceAccess, bounded
 from interlock.engine.sources.source_connection import extra_of, look_up, unavailable
-from interlock.engine.sources.source_format import items_of, read_document, read_stream, row_of
+from interlock.engine.sources.source_format import (
+    MAX_JSON_BYTES,
+    Rows,
+    items_of,
+    read_document,
+    read_stream,
+    row_of,
+)
 from interlock.errors import SourceError
 
 ATTEMPTS = 4
@@ -48,12 +58,18 @@ _NOT_HEADERS = {
 
 
 def read_http(
-    spec: HttpSource, connection: Callable[[str], Any], *, timeout_seconds: float, sleep: Callable[[float], None]
-) -> Iterator[SourceRow]:
+    spec: HttpSource,
+    connection: Callable[[str], Any],
+    *,
+    timeout_seconds: float,
+    sleep: Callable[[float], None],
+    access: SourceAccess,
+) -> Rows:
     """
     Yield the rows of all pages, numbered through.
 
-    :raises SourceError: an answer that is none, more pages than ``max_pages``, or a link to another host.
+    :raises SourceError: an answer that is none or a part, more pages than ``max_pages``, a link to another host, or a
+        host that may not be asked.
     """
     label = describe(spec)
     options: dict[str, Any] = {}
@@ -63,13 +79,16 @@ def read_http(
         url, options = _of_connection(look_up(connection, spec.conn_id or ""), spec)
     try:
         start = httpx.URL(url)
+        if spec.url is not None:
+            access.permit_host(start.host, start.port or (443 if start.scheme == "https" else 80))
         client = httpx.Client(timeout=timeout_seconds, follow_redirects=False, **options)
     except (httpx.InvalidURL, ValueError, OSError) as error:
         raise SourceError(f"{label} is no address that can be asked: {error}.") from error
     with client:
         page: httpx.URL | None = start
         seen: set[httpx.URL] = set()
-        number, columns = 0, _Columns()
+        number, total, columns, size = 0, 0, _Columns(), 0
+        summary, before_first = None, None
         while page is not None:
             if page in seen:
                 raise SourceError(f"{label} links from page {len(seen)} back to one that was read already.")
@@ -78,27 +97,66 @@ def read_http(
             seen.add(page)
             place = label if len(seen) == 1 else f"page {len(seen)} of {label}"
             with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
-                response = _fetch(client, page, body, place, sleep)
-                following = response.links.get("next", {}).get("url")
+                response = _fetch(
+                    client,
+                    page,
+                    body,
+                    place,
+                    sleep,
+                    lambda count, packed, read=size: access.check_bytes(read + count, label, packed=packed),
+                )
+                size += body.seek(0, 2)
+                body.seek(0)
                 before = number
                 chosen = spec.format or _format_of(response, body)
+                document, rows = None, 0
                 if chosen == "json":
-                    document = read_document(body, spec.encoding, place)
-                    rows, _ = items_of(document, spec.items, place)
-                    following = _next_link(document, place) or following
-                    columns.hold((item for item in rows if isinstance(item, dict)), place)
-                    for item in rows:
+                    document = read_document(
+                        bounded(body, access, place, max_line_bytes=MAX_JSON_BYTES), spec.encoding, place
+                    )
+                    items = _items(document, spec, place)
+                    access.check_rows(number + len(items), label)
+                    columns.hold((item for item in items if isinstance(item, dict)), place)
+                    if spec.count and items and items[0] == before_first:
+                        raise SourceError(
+                            f"{place} begins with the same row as the page before: the service does not heed "
+                            f"{spec.parameter!r}. Name the query parameter that it does."
+                        )
+                    before_first = items[0] if items else None
+                    for item in items:
                         number += 1
-                        yield row_of(number, item)
+                        yield row_of(number, item, spec.notation)
+                    rows = len(items)
                 else:
                     is_table, first = chosen != "jsonl", True
-                    for row in _read_page(body, chosen, spec, place):
+                    pages_rows = ReturnedSummary(read_stream(body, chosen, spec, label=place, access=access))
+                    for row in pages_rows:
                         if is_table and first and row.values is not None:
                             columns.hold((row.values,), place, is_table=True)
                             first = False
-                        number = before + row.number
-                        yield SourceRow(number=number, values=row.values, problem=row.problem)
-            page = _follow(response.url, str(following), place) if following else None
+                        number, rows = before + row.number, rows + 1
+                        yield SourceRow(number=number, values=row.values, problem=row.problem, notation=row.notation)
+                    summary = pages_rows.summary or summary
+            total += rows
+            following = next_address(spec, response, document, place)
+            if following:
+                page = _follow(response.url, following, place)
+            else:
+                page = next_question(spec, page, document, rows=total, here_rows=rows)
+            if page is None and not spec.whole:
+                refuse_part(response, document, rows=total, pages=len(seen), place=place)
+    return summary
+
+
+def _items(document: Any, spec: HttpSource, place: str) -> list[Any]:
+    try:
+        rows, _ = items_of(document, spec.items, place)
+    except SourceError as error:
+        if (said := failure_of(document)) is None:
+            raise
+        raise SourceError(f"{error} It says: {said}.") from None
+    refuse_errors(document, place)
+    return rows
 
 
 class _Columns:
@@ -142,10 +200,6 @@ class _Columns:
         self._begun = True
 
 
-def _read_page(body: IO[bytes], chosen: Format, spec: HttpSource, place: str) -> Iterator[SourceRow]:
-    return read_stream(body, chosen, encoding=spec.encoding, delimiter=spec.delimiter, items=spec.items, label=place)
-
-
 def _of_connection(fields: Any, spec: HttpSource) -> tuple[str, dict[str, Any]]:
     extra = extra_of(fields)
     host = str(fields.host or "").rstrip("/")
@@ -167,11 +221,21 @@ def _of_connection(fields: Any, spec: HttpSource) -> tuple[str, dict[str, Any]]:
         options["verify"] = False
     elif extra.get("cafile"):
         options["verify"] = ssl.create_default_context(cafile=str(extra["cafile"]))
-    return f"{str(address).rstrip('/')}/{(spec.http or '').lstrip('/')}", options
+    path = (spec.http or "").lstrip("/")
+    if ".." in unquote(path.partition("?")[0]).replace("\\", "/").split("/"):
+        raise SourceError(
+            f"{spec.http!r} leads out of the address of connection {spec.conn_id!r}. Name a path below it."
+        )
+    return f"{str(address).rstrip('/')}/{path}", options
 
 
 def _fetch(
-    client: httpx.Client, url: httpx.URL, body: IO[bytes], place: str, sleep: Callable[[float], None]
+    client: httpx.Client,
+    url: httpx.URL,
+    body: IO[bytes],
+    place: str,
+    sleep: Callable[[float], None],
+    check_bytes: Callable[[int, int | None], None],
 ) -> httpx.Response:
     problem = ""
     for attempt in range(1, ATTEMPTS + 1):
@@ -179,7 +243,7 @@ def _fetch(
         body.truncate()
         wait = backoff_seconds(attempt, first=FIRST_WAIT_SECONDS)
         try:
-            response = _get(client, url, body, place)
+            response = _get(client, url, body, place, check_bytes)
         except httpx.RequestError as error:
             problem = f"gave no whole answer: {str(error) or type(error).__name__}"
         else:
@@ -196,7 +260,9 @@ def _fetch(
     raise unavailable(f"{place} {problem}, {ATTEMPTS} times.")
 
 
-def _get(client: httpx.Client, url: httpx.URL, body: IO[bytes], place: str) -> httpx.Response:
+def _get(
+    client: httpx.Client, url: httpx.URL, body: IO[bytes], place: str, check_bytes: Callable[[int, int | None], None]
+) -> httpx.Response:
     """Write the answer into *body*, after redirections; raise for an answer that another attempt does not change."""
     for _ in range(_REDIRECTIONS):
         with client.stream("GET", url) as response:
@@ -209,7 +275,10 @@ def _get(client: httpx.Client, url: httpx.URL, body: IO[bytes], place: str) -> h
                 raise SourceError(
                     f"{place} answered {response.status_code} {response.reason_phrase}. {_advice(response)}"
                 )
+            count, is_packed = 0, "Content-Encoding" in response.headers
             for chunk in response.iter_bytes():
+                count += len(chunk)
+                check_bytes(count, response.num_bytes_downloaded if is_packed else None)
                 body.write(chunk)
             return response
     raise SourceError(f"{place} redirects more than {_REDIRECTIONS} times.")
@@ -245,22 +314,6 @@ def _format_of(response: httpx.Response, body: IO[bytes]) -> Format:
     body.seek(0)
     is_lines = len(lines) == 2 and lines[0].strip().endswith(b"}") and lines[0].lstrip().startswith(b"{")
     return "jsonl" if is_lines else "json"
-
-
-def _next_link(document: Any, place: str) -> str | None:
-    """Return ``next``, ``links.next`` or ``_links.next`` of *document*, as text or as ``{"href": …}``."""
-    if not isinstance(document, dict):
-        return None
-    nested = [document[key] for key in ("links", "_links") if isinstance(document.get(key), dict)]
-    for holder in (document, *nested):
-        link = holder.get("next")
-        if isinstance(link, dict):
-            link = link.get("href")
-        if link and not isinstance(link, str):
-            raise SourceError(f"the 'next' of {place} is no link, so it is unclear whether there is more.")
-        if link:
-            return str(link)
-    return None
 
 
 def _follow(here: httpx.URL, link: str, place: str) -> httpx.URL:

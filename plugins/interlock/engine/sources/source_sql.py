@@ -9,22 +9,47 @@ an ordinary one would bring the whole result into memory before the first row.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from interlock.domain.data.source import SourceRow, SqlSource
+from interlock.domain.data.source import ReadSummary, SqlSource
+from interlock.engine.sources.source_access import SourceAccess
 from interlock.engine.sources.source_connection import extra_of, look_up, unavailable
-from interlock.engine.sources.source_format import row_of
+from interlock.engine.sources.source_format import Rows, row_of
 from interlock.errors import SourceError
 
 _BATCH = 1_000
 _CONNECT_SECONDS = 30
 _QUERY_SHOWN = 500
 
-_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
+_PLAIN = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`"""
+_BACKSLASH = r"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`"""
+"""As MySQL has texts, and PostgreSQL with an E before: a backslash takes what follows into the text."""
+_COMMENTS = r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$"
+_QUOTED, _ESCAPED = (re.compile(f"{texts}|{_COMMENTS}", re.DOTALL) for texts in (_PLAIN, _BACKSLASH))
+_TEXTS = tuple(re.compile(texts, re.DOTALL) for texts in (_PLAIN, _BACKSLASH))
 _READS = {"select", "with", "values", "table"}
+_WRITES = {
+    *("insert", "update", "delete", "merge", "into", "outfile", "dumpfile", "create", "drop", "alter", "truncate"),
+    *(
+        "grant",
+        "revoke",
+        "call",
+        "exec",
+        "execute",
+        "copy",
+        "attach",
+        "load",
+        "lock",
+        "set",
+        "begin",
+        "commit",
+        "upsert",
+    ),
+    *("load_file", "xp_cmdshell", "openrowset", "opendatasource", "openquery"),
+}
 _PACKAGES = {
     "postgres": "apache-airflow-providers-postgres, or psycopg",
     "sqlite": "apache-airflow-providers-sqlite",
@@ -35,7 +60,7 @@ _PACKAGES = {
 }
 
 
-def read_sql(spec: SqlSource, connection: Callable[[str], Any]) -> Iterator[SourceRow]:
+def read_sql(spec: SqlSource, connection: Callable[[str], Any], *, access: SourceAccess) -> Rows:
     """
     Yield the rows of the query, as the driver gives their values.
 
@@ -46,7 +71,7 @@ def read_sql(spec: SqlSource, connection: Callable[[str], Any]) -> Iterator[Sour
     number = 0
     try:
         try:
-            cursor = _reading_cursor(database)
+            cursor = _reading_cursor(database, query)
             cursor.execute(query)
             rows = cursor.fetchmany(_BATCH)
             names = [str(column[0]) for column in cursor.description or ()]
@@ -59,6 +84,7 @@ def read_sql(spec: SqlSource, connection: Callable[[str], Any]) -> Iterator[Sour
             while rows:
                 for row in rows:
                     number += 1
+                    access.check_rows(number, "the query")
                     yield row_of(number, dict(zip(names, map(_plain, row), strict=True)))
                 rows = cursor.fetchmany(_BATCH)
         except SourceError:
@@ -76,6 +102,7 @@ def read_sql(spec: SqlSource, connection: Callable[[str], Any]) -> Iterator[Sour
             database.rollback()
         with suppress(Exception):
             database.close()
+    return ReadSummary(columns=tuple(names))
 
 
 def one_select(sql: str) -> str:
@@ -87,13 +114,33 @@ def one_select(sql: str) -> str:
     query = sql.strip().rstrip("; \n\t\r")
     bare = _QUOTED.sub(" ", query)
     words = re.findall(r"\w+", bare)
-    if ";" in bare:
+    if ";" in bare or ";" in _ESCAPED.sub(" ", query):
         raise SourceError(f"a source is one statement, and these are several: {_shown(query)}")
     if not words or words[0].lower() not in _READS:
         raise SourceError(
             f"a source only reads, so its query begins with SELECT or WITH. This one does not: {_shown(query)}"
         )
     return query
+
+
+def refuse_writing(query: str, kind: str) -> None:
+    """
+    Refuse a query that could do more than read, by its words, for a database that is not told to let nothing else pass.
+
+    Texts in quotes are none of its words, whichever way the database escapes a quote; comments are, because what is a
+    comment to one database is run by another.
+
+    :raises SourceError: it has such a word, or several statements.
+    """
+    for pattern in _TEXTS:
+        bare = pattern.sub(" ", query)
+        words = {word.lower() for word in re.findall(r"\w+", bare)} & _WRITES
+        if ";" in bare or words:
+            what = f"the word {', '.join(sorted(word.upper() for word in words))}" if words else "a semicolon"
+            raise SourceError(
+                f"a source only reads, and {kind or 'this database'} is not told to refuse the rest, so a query with "
+                f"{what} outside of quotes is refused, in a comment too (put a name like it in quotes): {_shown(query)}"
+            )
 
 
 def open_database(fields: Any, conn_id: str) -> Any:
@@ -157,7 +204,8 @@ def _open_postgres(fields: Any) -> Any:
     )
 
 
-def _reading_cursor(database: Any) -> Any:
+def _reading_cursor(database: Any, query: str) -> Any:
+    """Return a cursor that can only read, by the database's own means; where we know none, *query* must look so."""
     driver = type(database).__module__.partition(".")[0]
     if driver == "sqlite3":
         database.execute("PRAGMA query_only = ON")
@@ -168,6 +216,8 @@ def _reading_cursor(database: Any) -> Any:
     elif driver == "psycopg2":
         database.set_session(readonly=True, autocommit=False)
         return database.cursor("interlock_source")
+    else:
+        refuse_writing(query, driver)
     return database.cursor()
 
 

@@ -43,6 +43,8 @@ class NewCase:
     """Known right answers by field; agents never see them."""
     owner: str | None = None
     due_at: datetime | None = None
+    written_key: str | None = None
+    """The business key as the source writes it, where that is another: earlier versions kept it so."""
 
 
 @dataclass(frozen=True)
@@ -77,40 +79,84 @@ class Taken:
 
 def take_in(tx: Transaction, run: WorkflowRun, rows: Sequence[NewCase], *, task: str) -> Taken:
     """
-    Open a case for each of *rows*, standing at *task*, or quarantine it.
+    Open a case for each of *rows*, waiting at *task*, or quarantine it.
 
     A business key that has a case already opens no second one; when the content is another, the row is quarantined
-    under a key of its own, so that nothing is lost. Whose case was forgotten is passed over whatever it says: to hold
-    it against content that is gone is not possible, and to take it in would bring the person back.
+    under a key of its own, so that nothing is lost. But a case that was quarantined when it was taken in was never
+    opened, so a corrected row takes its place. A case that was forgotten is passed over whatever the row says: its
+    content is gone, and to take the row in would bring the person back.
     """
     tx.take_turns(f"intake:{run.environment}:{run.workflow}")
     taken = Taken()
-    known = _by_business_key(tx.connection, run, {row.business_key for row in rows})
-    seen: set[str] = set()
-    accepted: list[NewCase] = []
+    known = _by_business_key(
+        tx.connection, run, {key for row in rows for key in (row.business_key, row.written_key) if key}
+    )
+    accepted: dict[str, NewCase] = {}
     for row in rows:
-        same = known.get(row.business_key)
-        if same is None and row.business_key not in seen:
-            seen.add(row.business_key)
-            accepted.append(row)
-        elif same is not None and (not same[0] or same[1] == keyed_digest(same[0], row.payload)):
+        key = row.business_key
+        if (earlier := accepted.get(key)) is not None and earlier.payload != row.payload and earlier.reason is not None:
+            _insert_cases(tx, run, list(accepted.values()), task, taken)  # so that it is corrected as a later file does
+            known |= _by_business_key(tx.connection, run, set(accepted))
+            accepted, earlier = {}, None
+        same = known.get(key) or known.get(row.written_key or "")
+        if earlier is not None:
+            if earlier.payload == row.payload:
+                taken.seen_before += 1
+                continue
+        elif same is None:
+            accepted[key] = row
+            continue
+        elif not same.secret or (same.holds(row) and not (same.is_unopened and row.reason is None)):
             taken.seen_before += 1
-        else:
-            earlier = next((a for a in accepted if a.business_key == row.business_key), None)
-            if earlier is not None and earlier.payload == row.payload:
-                taken.seen_before += 1
-                continue
-            key = f"{row.business_key[:200]}~{digest(row.payload)[:12]}"
-            if key in known or key in seen or _by_business_key(tx.connection, run, {key}):
-                taken.seen_before += 1
-                continue
-            seen.add(key)
-            reason = f"business key {row.business_key!r} has a case with other content"
-            accepted.append(
-                NewCase(business_key=key, payload=row.payload, contract=row.contract, source=row.source, reason=reason)
-            )
-    _insert_cases(tx, run, accepted, task, taken)
+            continue
+        elif same.is_unopened and _correct(tx, run, same, row, task, taken):
+            known |= _by_business_key(tx.connection, run, {key})
+            continue
+        own = f"{key[:200]}~{digest(row.payload)[:12]}"
+        if own in known or own in accepted or _by_business_key(tx.connection, run, {own}):
+            taken.seen_before += 1
+            continue
+        reason = (
+            f"business key {key!r} has a case with other content. Close this one, or resubmit it as a case of its own"
+        )
+        accepted[own] = replace(
+            row, business_key=own, written_key=None, reason=reason, labels={}, owner=None, due_at=None
+        )
+    _insert_cases(tx, run, list(accepted.values()), task, taken)
     return taken
+
+
+def _correct(tx: Transaction, run: WorkflowRun, known: _Known, row: NewCase, task: str, taken: Taken) -> bool:
+    """Put *row* in the place of a quarantined one that was never opened; return False when somebody changed that."""
+    before = lock_case(tx, known.case_id)
+    if not is_unopened(before):
+        return False
+    [stored] = store_payload(tx, [(before.id, known.secret, dict(row.payload))])
+    change = CaseChange(
+        run_id=run.id,
+        contract=row.contract,
+        payload_digest=stored,
+        source=row.source,
+        reason=row.reason,
+        owner=row.owner,
+        due_at=row.due_at,
+    )
+    if row.reason is None:
+        change = change | CaseChange(state=CaseState.OPEN, task=task)
+    move(tx, [(before, change)], kind="case.corrected")
+    taken.opened += row.reason is None
+    taken.quarantined += row.reason is not None
+    kept = set(tx.connection.execute(select(label.c.field).where(label.c.case_id == before.id)).scalars())
+    labels = [
+        {"case_id": before.id, "field": name, "value": value, "source": row.source}
+        for name, value in row.labels.items()
+        if name not in kept
+    ]
+    tx.insert(label, labels, kind="label.known")
+    place_of_run = select(case_run.c.run_id).where(case_run.c.case_id == before.id, case_run.c.run_id == run.id)
+    if tx.connection.execute(place_of_run).first() is None:
+        tx.insert_quietly(case_run, [{"run_id": run.id, "case_id": before.id}])
+    return True
 
 
 def _insert_cases(tx: Transaction, run: WorkflowRun, accepted: Sequence[NewCase], task: str, taken: Taken) -> None:
@@ -179,11 +225,42 @@ def known_keys(connection: Connection, environment: str, workflow: str, keys: Se
     return found
 
 
-def _by_business_key(connection: Connection, run: WorkflowRun, keys: set[str]) -> dict[str, tuple[bytes, str]]:
-    found: dict[str, tuple[bytes, str]] = {}
+DATA_CHECK = "data check: "
+"""How the reason of a case begins that was open, and that a data check quarantined."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What there is of a business key."""
+
+    case_id: str
+    secret: bytes
+    """Empty: it was forgotten."""
+    payload_digest: str
+    is_unopened: bool
+
+    def holds(self, row: NewCase) -> bool:
+        """Return whether it has the content of *row*."""
+        return self.payload_digest == keyed_digest(self.secret, row.payload)
+
+
+def is_unopened(row: Any) -> bool:
+    """Return whether a case was quarantined when it was taken in, and nothing became of it since."""
+    return bool(
+        row.state == CaseState.QUARANTINED.value
+        and row.route is None
+        and row.attempt == 0
+        and not row.context
+        and not str(row.reason or "").startswith(DATA_CHECK)
+    )
+
+
+def _by_business_key(connection: Connection, run: WorkflowRun, keys: set[str]) -> dict[str, _Known]:
+    found: dict[str, _Known] = {}
+    columns = (case.c.id, case.c.business_key, case.c.payload_digest, case.c.state, case.c.route, case.c.attempt)
     for group in in_groups(sorted(keys), 500):
         rows = connection.execute(
-            select(case.c.business_key, case.c.payload_digest, case_secret.c.secret)
+            select(*columns, case.c.context, case.c.reason, case_secret.c.secret)
             .join(case_secret, case_secret.c.case_id == case.c.id, isouter=True)
             .where(
                 case.c.environment == run.environment,
@@ -191,7 +268,9 @@ def _by_business_key(connection: Connection, run: WorkflowRun, keys: set[str]) -
                 case.c.business_key.in_(group),
             )
         )
-        found |= {row.business_key: (row.secret or b"", row.payload_digest) for row in rows}
+        found |= {
+            row.business_key: _Known(row.id, row.secret or b"", row.payload_digest, is_unopened(row)) for row in rows
+        }
     return found
 
 

@@ -22,6 +22,12 @@ from interlock.errors import ConfigurationError, LedgerError, LedgerUnavailable
 
 BUSY_SECONDS = 60
 """How long a writer waits for another on SQLite."""
+MOUNTS = Path("/proc/self/mounts")
+"""Where Linux says which file system is where."""
+_NETWORK = {
+    *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ceph", "ceph-fuse", "glusterfs", "lustre", "gpfs"),
+    *("sshfs", "s3fs", "gcsfuse", "blobfuse", "blobfuse2", "rclone", "davfs", "davfs2", "beegfs", "ncpfs", "coda"),
+}
 
 
 def open_database(url: str | URL) -> Engine:
@@ -47,6 +53,12 @@ def _open_sqlite(url: URL) -> Engine:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"the ledger's folder {str(folder)!r} cannot be made: {error.strerror}") from error
+        if (disk := network_disk(folder)) is not None:
+            raise ConfigurationError(
+                f"the ledger's folder {str(folder)!r} is on a network disk ({disk}), where SQLite's locks and its "
+                "write-ahead log do not hold, so cases could be lost or sent twice. Move the file to a local disk, or "
+                "give the ledger a PostgreSQL database"
+            )
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None})
 
     @event.listens_for(engine, "connect")
@@ -63,6 +75,23 @@ def _open_sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def network_disk(folder: Path) -> str | None:
+    """Return the kind of the network file system that *folder* is on; None: it is local, or the system does not say."""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    real, kind, longest = folder.resolve(), "", -1
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        place = Path(fields[1].replace("\\040", " ").replace("\\011", "\t"))
+        if (real == place or place in real.parents) and len(place.parts) >= longest:  # the last mount of a place counts
+            kind, longest = fields[2], len(place.parts)
+    return kind if kind.removeprefix("fuse.") in _NETWORK else None
 
 
 @contextmanager

@@ -110,6 +110,7 @@ class CaseChange:
     draft_id: str | Unset | None = UNSET
     decision_id: str | Unset | None = UNSET
     review_asked_by: str | Unset | None = UNSET
+    source: str | Unset = UNSET
     reason: str | Unset | None = UNSET
     owner: str | Unset | None = UNSET
     due_at: datetime | Unset | None = UNSET
