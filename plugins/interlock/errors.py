@@ -153,6 +153,9 @@ class MalformedOutput(AgentError):
 class AgentRefused(AgentError):
     """The model declined to answer, or a content filter did. The same question gets the same refusal."""
 
+    may_concern_all: bool = False
+    """The service gave no reason that has to do with the case (a 403): if every case gets it, the account is why."""
+
 
 class BatchRefused(AgentError):
     """The service refused a batch of requests, or does not support batches. None of its requests run."""

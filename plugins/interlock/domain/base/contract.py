@@ -157,10 +157,12 @@ def _without_bare_numbers(schema: Any) -> Any:
         closed["serialization"] = core_schema.plain_serializer_function_ser_schema(
             _in_utc, return_schema=core_schema.any_schema(), when_used="json"
         )
-    return core_schema.no_info_before_validator_function(_reader(kind), closed, ref=ref)
+    return core_schema.no_info_before_validator_function(closed_to_numbers(kind), closed, ref=ref)
 
 
-def _reader(kind: str) -> Callable[[Any], Any]:
+def closed_to_numbers(kind: str) -> Callable[[Any], Any]:
+    """Return what lets values of a field of time pass, bare numbers excepted: ``date``, ``datetime``, ``time`` …"""
+
     def read(value: Any) -> Any:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         is_number = hasattr(text, "__float__") if not isinstance(text, str) else _is_number(text)

@@ -330,7 +330,7 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise UnfitValue("", f"is not JSON: {name} is no number of it")
+    raise UnfitValue("", f"is not JSON: {name} is no JSON")
 
 
 def _finite(text: str) -> float:

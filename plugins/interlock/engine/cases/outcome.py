@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlock.domain.base.door import as_text
 from interlock.domain.cases.outcome import NewOutcome, Outcomes, read_instant, read_value
 from interlock.domain.data.source import SourceRow
 from interlock.errors import ConfigurationError, SourceError, UnknownName
@@ -22,6 +23,8 @@ from interlock.ledger.store.transaction import Actor
 
 GROUP = 500
 """Rows of one transaction."""
+KEY_LENGTH = 250
+"""No case has a longer key."""
 SHOWN = 20
 """Rejected rows that are handed back; the log has all of them."""
 FIELDS = ("key", "outcome", "happened_at", "value")
@@ -112,11 +115,15 @@ class _Taken:
             self._reject(row.number, "", row.problem or "cannot be read")
             return None
         fields = pick_fields(row.values, self.columns, self.source)
-        key = str(fields["key"] or "").strip()
+        given = str(fields["key"] or "").strip()
+        key = as_text(given)
+        if key != given or len(key) > KEY_LENGTH:
+            self._reject(row.number, key[:40], f"the key is longer than {KEY_LENGTH} characters, or no text")
+            return None
         try:
             return self._outcome(row.number, key, fields)
         except (ValueError, UnknownName) as error:
-            self._reject(row.number, key, str(error))
+            self._reject(row.number, key, as_text(str(error)))
             return None
 
     def _outcome(self, number: int, key: str, fields: Mapping[str, Any]) -> NewOutcome:

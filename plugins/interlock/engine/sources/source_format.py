@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from typing import IO, Any
 
+from interlock.domain.base.door import decode_json, defect_of
 from interlock.domain.base.plural import counted
 from interlock.domain.data.source import Format, SourceRow
-from interlock.errors import SourceError
+from interlock.errors import SourceError, UnfitValue
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
 """A JSON document is parsed as a whole; what is larger should come as JSON lines or in pages."""
@@ -65,7 +65,7 @@ def row_of(number: int, item: Any) -> SourceRow:
         return SourceRow(number=number, values=None, problem=f"is {_kind(item)}, not an object with fields")
     values = {str(key): value for key, value in item.items()}
     for key, value in values.items():
-        if wrong := _defect(value):
+        if wrong := defect_of(value):
             return SourceRow(number=number, values=None, problem=f"{key}: {wrong}")
     return SourceRow(number=number, values=values)
 
@@ -73,24 +73,6 @@ def row_of(number: int, item: Any) -> SourceRow:
 def _kind(item: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "a yes or no", type(None): "null"}
     return names.get(type(item), "a number")
-
-
-def _defect(value: Any) -> str | None:
-    if isinstance(value, str):
-        if "\0" in value:
-            return "holds a NUL character"
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return "holds half of a character (a lone surrogate)"
-    elif isinstance(value, float):
-        return None if math.isfinite(value) else "is not a finite number"
-    elif isinstance(value, Mapping):
-        return next((wrong for item in (*value.keys(), *value.values()) if (wrong := _defect(item))), None)
-    elif isinstance(value, (list, tuple)):
-        return next((wrong for item in value if (wrong := _defect(item))), None)
-    return None
 
 
 # --- text ---
@@ -235,38 +217,17 @@ def _csv_problem(error: csv.Error) -> str:
 # --- JSON ---
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a field occurs twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite).decode
-
-
 def _read_json_lines(stream: IO[bytes], encoding: str, label: str) -> Iterator[SourceRow]:
     lines = _Lines(decoded_lines(stream, encoding, label))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            yield row_of(number, _decode(line))
-        except (ValueError, RecursionError) as error:
+            yield row_of(number, decode_json(line))
+        except UnfitValue as error:
             if lines.is_cut:
                 raise SourceError(_cut(label, number, "no whole object")) from None
-            yield SourceRow(number=number, values=None, problem=f"is not JSON: {error}")
+            yield SourceRow(number=number, values=None, problem=error.problem)
 
 
 def read_document(stream: IO[bytes], encoding: str, label: str) -> Any:
@@ -282,9 +243,9 @@ def read_document(stream: IO[bytes], encoding: str, label: str) -> Any:
             raise SourceError(f"{label} is larger than {MAX_JSON_BYTES // 2**20} MiB. Send JSON lines, or pages.")
         lines.append(line)
     try:
-        return _decode("".join(lines))
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{label} is not JSON: {error}.") from None
+        return decode_json("".join(lines))
+    except UnfitValue as error:
+        raise SourceError(f"{label} {error.problem}.") from None
 
 
 def items_of(document: Any, field: str | None, label: str) -> tuple[list[Any], str | None]:
@@ -321,10 +282,39 @@ def _read_parquet(stream: IO[bytes], label: str) -> Iterator[SourceRow]:
         file = parquet.ParquetFile(stream)
         _refuse_twice(list(file.schema_arrow.names), label, "Rename one where the file is written")
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
-            for item in batch.to_pylist():
+            for item in _items(batch, number):
                 number += 1
-                yield row_of(number, item)
+                yield item
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SourceError(
             f"{label} cannot be read as Parquet after row {number}: {error}. Was it written to its end?"
         ) from error
+
+
+def _items(batch: Any, before: int) -> Iterator[SourceRow]:
+    """Yield the rows of a batch; where one has a value that Python cannot hold, each is read by itself."""
+    import pyarrow
+
+    impossible = (ValueError, OverflowError, pyarrow.ArrowException)
+    try:
+        items = batch.to_pylist()
+    except impossible:
+        columns = {name: batch.column(place) for place, name in enumerate(batch.schema.names)}
+        for place in range(batch.num_rows):
+            values: dict[str, Any] = {}
+            for name, column in columns.items():
+                try:
+                    values[name] = column[place].as_py()
+                except impossible:
+                    # Nothing but the date or instant is lost, and only a contract that asks for it misses it.
+                    values[name] = f"{_beyond(column[place])} (beyond what a date can be here)"
+            yield row_of(before + place + 1, values)
+    else:
+        for place, item in enumerate(items, start=1):
+            yield row_of(before + place, item)
+
+
+def _beyond(scalar: Any) -> str:
+    """Return a value that Python has no type for as its number and its type."""
+    raw = getattr(scalar, "value", None)
+    return f"{raw} {scalar.type}" if isinstance(raw, int) else str(scalar.type)
