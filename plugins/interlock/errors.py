@@ -11,6 +11,7 @@ Everything that Interlock raises on purpose.
     ├── InputError                input that cannot be accepted
     │   ├── SourceError           a source that cannot be read as a whole
     │   ├── ContractViolation     a payload that does not satisfy its contract
+    │   ├── UnfitValue            a value that can't be stored, digested, sent and shown
     │   └── StaleContext          data for a role that is older than the policy allows
     ├── AgentError                an agent did not deliver for one case
     │   ├── AgentUnavailable      no answer: connection, 5xx                    (retryable)
@@ -98,6 +99,18 @@ class ContractViolation(InputError):
         super().__init__(f"does not satisfy contract {contract}: " + "; ".join(self.problems))
 
 
+class UnfitValue(InputError, ValueError):
+    """
+    A value that cannot be stored, digested, sent and shown: an infinite number, half of a character.
+
+    *path* names the part, *problem* says what is wrong with it; neither holds the value.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path or '(whole)'}: {problem}")
+
+
 class StaleContext(InputError):
     """Data that a role would read for a case is older than the policy's ``fresh`` allows."""
 
@@ -139,6 +152,9 @@ class MalformedOutput(AgentError):
 
 class AgentRefused(AgentError):
     """The model declined to answer, or a content filter did. The same question gets the same refusal."""
+
+    may_concern_all: bool = False
+    """The service gave no reason that has to do with the case (a 403): if every case gets it, the account is why."""
 
 
 class BatchRefused(AgentError):

@@ -126,7 +126,7 @@ def read_answers(
             return replace(answer, usage=used)
         return replace(answer, usage=used, provenance={**answer.provenance, "batch": batch})
 
-    yield from in_flight(answered, read, limit=AT_ONCE, around=model)
+    yield from agent.sort_out(in_flight(answered, read, limit=AT_ONCE, around=model), asking)
 
 
 def count_answers(

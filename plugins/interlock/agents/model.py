@@ -12,13 +12,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from interlock.agents.in_flight import in_flight
-from interlock.agents.model_error import Asked, translate_model_error
+from interlock.agents.model_error import Asked, forbidden_to_all, translate_model_error, unreadable
 from interlock.agents.price import Called, PriceBook
 from interlock.agents.rendering import Rendering
 from interlock.domain.agents.agent import NOT_OF_AN_ANSWER, ModelAgent
@@ -34,7 +34,8 @@ from interlock.domain.agents.agent_protocol import (
     Work,
 )
 from interlock.domain.base.canonical import digest
-from interlock.domain.base.contract import Contract, check_payload
+from interlock.domain.base.contract import Contract, accept
+from interlock.domain.base.door import admit, as_text, read_json
 from interlock.domain.base.redaction import FindNames, Masker
 from interlock.domain.cost.price import Prices
 from interlock.domain.policy.policy import Redaction
@@ -47,6 +48,7 @@ from interlock.errors import (
     InterlockError,
     MalformedOutput,
     Overrun,
+    UnfitValue,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
 ResolveModel = Callable[[str, str | None], "Model"]
 """Turns a connection id and a model name, or None for the connection's own, into a model."""
 
+FORBIDDEN_IN_A_ROW = 5
+"""Cases that get a 403 one after another from a service that answered before, until it counts as meant for all."""
+MOST_TOKENS = 2**31 - 1
 OVERHEAD = 256
 """Tokens that a provider may put around the texts that it is given."""
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
@@ -103,6 +108,7 @@ class TextModelAgent:
         self.declaration = declaration
         self._resolve_model = resolve_model
         self._idle: list[Model] = []
+        self._has_answered = False
         prompt = files.text(declaration.prompt)
         self._instructions = files.text(declaration.instructions) if declaration.instructions else None
         self._prompt = Rendering(prompt, f"prompt {declaration.prompt!r} of agent {name!r}")
@@ -137,16 +143,40 @@ class TextModelAgent:
         """
         Ask the model for each piece of *work*, and yield what comes of each as it arrives.
 
-        A :class:`Failure` with a :class:`ConfigurationError` (a key that is refused, a model that is not there) says
-        nothing about its case; after it the remaining cases get the same failure without a call.
+        A :class:`Failure` with a :class:`ConfigurationError` (a key that is refused, a model that is not there, no
+        credit) says nothing about its case; after it the remaining cases get the same failure without a call.
         """
         # A model belongs to one event loop at a time, so each iterator that runs takes one for itself.
         model = self._idle.pop() if self._idle else self.new_model()
         try:
             asked = Asking(self, model, contract)
-            yield from in_flight(work, asked.ask, limit=self.declaration.concurrency, around=model)
+            yield from self.sort_out(
+                in_flight(work, asked.ask, limit=self.declaration.concurrency, around=model), asked
+            )
         finally:
             self._idle.append(model)
+
+    def sort_out(self, results: Iterator[Answer | Failure | None], asked: Asking) -> Iterator[Answer | Failure | None]:
+        """
+        Yield *results*, each 403 once it is known whom it concerns.
+
+        It concerns the case if another is answered; the account if a second case gets it and none was answered before,
+        or if too many get it in a row.
+        """
+        held: list[Failure] = []
+        for result in results:
+            if isinstance(result, Failure) and isinstance(result.error, AgentRefused) and result.error.may_concern_all:
+                held.append(result)
+                if asked.is_unusable or len(held) >= (FORBIDDEN_IN_A_ROW if self._has_answered else 2):
+                    yield from asked.forbid(held)
+                    held = []
+                continue
+            if isinstance(result, Answer):
+                self._has_answered = True
+                yield from held
+                held = []
+            yield result
+        yield from held if self._has_answered else asked.forbid(held)
 
     def new_model(self) -> Model:
         """Return a model that nothing else uses."""
@@ -196,6 +226,18 @@ class Asking:
         self._unusable: ConfigurationError | None = None
         texts = (agent._instructions or "", json.dumps(contract.model_json_schema()), contract.__doc__ or "")
         self._overhead = sum(len(text.encode()) for text in texts) + OVERHEAD
+
+    @property
+    def is_unusable(self) -> bool:
+        """Whether no case can be asked about any more."""
+        return self._unusable is not None
+
+    def forbid(self, refused: Sequence[Failure]) -> Iterator[Failure]:
+        """Yield what it means for *refused* cases that the service allows nothing; no more are asked about."""
+        for failure in refused:
+            error = self._unusable = self._unusable or forbidden_to_all(self._called)
+            usage = tuple(replace(used, outcome=type(error).__name__) for used in failure.usage)
+            yield Failure(case_id=failure.case_id, error=error, usage=usage)
 
     async def ask(self, work: Work) -> Answer | Failure:
         """Ask about one case, when its turn has come."""
@@ -261,8 +303,7 @@ class Asking:
             confidence = self._confidence(payload)
         except Exception as error:
             meaning = error if isinstance(error, InterlockError) else translate_model_error(error, self._called)
-            if meaning is None:
-                raise
+            meaning = meaning or unreadable(error, self._called)
             if isinstance(meaning, ConfigurationError):
                 self._unusable = meaning
             usage = self._usage(response, started, planned, hold, error=meaning)
@@ -281,16 +322,20 @@ class Asking:
         """Return the payload that *response* carries, with what was masked put back, checked against the contract."""
         if response.finish_reason == "content_filter" or (response.provider_details or {}).get("refusal"):
             raise AgentRefused(f"{self._called} declined to answer, or a content filter did.")
-        payload = _payload(response, self._contract.__name__)
+        problem = "it answered in other text."
+        try:
+            payload = _payload(response, self._contract.__name__)
+        except UnfitValue as error:
+            payload, problem = None, f"it answered in other text, which {error.problem}."
         if payload is None:
             cut = response.finish_reason == "length"
             raise MalformedOutput(
                 f"{self._called} gave no JSON object under contract {self._contract.contract_ref()}: "
-                + ("the answer was cut off. Raise settings.max_tokens." if cut else "it answered in other text.")
+                + ("the answer was cut off. Raise settings.max_tokens." if cut else problem)
             )
         payload = dict(masker.restore(payload))
         try:
-            check_payload(self._contract, payload)
+            accept(self._contract, payload)
         except ContractViolation as violation:
             raise MalformedOutput(f"the answer of {self._called} {violation}") from None
         return payload
@@ -335,18 +380,19 @@ class Asking:
         error: InterlockError | None = None,
     ) -> Usage:
         """
-        What the call took. One whose answer is not known may have been billed, and counts as the maximum it can cost.
+        What the call took. One whose answer is not known may have been billed, and counts as the maximum it can cost,
+        and so does one whose service reports no tokens for a question that was asked or a text that was answered.
         """
         taken = response.usage if response else None
         tokens = {
-            "input_tokens": taken.input_tokens if taken else 0,
-            "output_tokens": taken.output_tokens if taken else 0,
-            "cached_tokens": taken.cache_read_tokens if taken else 0,
+            "input_tokens": _tokens(taken.input_tokens if taken else 0),
+            "output_tokens": _tokens(taken.output_tokens if taken else 0),
+            "cached_tokens": _tokens(taken.cache_read_tokens if taken else 0),
         }
-        model = (response and response.model_name) or self._model.model_name
+        model = as_text(str((response and response.model_name) or self._model.model_name), 200)
         cost: Decimal | None = Decimal(0)
         price: str | None = None
-        if response is not None and taken is not None and not taken.unmeasured_requests:
+        if response is not None and _is_measured(response, tokens):
             asked = next((m for m in self._models if m.provider == response.provider_name), self._models[0])
             called = Called((model, *asked.names), response.provider_name or asked.provider, response.provider_url)
             cost, price = self._agent.book.cost(called, datetime.now(UTC), in_batch=self._in_batch, **tokens) or (
@@ -420,7 +466,11 @@ def _parameters(contract: type[Contract]) -> ModelRequestParameters:
 
 
 def _payload(response: ModelResponse, tool: str) -> dict[str, Any] | None:
-    """The one JSON object of *response*, from its tool call or its text; None when there is none, or several."""
+    """
+    The one JSON object of *response*, from its tool call or its text; None when there is none, or several.
+
+    :raises UnfitValue: its text is not JSON, or holds what is not let in.
+    """
     from pydantic_ai.messages import TextPart, ToolCallPart
 
     calls = [part.args for part in response.parts if isinstance(part, ToolCallPart) and part.tool_name == tool]
@@ -429,15 +479,21 @@ def _payload(response: ModelResponse, tool: str) -> dict[str, Any] | None:
     content: Any = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
     if isinstance(content, str):
         fenced = _FENCE.fullmatch(content)
-        try:
-            content = json.loads(fenced[1] if fenced else content, parse_constant=_not_json)
-        except ValueError:
-            return None
-    return content if isinstance(content, dict) else None
+        content = read_json(fenced[1] if fenced else content)
+    return admit(content) if isinstance(content, dict) else None
 
 
-def _not_json(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+def _tokens(reported: Any) -> int:
+    """Return a number of tokens as a service reports it; 0: it is none."""
+    return reported if isinstance(reported, int) and 0 <= reported <= MOST_TOKENS else 0
+
+
+def _is_measured(response: ModelResponse, tokens: Mapping[str, int]) -> bool:
+    """Tell whether the service says what the call took: no question is without tokens, nor is a text."""
+    if response.usage.unmeasured_requests:
+        return False
+    has_content = any(getattr(part, "content", None) or getattr(part, "args", None) for part in response.parts)
+    return tokens["input_tokens"] > 0 and (tokens["output_tokens"] > 0 or not has_content)
 
 
 def _models_of(model: Model) -> list[Called]:

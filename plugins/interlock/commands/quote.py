@@ -36,6 +36,8 @@ FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "usd": ("cost", _usd),
 }
 """Each figure with its title and its format."""
+SKIPPED = {"known": "already in the ledger", "repeated": "duplicates", "quarantined": "to be quarantined"}
+"""Counts of rows that open no case, and how they are described."""
 
 
 @command
@@ -63,7 +65,7 @@ def _quote(ledger: Ledger, args: Any) -> dict[str, Any]:
     demand_reading(company.access, getattr(spec, "conn_id", None), ledger.environment)
     access = source_access(company.connectors)
     rows = read_rows(spec, connection=_connection, base=base, storage=object_path, access=access)
-    return quote_run(ledger, args.workflow, rows, source=located(describe(spec), base))
+    return quote_run(ledger, args.workflow, rows, source=located(describe(spec), base), include=include_path())
 
 
 def _connection(conn_id: str) -> Any:
@@ -72,11 +74,7 @@ def _connection(conn_id: str) -> Any:
 
 def describe_quote(quoted: Mapping[str, Any]) -> list[str]:
     """Return a quote as lines of text."""
-    skipped = [
-        f"{quoted[name]} {what}"
-        for name, what in (("known", "already in the ledger"), ("repeated", "duplicates"))
-        if quoted[name]
-    ]
+    skipped = [f"{quoted[name]} {what}" for name, what in SKIPPED.items() if quoted.get(name)]
     rows = f" of {quoted['rows']} rows ({', '.join(skipped)})" if skipped else ""
     cases = f"{counted(quoted['cases'], 'new case')}{rows} in {quoted['source']}"
     lines = [f"{quoted['workflow']}, {quoted['phase']}: {cases}"]

@@ -30,6 +30,7 @@ from interlock.console.request_body import (
     EditRequest,
     EraseRequest,
     HandOverRequest,
+    Limit,
     MessageRequest,
     OverrideRequest,
     ReasonRequest,
@@ -63,7 +64,7 @@ def me(person: Reader) -> dict[str, str]:
 
 
 @router.get("/reviews", dependencies=guards(SeesDags("see cases")))
-def reviews(person: Reader, ledger: OpenLedger, workflow: str | None = None, limit: int = 200) -> dict[str, Any]:
+def reviews(person: Reader, ledger: OpenLedger, workflow: str | None = None, limit: Limit = 200) -> dict[str, Any]:
     """Return the cases that people are asked about."""
     found = [
         {
@@ -83,19 +84,19 @@ def reviews(person: Reader, ledger: OpenLedger, workflow: str | None = None, lim
     return {"reviews": found}
 
 
-@router.get("/reviews/{name}", dependencies=guards(SeesDags("see cases")))
+@router.get("/reviews/{name:path}", dependencies=guards(SeesDags("see cases")))
 def review(name: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
     """Return what people see of one case, and the digest that a vote is bound to."""
     return for_voter(review_action.see(ledger, name, person=person.identity), person, ledger, workflow_of(ledger, name))
 
 
-@router.get("/cases/{name}", dependencies=guards(SeesDags("see cases")))
+@router.get("/cases/{name:path}", dependencies=guards(SeesDags("see cases")))
 def case(name: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
     """Return everything in the ledger about one case."""
     return for_reader(show_case(ledger, name), person, ledger)
 
 
-@router.post("/cases/{name}/vote", dependencies=guards(AnswersCase("vote")))
+@router.post("/cases/{name:path}/vote", dependencies=guards(AnswersCase("vote")))
 def vote(
     name: str, body: VoteRequest, person: Actor, ledger: OpenLedger, request: Request, background: BackgroundTasks
 ) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _refused(name: str, error: InterlockError) -> dict[str, Any]:
     return {"counts": False, "case": name, "refused": f"{type(error).__name__}: {error}"}
 
 
-@router.post("/cases/{name}/edit", dependencies=guards(AnswersCase("edit a draft")))
+@router.post("/cases/{name:path}/edit", dependencies=guards(AnswersCase("edit a draft")))
 def edit(name: str, body: EditRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Change a draft under its contract; it is asked about again."""
     return review_action.edit(
@@ -148,14 +149,14 @@ def edit(name: str, body: EditRequest, person: Actor, ledger: OpenLedger) -> dic
     )
 
 
-@router.post("/cases/{name}/review-request", dependencies=guards(AnswersCase("ask for a review")))
+@router.post("/cases/{name:path}/review-request", dependencies=guards(AnswersCase("ask for a review")))
 def request_review(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Send a case to people that is not sent yet."""
     return review_action.request_review(ledger, name, person=person.id, reason=body.reason)
 
 
 @router.post(
-    "/cases/{name}/override", dependencies=guards(AnswersCase("override a decision"), HoldsRightOnCase("override"))
+    "/cases/{name:path}/override", dependencies=guards(AnswersCase("override a decision"), HoldsRightOnCase("override"))
 )
 def override_decision(name: str, body: OverrideRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Move a case to another route."""
@@ -163,14 +164,15 @@ def override_decision(name: str, body: OverrideRequest, person: Actor, ledger: O
 
 
 @router.post(
-    "/cases/{name}/break-glass", dependencies=guards(AnswersCase("break the glass"), HoldsRightOnCase("break_glass"))
+    "/cases/{name:path}/break-glass",
+    dependencies=guards(AnswersCase("break the glass"), HoldsRightOnCase("break_glass")),
 )
 def break_the_glass(name: str, body: BreakGlassRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Sign a case off alone, to be reviewed later."""
     return break_glass(ledger, name, person=person.identity, reason=body.reason, seen_digest=body.digest)
 
 
-@router.post("/cases/{name}/confirmation", dependencies=guards(AnswersCase("review a break-glass")))
+@router.post("/cases/{name:path}/confirmation", dependencies=guards(AnswersCase("review a break-glass")))
 def confirm_glass(name: str, body: VoteRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Review what was signed off by breaking the glass."""
     return confirm(
@@ -178,19 +180,19 @@ def confirm_glass(name: str, body: VoteRequest, person: Actor, ledger: OpenLedge
     )
 
 
-@router.post("/cases/{name}/question", dependencies=guards(AnswersCase("ask back")))
+@router.post("/cases/{name:path}/question", dependencies=guards(AnswersCase("ask back")))
 def ask_back_about(name: str, body: MessageRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Ask the owner of a case something before deciding."""
     return ask_back(ledger, name, person=person.identity, text=body.text)
 
 
-@router.post("/cases/{name}/reply", dependencies=guards(AnswersCase("answer a question")))
+@router.post("/cases/{name:path}/reply", dependencies=guards(AnswersCase("answer a question")))
 def reply_about(name: str, body: MessageRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Answer what was asked back about a case."""
     return reply(ledger, name, person=person.identity, text=body.text)
 
 
-@router.post("/cases/{name}/hand-over", dependencies=guards(AnswersCase("hand a case over")))
+@router.post("/cases/{name:path}/hand-over", dependencies=guards(AnswersCase("hand a case over")))
 def hand_case_over(name: str, body: HandOverRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Hand a case over to another who may vote on it."""
     return hand_over(ledger, name, person=person.identity, to=body.to, text=body.text)
@@ -202,7 +204,9 @@ def unreviewed_glass(person: Reader, ledger: OpenLedger) -> dict[str, Any]:
     return {"unreviewed": unreviewed(ledger)}
 
 
-@router.post("/cases/{name}/resubmit", dependencies=guards(AnswersCase("resubmit a case"), HoldsRightOnCase("correct")))
+@router.post(
+    "/cases/{name:path}/resubmit", dependencies=guards(AnswersCase("resubmit a case"), HoldsRightOnCase("correct"))
+)
 def resubmit_case(name: str, body: ResubmitRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Put a quarantined case or a dead letter back to work."""
     return resubmit(
@@ -210,7 +214,7 @@ def resubmit_case(name: str, body: ResubmitRequest, person: Actor, ledger: OpenL
     )
 
 
-@router.post("/cases/{name}/close", dependencies=guards(AnswersCase("close a case"), HoldsRightOnCase("correct")))
+@router.post("/cases/{name:path}/close", dependencies=guards(AnswersCase("close a case"), HoldsRightOnCase("correct")))
 def close(
     name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger, request: Request, background: BackgroundTasks
 ) -> dict[str, Any]:
@@ -218,7 +222,7 @@ def close(
     return _woken(review_action.close(ledger, name, person=person.id, reason=body.reason), request, background)
 
 
-@router.post("/cases/{name}/undo", dependencies=guards(AnswersCase("undo an effect"), HoldsRightOnCase("correct")))
+@router.post("/cases/{name:path}/undo", dependencies=guards(AnswersCase("undo an effect"), HoldsRightOnCase("correct")))
 def undo_effect(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Undo the effect of a case in the other system."""
     from interlock.hooks.connector import open_connector_from_airflow
@@ -227,14 +231,14 @@ def undo_effect(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedge
 
 
 @router.post(
-    "/cases/{name}/reconcile", dependencies=guards(AnswersCase("reconcile an effect"), HoldsRightOnCase("correct"))
+    "/cases/{name:path}/reconcile", dependencies=guards(AnswersCase("reconcile an effect"), HoldsRightOnCase("correct"))
 )
 def reconcile_effect(name: str, body: ReconcileRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Record whether an effect in doubt took place, as a person found out."""
     return reconcile(ledger, name, person=person.id, took_place=body.took_place, reason=body.reason)
 
 
-@router.post("/cases/{name}/forget", dependencies=guards(HoldsRightOnCase("forget")))
+@router.post("/cases/{name:path}/forget", dependencies=guards(HoldsRightOnCase("forget")))
 def forget(name: str, body: EraseRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Erase the content of a case."""
     return forget_case(ledger, name, person=person.id, reason=body.reason, key_too=body.key_too)

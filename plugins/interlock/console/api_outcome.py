@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from interlock.console.guard import AnswersDags, HoldsRightOnOutcomes, SeesDags, guards
 from interlock.console.identity import Actor, Reader
 from interlock.console.ledger import OpenLedger
-from interlock.console.request_body import OutcomesRequest
+from interlock.console.request_body import Limit, OutcomesRequest
 from interlock.domain.data.source import SourceRow
 from interlock.engine.cases.outcome import record
 from interlock.ledger.cases.outcome import list_outcomes
@@ -19,7 +19,7 @@ router = APIRouter()
 
 
 @router.get("/outcomes", dependencies=guards(SeesDags("see outcomes")))
-def outcomes(person: Reader, ledger: OpenLedger, workflow: str | None = None, limit: int = 100) -> dict[str, Any]:
+def outcomes(person: Reader, ledger: OpenLedger, workflow: str | None = None, limit: Limit = 100) -> dict[str, Any]:
     """Return the outcomes that were recorded, the last that happened first."""
     return {"outcomes": [row.to_json() for row in list_outcomes(ledger, workflow=workflow, limit=limit)]}
 

@@ -15,6 +15,7 @@ from interlock.console.request_body import (
     BringOverRequest,
     DeployRequest,
     ImportRequest,
+    Number,
     PromoteRequest,
     ProposeRequest,
     RollbackRequest,
@@ -51,7 +52,7 @@ def propose(body: ProposeRequest, person: Actor, ledger: OpenLedger) -> dict[str
 
 
 @router.post("/versions/{workflow}/{number}/approval", dependencies=guards(EngineAsks("approve")))
-def approve(workflow: str, number: int, body: ApproveRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def approve(workflow: str, number: Number, body: ApproveRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Approve or reject a version."""
     return publication.approve(
         ledger,
@@ -65,7 +66,7 @@ def approve(workflow: str, number: int, body: ApproveRequest, person: Actor, led
 
 
 @router.post("/versions/{workflow}/{number}/promotion", dependencies=guards(EngineAsks("promote")))
-def promote(workflow: str, number: int, body: PromoteRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def promote(workflow: str, number: Number, body: PromoteRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Put a version in force."""
     return publication.promote(
         ledger,
@@ -97,7 +98,7 @@ def bring(workflow: str, body: BringOverRequest, person: Actor, ledger: OpenLedg
 
 
 @router.post("/versions/{workflow}/export", dependencies=guards(HoldsRightInWorkflow("propose")))
-def export(workflow: str, person: Actor, ledger: OpenLedger, number: int | None = None) -> dict[str, Any]:
+def export(workflow: str, person: Actor, ledger: OpenLedger, number: Number | None = None) -> dict[str, Any]:
     """Return a version that is or was in force, signed."""
     from interlock.engine.policy.version_transfer import export_version
     from interlock.hooks.signing import signing_key

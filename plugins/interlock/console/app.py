@@ -16,24 +16,32 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from interlock.console.address import base_path
+from interlock.console.entrance import Entrance
 from interlock.console.identity import current_person
 from interlock.console.security import SecurityHeaders
+from interlock.domain.base.door import as_text
 from interlock.errors import (
+    AgentUnavailable,
     ConfigurationError,
-    InputError,
+    ConnectorUnavailable,
     InterlockError,
-    LedgerUnavailable,
+    LedgerError,
     NotAuthorised,
+    Superseded,
     UnknownName,
 )
 
 _STATUS: tuple[tuple[type[InterlockError], int], ...] = (
     (UnknownName, 404),
     (NotAuthorised, 403),
-    (InputError, 409),
     (ConfigurationError, 422),
-    (LedgerUnavailable, 503),
+    (Superseded, 409),
+    (LedgerError, 503),
+    (ConnectorUnavailable, 503),
+    (AgentUnavailable, 503),
+    (InterlockError, 409),
 )
+"""The first class that an error is of counts. None is a 500: that is for what nobody thought of."""
 
 
 def create_app() -> FastAPI:
@@ -62,15 +70,20 @@ def create_app() -> FastAPI:
     app.include_router(pages, dependencies=[Depends(current_person)])
     app.add_exception_handler(InterlockError, _error_response)
     app.add_exception_handler(HTTPException, _http_error_response)
+    app.add_middleware(Entrance, refuse=_refused)
     app.add_middleware(SecurityHeaders)
     return app
 
 
 async def _error_response(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    return _refused(request, status, as_text(str(error)), type(error).__name__)
+
+
+def _refused(request: Request, status: int, message: str, error: str = "UnfitValue") -> Response:
     if _wants_page(request):
-        return _page(status, str(error))
-    return JSONResponse({"detail": str(error), "error": type(error).__name__}, status_code=status)
+        return _page(status, message)
+    return JSONResponse({"detail": message, "error": error}, status_code=status)
 
 
 async def _http_error_response(request: Request, error: Exception) -> Response:

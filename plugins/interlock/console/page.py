@@ -56,7 +56,7 @@ def queue(person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "
     )
 
 
-@router.get("/review/{name}", dependencies=guards(SeesDags("see cases")))
+@router.get("/review/{name:path}", dependencies=guards(SeesDags("see cases")))
 def review(
     name: str, person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = ""
 ) -> Response:
@@ -89,7 +89,7 @@ def review(
     )
 
 
-@router.get("/case/{name}", dependencies=guards(SeesDags("see cases")))
+@router.get("/case/{name:path}", dependencies=guards(SeesDags("see cases")))
 def case(name: str, person: Reader, ledger: OpenLedger) -> Response:
     """Return everything in the ledger about one case, in the order in which it happened."""
     history = for_reader(show_case(ledger, name), person, ledger)

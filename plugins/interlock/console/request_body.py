@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from interlock.domain.base.contract import closed_to_numbers
+
+MOST = 2**31 - 1
+"""The largest number of a version or a row."""
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside of the years 1 to 9999 in UTC") from None
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(closed_to_numbers("datetime")), AfterValidator(_in_utc)]
+Number = Annotated[int, Field(ge=1, le=MOST)]
+Limit = Annotated[int, Field(ge=1, le=100_000)]
+"""How many rows of a list are asked for."""
 
 
 class RequestBody(BaseModel):
@@ -126,7 +145,7 @@ class PromoteRequest(RequestBody):
     """A version to put in force."""
 
     reason: str
-    since: AwareDatetime | None = None
+    since: Instant | None = None
     """Default: now."""
     wiring: dict[str, Any] | None = None
 
@@ -150,7 +169,7 @@ class ImportRequest(RequestBody):
 class RollbackRequest(RequestBody):
     """An earlier version to put in force again."""
 
-    number: int | None = None
+    number: Number | None = None
     """Default: the one before."""
     reason: str
 
@@ -166,7 +185,7 @@ class DelegateRequest(RequestBody):
     """Who votes for the person who asks, and until when."""
 
     taker: str
-    until: AwareDatetime
+    until: Instant
     reason: str
     workflow: str | None = None
     """Default: all of them."""
@@ -175,7 +194,7 @@ class DelegateRequest(RequestBody):
 class OutcomeRow(RequestBody):
     """A row of a source that holds one outcome."""
 
-    number: int
+    number: Annotated[int, Field(ge=0, le=MOST)]
     """In the source, as a person counts."""
     values: dict[str, str | None] | None
     """``key``, ``outcome``, ``happened_at`` and ``value``; None when the row could not be parsed."""

@@ -46,7 +46,7 @@ def run(flow: Workflow, name: str, cases: int = 20, *, unsure: int = 5, seconds:
 
 
 def asked(flow: Workflow, rows, **more):
-    return quote_run(flow.ledger, NAME, rows, source="inbox.csv", seed=1, **more)
+    return quote_run(flow.ledger, NAME, rows, source="inbox.csv", include=flow.include, seed=1, **more)
 
 
 def test_without_a_history_nothing_is_known_and_it_is_said(flow):
@@ -106,7 +106,7 @@ def test_only_the_newest_quote_over_the_same_source_is_claimed_and_once(flow):
     asked(flow, batch("new", 20, unsure=5))
     flow.ledger.clock.forward(seconds=1)
     asked(flow, batch("new", 30, unsure=5))
-    quote_run(flow.ledger, NAME, [], source="other.csv")
+    quote_run(flow.ledger, NAME, [], source="other.csv", include=flow.include)
 
     run(flow, "new")
     run(flow, "after")

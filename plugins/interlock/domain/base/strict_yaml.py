@@ -33,10 +33,33 @@ def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = Fa
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_once)
 
 
+MAX_DEPTH = 64
+"""Levels of lists and mappings in each other."""
+MAX_PARTS = 200_000
+"""Values of a document once its aliases are written out: a few lines of them can stand for billions."""
+
+
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     """Return what *text* says, for everybody who reads it: a task reads the same files many times, 20 ms each."""
-    return yaml.load(text, Loader=_StrictLoader)
+    document = yaml.load(text, Loader=_StrictLoader)
+    _count(document, 0, {})
+    return document
+
+
+def _count(value: Any, depth: int, known: dict[int, int]) -> int:
+    """Return of how many values *value* is made up, aliases written out."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if depth >= MAX_DEPTH:
+        raise yaml.YAMLError(f"it is nested deeper than {MAX_DEPTH} levels")
+    if id(value) not in known:
+        known[id(value)] = MAX_PARTS + 1  # what holds itself has no end
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(part, depth + 1, known) for part in parts)
+        if known[id(value)] > MAX_PARTS:
+            raise yaml.YAMLError(f"it stands for more than {MAX_PARTS} values")
+    return known[id(value)]
 
 
 def load_yaml(text: str, *, where: str) -> Any:
@@ -55,3 +78,8 @@ def load_yaml(text: str, *, where: str) -> Any:
         raise ConfigurationError(f"{where}{place}: {problem}{hint}") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow: it has no mark, only a position
         raise ConfigurationError(f"{where}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{where}: it is nested too deeply") from None
+    except (ValueError, OverflowError, TypeError, AttributeError, LookupError) as error:
+        # PyYAML lets through what Python says of a date that there is not, or of a number that it cannot hold.
+        raise ConfigurationError(f"{where}: a date, a number or a tag in it cannot be read: {error}") from None

@@ -126,6 +126,10 @@ def read_instant(value: Any) -> datetime:
         raise ValueError(f"{value!r} is no date that can be counted with") from None
 
 
+MOST_DIGITS = 20
+"""Before or behind the point of an amount."""
+
+
 def read_value(value: Any) -> Decimal | None:
     """
     Return *value* as an amount; None when it is empty.
@@ -139,6 +143,6 @@ def read_value(value: Any) -> Decimal | None:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or len(str(amount)) > 40:
+    if not amount.is_finite() or len(str(amount)) > 40 or abs(amount.adjusted()) > MOST_DIGITS:
         raise ValueError(f"{text!r} is no amount; write 1234.50")
     return amount

@@ -89,7 +89,8 @@ class ReturnedSummary:
         self.summary: ReadSummary | None = None
 
     def __iter__(self) -> Iterator[SourceRow]:
-        found = yield from self._rows  # what is no generator returns nothing
+        rows: Any = self._rows
+        found = yield from rows  # what is no generator returns nothing
         self.summary = found if isinstance(found, ReadSummary) else None
 
 

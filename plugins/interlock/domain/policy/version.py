@@ -54,12 +54,25 @@ class Bundle:
 
         :raises ConfigurationError: it is no bundle.
         """
-        try:
-            return cls(
-                str(document["workflow"]), dict(document["files"]), dict(document["data"]), dict(document["contracts"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(f"this is no bundle of a workflow: {error} is missing or wrong") from None
+        if not isinstance(document.get("workflow"), str):
+            raise ConfigurationError("this is no bundle of a workflow: 'workflow' is missing or no name")
+        parts: dict[str, dict[str, Any]] = {}
+        for name, kind, what in (
+            ("files", str, "text"),
+            ("data", str, "a digest"),
+            ("contracts", Mapping, "a contract's ref, digest and schema"),
+        ):
+            part = document.get(name)
+            if not isinstance(part, Mapping):
+                raise ConfigurationError(f"this is no bundle of a workflow: {name!r} is missing or no mapping")
+            for path, value in part.items():
+                if not isinstance(path, str) or not isinstance(value, kind):
+                    raise ConfigurationError(f"this is no bundle of a workflow: {name} {path!r} is not {what}")
+            parts[name] = dict(part)
+        for name, contract in parts["contracts"].items():
+            if not isinstance(contract.get("schema"), Mapping):
+                raise ConfigurationError(f"this is no bundle of a workflow: contract {name!r} has no schema")
+        return cls(document["workflow"], **parts)
 
     @cached_property
     def digest(self) -> str:

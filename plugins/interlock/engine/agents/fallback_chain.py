@@ -16,6 +16,7 @@ from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
 from interlock.domain.agents.rate_limit import Limit
 from interlock.domain.base.canonical import keyed_digest
 from interlock.domain.base.contract import Contract, contract_digest
+from interlock.domain.base.door import as_kept
 from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.permission import declared_agent, view_of
 from interlock.engine.agents.rate_limiter import TaskTurnstile, Throttle
@@ -68,7 +69,7 @@ class Carrier:
             agent=self.name,
             kind=self.agent.kind,
             agent_digest=self.agent.digest,
-            report=report,
+            report=as_kept(dict(report)),
         )
         if report.get("accuracy") is not None:
             session.log.info(

@@ -17,7 +17,7 @@ from interlock.engine.agents.budget_reservation import Purse
 from interlock.engine.agents.work_item import Role, WorkItem
 from interlock.engine.cases.station import Passage, Station
 from interlock.engine.incidents.incident import report_failures
-from interlock.errors import AgentError, InterlockError, StaleContext, Stopped, SwitchedOff
+from interlock.errors import AgentError, InterlockError, LedgerError, StaleContext, Stopped
 from interlock.ledger.cases.handoff import Made, unwritten, write_handoffs, write_usage
 from interlock.ledger.routing.decision import DecisionEntry
 from interlock.ledger.store.record import UNSET, CaseChange, Handoff
@@ -93,7 +93,9 @@ class ResultWriter:
             return
         try:
             self._write_all(settled)
-        except SwitchedOff:  # its answers are not taken, but the calls were paid for
+        except LedgerError:
+            raise
+        except Exception:  # somebody switched it off, or it broke off: answers are not taken, but calls were paid for
             self.keep_usage()
             raise
 

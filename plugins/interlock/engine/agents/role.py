@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 from interlock.domain.agents.agent_protocol import Agent, Answer, Failure, Work
 from interlock.domain.base.backoff import backoff_seconds
-from interlock.domain.base.contract import check_payload
+from interlock.domain.base.contract import accept
+from interlock.domain.base.door import as_kept
 from interlock.domain.base.plural import counted
 from interlock.engine.agents.batch import Batches, Returned
 from interlock.engine.agents.budget_reservation import Purse
@@ -27,7 +29,7 @@ from interlock.engine.agents.result_writer import ResultWriter
 from interlock.engine.agents.role_input import Inputs
 from interlock.engine.agents.work_item import Role, WorkItem
 from interlock.engine.cases.station import Station
-from interlock.engine.incidents.incident import report_recovery, stop_reported
+from interlock.engine.incidents.incident import report_recovery, report_setup, stop_reported
 from interlock.engine.policy.bundle import check_contract
 from interlock.engine.runs.session import Session
 from interlock.errors import (
@@ -314,6 +316,7 @@ class _Worker:
             pause = 0.0
             asked = [works[case_id] for case_id in pending]
             first = returned if attempt == 1 else None
+            trouble: ConfigurationError | None = None
             for said in carrier.ask(asked) if first is None else self.batches.read(first, asked):
                 if said is None:
                     carrier.keep()
@@ -326,8 +329,10 @@ class _Worker:
                 if error is None:
                     yield case
                     continue
-                if isinstance(error, ConfigurationError):
-                    raise error
+                if isinstance(error, ConfigurationError):  # it says nothing about the case, which stays where it is
+                    trouble = trouble or error
+                    yield None
+                    continue
                 recovery = self.policy.recovery(error)
                 repeats = error.retryable and attempt <= recovery.retries and not isinstance(error, CircuitOpen)
                 if repeats:
@@ -343,6 +348,9 @@ class _Worker:
                     continue
                 case.error = error
                 yield case
+            if trouble is not None:  # what was asked meanwhile is answered by now, and paid for
+                report_setup(self.session, carrier.name, trouble)
+                raise trouble
             unanswered = [case_id for case_id in pending if case_id not in again and not pending[case_id].is_settled]
             for case_id in unanswered:
                 pending[case_id].error = MalformedOutput(f"agent {carrier.name!r} gave no answer for the case")
@@ -365,12 +373,20 @@ class _Worker:
         if isinstance(said, Failure):
             return said.error
         try:
-            payload = check_payload(self.role.contract, said.payload).model_dump(mode="json")
+            payload = accept(self.role.contract, said.payload)
         except ContractViolation as violation:
             return MalformedOutput(f"agent {agent!r}: {violation}")
         confidence = said.confidence
-        if confidence is not None and not 0.0 <= confidence <= 1.0:
-            return MalformedOutput(f"agent {agent!r} gives a confidence of {confidence}; it must be 0 to 1")
+        if confidence is not None:
+            if not isinstance(confidence, Real) or isinstance(confidence, bool) or not 0 <= confidence <= 1:
+                return MalformedOutput(f"agent {agent!r} gives a confidence that is not a number from 0 to 1")
+            confidence = float(confidence)
+        provenance = as_kept(said.provenance)
         case.error = None
-        case.answer = Answer(case_id=said.case_id, payload=payload, confidence=confidence, provenance=said.provenance)
+        case.answer = Answer(
+            case_id=said.case_id,
+            payload=payload,
+            confidence=confidence,
+            provenance=provenance if isinstance(provenance, dict) else {},
+        )
         return None

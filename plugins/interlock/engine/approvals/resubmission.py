@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from interlock.domain.base.contract import check_payload
+from interlock.domain.base.contract import accept
 from interlock.domain.cases.case import CaseState
 from interlock.engine.approvals.review_action import on_case
 from interlock.engine.policy.bundle import load_contracts
@@ -65,7 +65,7 @@ def _from_start(
     name = file.case.contract.split("@")[0]
     contract = load_contracts(include, run.workflow, [name])[name]
     kept = {field: value for field, value in file.payload.items() if field in contract.model_fields}
-    payload = check_payload(contract, {**kept, **changes}).model_dump(mode="json")
+    payload = accept(contract, {**kept, **changes})
     intake = run.wiring.of_kind("intake")[0]
     following = run.wiring.next_task(intake.task_id, None)
     assert following is not None

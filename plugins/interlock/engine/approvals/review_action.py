@@ -18,7 +18,7 @@ from interlock.domain.approvals.approval import Progress
 from interlock.domain.approvals.eligibility import Electorate
 from interlock.domain.approvals.request_state import GateState
 from interlock.domain.base.canonical import digest
-from interlock.domain.base.contract import check_payload, contract_digest
+from interlock.domain.base.contract import accept, contract_digest
 from interlock.domain.base.redaction import mask
 from interlock.domain.cases.case import UNSENT, CaseState
 from interlock.domain.routing.routing import Decision, Router
@@ -182,7 +182,7 @@ def edit(
         contract = load_contracts(include, run.workflow, [named])[named]
         check_contract(run.version.bundle, contract)
         before = dict(file.context.get(named, {}))
-        payload = check_payload(contract, {**before, **changes}).model_dump(mode="json")
+        payload = accept(contract, {**before, **changes})
         changed = replace(file, context={**file.context, named: payload})
         failed = Router.of(run.version.bundle).failed_checks(variables(changed, run.version.bundle))
         if any(check.refuses_edits for check, _ in failed):

@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from interlock.domain.base.canonical import digest
-from interlock.domain.base.contract import Contract, check_payload
+from interlock.domain.base.contract import Contract, accept
+from interlock.domain.base.door import as_kept, as_text
 from interlock.domain.cases.business_key import is_number, key_text
 from interlock.domain.data.notation import kinds_of_fields, read_as_declared, text_alone
 from interlock.domain.data.source import ReadSummary, ReturnedSummary, SourceRow
@@ -32,6 +33,9 @@ GROUP = 500
 """Rows of one transaction."""
 
 KEY_LENGTH = 200
+REASON_LENGTH = 4000
+SOURCE_LENGTH = 450
+"""Characters of a source's name, from its end, where it is part of a place or a key."""
 
 
 def take_in_rows(
@@ -124,7 +128,7 @@ def _tell_left_out(
     known = set(contract.model_fields) | set(settings.label.columns if settings.label else ())
     fresh = set(row.values or {}) - known - reported
     if fresh:
-        listing = ", ".join(sorted(map(repr, fresh)))
+        listing = ", ".join(sorted(repr(as_text(str(name), 100)) for name in fresh))
         session.log.warning("columns that %s does not name are ignored: %s", contract.contract_ref(), listing)
     return fresh
 
@@ -146,15 +150,22 @@ def _with_duties(duties: CaseDuties, new: NewCase, contract: type[Contract], now
 
 
 def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source: str) -> NewCase:
-    place = f"{source}, row {row.number}"
+    """
+    Return what becomes of *row*: a case, or with a reason, a quarantined one. Readiness asks the same of each row.
+
+    :raises SourceError: the source has no column for the business key, and the workflow does not say what to do then.
+    """
+    source = as_text(source)
+    place = f"{source[-SOURCE_LENGTH:]}, row {row.number}"
     if row.values is None:
-        body: dict[str, Any] = {"row": row.number, "problem": row.problem}
+        problem = as_text(str(row.problem), REASON_LENGTH)
+        body: dict[str, Any] = {"row": row.number, "problem": problem}
         return NewCase(
             business_key=f"{source[-120:]}#{row.number}~{digest(body)[:12]}",
             payload=body,
             contract=contract.contract_ref(),
             source=place,
-            reason=f"row {row.number}: {row.problem}",
+            reason=f"row {row.number}: {problem}",
         )
     values = dict(row.values)
     labels = take_labels(values, settings)
@@ -168,15 +179,17 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
     if row.notation is not None:
         values, problems = read_as_declared(values, row.notation, kinds_of_fields(contract))
     given = {name: value for name, value in values.items() if name in contract.model_fields and value is not None}
-    reason, payload = "; ".join(problems) or None, values
+    reason, payload = as_text("; ".join(problems), REASON_LENGTH) or None, values
     if reason is None:
         try:
-            payload = check_payload(contract, given).model_dump(mode="json")
+            payload = accept(contract, given)
         except ContractViolation as violation:
-            reason = "; ".join(violation.problems)
-    if not key or len(key) > KEY_LENGTH:
-        key = f"{source[-120:]}#{row.number}~{digest(values)[:12]}"
-        reason = reason or f"{settings.key}: is empty or longer than {KEY_LENGTH} characters"
+            reason = as_text("; ".join(violation.problems), REASON_LENGTH)
+    if reason is not None:
+        payload = as_kept(values)
+    if not key or len(key) > KEY_LENGTH or as_text(key) != key:
+        key = f"{source[-120:]}#{row.number}~{digest(as_kept(values))[:12]}"
+        reason = reason or f"{settings.key}: is empty, longer than {KEY_LENGTH} characters, or holds what no text may"
         written = None
     return NewCase(
         business_key=key,
@@ -197,7 +210,7 @@ def _is_text(contract: type[Contract], field: str) -> bool:
 
 def content_key(values: Mapping[str, Any]) -> str:
     """Return the business key of a row whose source has no column for one."""
-    return f"content-{digest(values)[:12]}"
+    return f"content-{digest(as_kept(values))[:12]}"
 
 
 def take_labels(values: dict[str, Any], settings: Intake) -> Mapping[str, str]:
@@ -208,7 +221,7 @@ def take_labels(values: dict[str, Any], settings: Intake) -> Mapping[str, str]:
     for column in settings.label.columns:
         value = values.pop(column, None)
         if value not in (None, "") and settings.label.field not in found:
-            found[settings.label.field] = str(value)
+            found[settings.label.field] = as_text(str(as_kept(value)))
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlock.domain.base.door import as_text
 from interlock.domain.cases.business_key import key_text
 from interlock.domain.cases.outcome import NewOutcome, Outcomes, read_instant, read_value
 from interlock.domain.data.notation import Notation, read_as_declared
@@ -24,6 +25,8 @@ from interlock.ledger.store.transaction import Actor
 
 GROUP = 500
 """Rows of one transaction."""
+KEY_LENGTH = 250
+"""No case has a longer key."""
 SHOWN = 20
 """Rejected rows that are handed back; the log has all of them."""
 FIELDS = ("key", "outcome", "happened_at", "value")
@@ -128,12 +131,16 @@ class _Taken:
             self._reject(row.number, "", row.problem or "cannot be read")
             return None
         fields = pick_fields(row.values, self.columns, self.source)
-        key = key_text(fields["key"])
+        given = fields["key"]
+        key = as_text(key_text(given))
+        if key != key_text(given) or len(key) > KEY_LENGTH:
+            self._reject(row.number, key[:40], f"the key is longer than {KEY_LENGTH} characters, or no text")
+            return None
         try:
             fields = read_fields(fields, row.notation)
             return self._outcome(row.number, key, fields)
         except (ValueError, UnknownName) as error:
-            self._reject(row.number, key, str(error))
+            self._reject(row.number, key, as_text(str(error)))
             return None
 
     def _outcome(self, number: int, key: str, fields: Mapping[str, Any]) -> NewOutcome:

@@ -31,6 +31,8 @@ from interlock.ledger.runs.run import pin_as_of
 from interlock.ledger.store.record import Reading
 from interlock.ledger.store.transaction import new_id
 
+NO_INSTANT = "there is no row with a time, so there is no instant to read as of"
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -151,9 +153,7 @@ def _read(
         staged.put_future_aside(session.ledger.clock())
         wanted = session.run.as_of or as_of or staged.newest_known()
         if wanted is None and not results:
-            results.append(
-                check_result(dataset, "source", "there is no row with a time, so there is no instant to read as of")
-            )
+            results.append(check_result(dataset, "source", NO_INSTANT))
         with session.write() as tx:
             pinned = pin_as_of(tx, session.run, wanted) or tx.at
         staged.read_as_of(pinned)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from interlock.engine.runs.session import Session
-from interlock.errors import CircuitOpen, InterlockError, SwitchedOff
+from interlock.errors import CircuitOpen, ConfigurationError, InterlockError, SwitchedOff
 from interlock.ledger.cases.case import count_at
 from interlock.ledger.incidents.incident import recover, report_incident
 from interlock.ledger.store.transaction import Transaction
@@ -79,6 +79,21 @@ def stop_reported(session: Session) -> Iterator[None]:
                 tell=session.version.bundle.policy.recovery(error).tell,
             )
         raise
+
+
+def report_setup(session: Session, agent: str, error: ConfigurationError) -> None:
+    """Report that *agent*'s service refuses all calls, whatever the case: the account or the set-up is the reason."""
+    with session.write(settles=True) as tx:
+        report_incident(
+            tx,
+            environment=session.run.environment,
+            settings=session.version.bundle.settings,
+            kind=ConfigurationError.__name__,
+            subject=agent,
+            reason=str(error),
+            cases=count_at(tx.connection, session.run, session.task.task_id),
+            tell=session.version.bundle.policy.recovery(error).tell,
+        )
 
 
 def report_recovery(session: Session, subjects: Iterable[str]) -> None:

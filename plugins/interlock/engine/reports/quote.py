@@ -1,25 +1,26 @@
 """
 Saying before a run what it will cost: the source's rows are counted, and held against what earlier runs did.
 
-Rows whose case is in the ledger already cost nothing and are not counted; nothing of a row is kept.
+Each row is read as the intake reads it. Rows whose case is in the ledger already, or that the intake would quarantine,
+cost nothing and are not counted; nothing of a row is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interlock.domain.base.timeframe import parse_period
-from interlock.domain.cases.business_key import key_text
 from interlock.domain.data.source import SourceRow
-from interlock.domain.policy.workflow import Intake
 from interlock.domain.reports.quote import COVERAGE, estimate
-from interlock.engine.cases.intake import content_key, take_labels
+from interlock.engine.cases.intake import _new_case
+from interlock.engine.policy.bundle import check_contract, load_contracts
 from interlock.errors import UnknownName
-from interlock.ledger.cases.case import known_keys
+from interlock.ledger.cases.case import NewCase, known_keys
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import in_force
 from interlock.ledger.reports.quote import list_quotes, past_runs, write_quote
@@ -38,22 +39,30 @@ class _Counted:
     known: int = 0
     """They have a case already."""
     repeated: int = 0
+    quarantined: int = 0
+    """They do not satisfy the contract."""
 
 
 def quote_run(
-    ledger: Ledger, workflow: str, rows: Iterable[SourceRow], *, source: str, seed: int | None = None
+    ledger: Ledger, workflow: str, rows: Iterable[SourceRow], *, source: str, include: Path, seed: int | None = None
 ) -> dict[str, Any]:
     """
     Return what a run over *rows* will take, by the history of the phase that is in force, and keep it as a quote.
 
     :param source: what the rows come from, as the run's intake will find it.
-    :param seed: of the draws; left out, other each time.
+    :param include: the folder of the workflow's ``contracts.py``.
+    :param seed: of the draws; default: a different one each time.
     :raises ConfigurationError: no version is in force.
+    :raises SourceError: the source cannot be read, or has no column for the business key.
     """
-    settings = in_force(ledger, workflow).bundle.settings
+    bundle = in_force(ledger, workflow).bundle
+    settings = bundle.settings
+    contract = load_contracts(include, workflow, [settings.intake.contract])[settings.intake.contract]
+    check_contract(bundle, contract)
     company = company_in_force(ledger)
-    counted = _count(ledger, workflow, rows, settings.intake)
-    new = counted.rows - counted.known - counted.repeated
+    read = (_new_case(row, contract, settings.intake, source) for row in rows)
+    counted = _count(ledger, workflow, read)
+    new = counted.rows - counted.known - counted.repeated - counted.quarantined
     with ledger.read() as connection:
         try:
             found = scopes(connection, ledger, workflow, parse_period("all", company.calendar, ledger.clock()))
@@ -68,6 +77,7 @@ def quote_run(
         "rows": counted.rows,
         "known": counted.known,
         "repeated": counted.repeated,
+        "quarantined": counted.quarantined,
         "coverage": COVERAGE,
         "from_runs": len(history),
         "from_cases": sum(run.cases for run in history),
@@ -91,7 +101,7 @@ def quote_history(ledger: Ledger, workflow: str) -> dict[str, Any]:
     return {"workflow": workflow, "environment": ledger.environment, "held": held, "quotes": quotes}
 
 
-def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Intake) -> _Counted:
+def _count(ledger: Ledger, workflow: str, rows: Iterable[NewCase]) -> _Counted:
     found = _Counted()
     seen: set[str] = set()
     group: list[str] = []
@@ -103,13 +113,10 @@ def _count(ledger: Ledger, workflow: str, rows: Iterable[SourceRow], intake: Int
 
     for row in rows:
         found.rows += 1
-        if row.values is None:
+        if row.reason is not None:
+            found.quarantined += 1
             continue
-        values = dict(row.values)
-        take_labels(values, intake)
-        key = key_text(values[intake.key]) if intake.key in values else content_key(values)
-        if not key:
-            continue
+        key = row.business_key
         if key in seen:
             found.repeated += 1
             continue

@@ -108,8 +108,8 @@ def _look(path: Any) -> tuple[Any, Any]:
 
 def _open(path: Any) -> IO[bytes]:
     if path.name.lower().endswith(".gz"):
-        unpacked = gzip.open(path.open("rb"), "rb")  # noqa: SIM115  # whoever asked for it closes it
-        unpacked.packed_bytes = path.stat().st_size  # type: ignore[attr-defined]  # for BoundedStream
+        unpacked: Any = gzip.open(path.open("rb"), "rb")  # noqa: SIM115  # whoever asked for it closes it
+        unpacked.packed_bytes = path.stat().st_size  # for BoundedStream
         return cast(IO[bytes], unpacked)
     return cast(IO[bytes], path.open("rb"))
 

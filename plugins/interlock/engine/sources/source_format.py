@@ -17,6 +17,7 @@ from io import TextIOWrapper
 from itertools import chain
 from typing import IO, Any
 
+from interlock.domain.base.door import defect_of
 from interlock.domain.base.plural import counted
 from interlock.domain.data.notation import Notation
 from interlock.domain.data.source import FileSource, Format, HttpSource, ReadSummary, SourceRow
@@ -85,7 +86,7 @@ def row_of(number: int, item: Any, notation: Notation | None = None) -> SourceRo
         return SourceRow(number=number, values=None, problem=f"is {_kind(item)}, not an object with fields")
     values = {str(key): value for key, value in item.items()}
     for key, value in values.items():
-        if wrong := _defect(value):
+        if wrong := defect_of(value):
             return SourceRow(number=number, values=None, problem=f"{key}: {wrong}")
     return SourceRow(number=number, values=values, notation=notation)
 
@@ -93,24 +94,6 @@ def row_of(number: int, item: Any, notation: Notation | None = None) -> SourceRo
 def _kind(item: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "a yes or no", type(None): "null"}
     return names.get(type(item), "a number")
-
-
-def _defect(value: Any) -> str | None:
-    if isinstance(value, str):
-        if "\0" in value:
-            return "holds a NUL character"
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return "holds half of a character (a lone surrogate)"
-    elif isinstance(value, float):
-        return None if math.isfinite(value) else "is not a finite number"
-    elif isinstance(value, Mapping):
-        return next((wrong for item in (*value.keys(), *value.values()) if (wrong := _defect(item))), None)
-    elif isinstance(value, (list, tuple)):
-        return next((wrong for item in value if (wrong := _defect(item))), None)
-    return None
 
 
 # --- text ---
@@ -444,14 +427,43 @@ def _read_parquet(stream: IO[bytes], label: str, access: SourceAccess) -> Rows:
         names = [str(name) for name in file.schema_arrow.names]
         _refuse_twice(names, label, "Rename one where the file is written")
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
-            for item in batch.to_pylist():
+            for item in _items(batch, number):
                 number += 1
-                yield row_of(number, item)
+                yield item
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SourceError(
             f"{label} cannot be read as Parquet after row {number}: {error}. Was it written to its end?"
         ) from error
     return ReadSummary(columns=tuple(names))
+
+
+def _items(batch: Any, before: int) -> Iterator[SourceRow]:
+    """Yield the rows of a batch; where one has a value that Python cannot hold, each is read by itself."""
+    import pyarrow
+
+    impossible = (ValueError, OverflowError, pyarrow.ArrowException)
+    try:
+        items = batch.to_pylist()
+    except impossible:
+        columns = {name: batch.column(place) for place, name in enumerate(batch.schema.names)}
+        for place in range(batch.num_rows):
+            values: dict[str, Any] = {}
+            for name, column in columns.items():
+                try:
+                    values[name] = column[place].as_py()
+                except impossible:
+                    # Nothing but the date or instant is lost, and only a contract that asks for it misses it.
+                    values[name] = f"{_beyond(column[place])} (beyond what a date can be here)"
+            yield row_of(before + place + 1, values)
+    else:
+        for place, item in enumerate(items, start=1):
+            yield row_of(before + place, item)
+
+
+def _beyond(scalar: Any) -> str:
+    """Return a value that Python has no type for as its number and its type."""
+    raw = getattr(scalar, "value", None)
+    return f"{raw} {scalar.type}" if isinstance(raw, int) else str(scalar.type)
 
 
 def check_parquet(metadata: Any, label: str, access: SourceAccess) -> None:

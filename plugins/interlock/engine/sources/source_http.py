@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -97,14 +98,8 @@ def read_http(
             seen.add(page)
             place = label if len(seen) == 1 else f"page {len(seen)} of {label}"
             with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
-                response = _fetch(
-                    client,
-                    page,
-                    body,
-                    place,
-                    sleep,
-                    lambda count, packed, read=size: access.check_bytes(read + count, label, packed=packed),
-                )
+                bound = partial(_check_bytes, access, label, size)
+                response = _fetch(client, page, body, place, sleep, bound)
                 size += body.seek(0, 2)
                 body.seek(0)
                 before = number
@@ -227,6 +222,11 @@ def _of_connection(fields: Any, spec: HttpSource) -> tuple[str, dict[str, Any]]:
             f"{spec.http!r} leads out of the address of connection {spec.conn_id!r}. Name a path below it."
         )
     return f"{str(address).rstrip('/')}/{path}", options
+
+
+def _check_bytes(access: SourceAccess, label: str, before: int, count: int, packed: int) -> None:
+    """Refuse a page when it and those *before* are more bytes than a source may have."""
+    access.check_bytes(before + count, label, packed=packed)
 
 
 def _fetch(

@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from interlock.errors import ConfigurationError, LedgerError, LedgerUnavailable
+from interlock.errors import ConfigurationError, LedgerError, LedgerUnavailable, UnfitValue
 
 BUSY_SECONDS = 60
 """How long a writer waits for another on SQLite."""
@@ -104,6 +104,8 @@ def translated_errors() -> Iterator[None]:
         if "no such table" in message or "no such column" in message:
             raise _not_migrated(message) from error
         raise LedgerUnavailable(f"the ledger did not answer: {message}. Nothing was recorded; try again.") from error
+    except (DataError, OverflowError, UnicodeEncodeError) as error:  # the driver names the value: we do not
+        raise UnfitValue("", f"the ledger cannot hold a value that it was given ({type(error).__name__})") from error
     except DBAPIError as error:
         message = str(error.orig).split("\n")[0]
         if "does not exist" in message and ("relation" in message or "column" in message):

@@ -21,6 +21,7 @@ from sqlalchemy import Connection as Connection  # what is above the ledger take
 from sqlalchemy import Engine, Table, func, select, update
 
 from interlock.domain.base.canonical import canonical_json, digest
+from interlock.domain.base.door import as_text
 from interlock.domain.base.event_chain import GENESIS, link_digest
 from interlock.domain.base.redaction import mask
 from interlock.domain.base.seal import Sealer
@@ -243,7 +244,7 @@ def _masked(row: Row) -> Row:
 
 @lru_cache(maxsize=4096)
 def _mask(text: str) -> str:  # most reasons are a rule's name, thousands of times
-    return mask(text)
+    return mask(as_text(text))
 
 
 @contextmanager
