@@ -225,7 +225,7 @@ some_rows = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     rows=some_rows, value=st.sampled_from(AGGREGATES), per=st.sampled_from([None, "count(*)", "count(DISTINCT bad)"])
 )
