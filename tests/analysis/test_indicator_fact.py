@@ -20,7 +20,7 @@ from interlock.domain.data.dataset import Dataset
 from interlock.domain.data.source import SourceRow
 from interlock.domain.facts.fact import Fact, by_name
 from interlock.domain.facts.formula import compute
-from interlock.domain.facts.indicator import Kpis, parse_kpis
+from interlock.domain.facts.indicator import Kpis, is_splittable, parse_kpis
 from interlock.errors import ConfigurationError
 
 AS_OF = datetime(2014, 7, 28, tzinfo=UTC)
@@ -213,3 +213,107 @@ def test_expressions_are_tried_without_data():
         assert table.measure("sum(amount)", "vendor = 'A'").value is None
         with pytest.raises(ConfigurationError, match="nobody"):
             table.measure("sum(nobody)", "true")
+
+
+AGGREGATES = ["sum(amount)", "count(*)", "count(DISTINCT id)", "count(DISTINCT bad)", "avg(amount)", "max(amount)"]
+some_rows = st.lists(
+    st.tuples(
+        st.integers(-3, 16), st.sampled_from(["A", "B", None]), st.decimals(-100, 100, places=2).map(str),
+        st.integers(0, 2),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    rows=some_rows, value=st.sampled_from(AGGREGATES), per=st.sampled_from([None, "count(*)", "count(DISTINCT bad)"])
+)
+def test_parts_are_stated_only_where_they_add_up_and_nothing_is_stated_of_no_rows(rows, value, per):
+    facts = stated(rows, kpis(x={"title": "X", "value": value, "per": per, "explain": ["vendor"], "top": 20}))
+    named = by_name(facts)
+    parts = [fact for fact in facts if fact.kind == "contribution" and fact.value is not None]
+    shares = [fact.value for fact in facts if fact.kind == "share" and fact.value is not None]
+
+    if parts:
+        assert abs(sum(fact.value for fact in parts) - named["x.change"].value) < Decimal("0.00001")
+    if shares:
+        assert abs(sum(shares) - 100) < Decimal("0.00001")
+        assert all(0 <= share <= 100 for share in shares)
+    for name, days in (("x", range(7, 14)), ("x.previous", range(7))):
+        if not any(day in days for day, *_ in rows):
+            assert named[name].value is None
+            assert named["x.change"].value is None
+    percent = named["x.change_percent"]
+    if percent.value is not None:
+        assert named["x.previous"].value > 0
+        assert named["x"].value >= 0
+
+
+def test_parts_of_a_distinct_count_are_withheld_with_the_reason():
+    """A and B share their customers: each has one more than before, and all have as many."""
+    rows = [(1, "A", "1", 1), (1, "B", "1", 2), (8, "A", "1", 1), (8, "A", "1", 2), (8, "B", "1", 1), (8, "B", "1", 2)]
+    customers = {"title": "Customers", "value": "count(DISTINCT bad)", "explain": ["vendor"]}
+    facts = by_name(stated(rows, kpis(customers=customers)))
+
+    assert facts["customers.change"].value == 0
+    assert facts["customers.by.vendor.1"].value is None
+    assert facts["customers.by.vendor.1"].withheld.endswith(
+        "count(DISTINCT bad) of each vendor does not add up to that of all"
+    )
+    assert facts["customers.share.vendor.1"].withheld
+
+
+def test_rows_without_the_segment_are_a_part():
+    facts = stated([(1, "A", "10", 0), (8, "A", "10", 0), (8, None, "5", 0)], kpis(spend=SPEND))
+
+    assert {fact.segment["vendor"]: fact.value for fact in facts if fact.kind == "contribution"} == {"no vendor": 5}
+
+
+def test_a_count_before_the_data_begin_or_of_no_rows_is_no_zero():
+    orders = kpis(orders={"title": "Orders", "value": "count(*)"}, late={"title": "Late", "value": "count(*)",
+                  "where": "bad = 1"})  # fmt: skip
+    begun, over = by_name(stated([(8, "A", "1", 0)], orders)), by_name(stated([(1, "A", "1", 0)], orders))
+
+    assert begun["orders.previous"].withheld == ("Orders, week before: the data begin after week of 2014-07-14")
+    assert over["orders"].withheld == "Orders: there are no rows in week of 2014-07-21"
+    assert over["orders.change_percent"].value is None
+    assert begun["late"].value == 0
+
+
+def test_by_period_gives_the_value_that_is_stated():
+    with table_of([(1, "A", "1", 0), (8, "A", "1", 1)]) as table:
+        periods = kpis(spend=SPEND).periods("UTC")
+        three = periods.up_to(periods.last_full(AS_OF), 3)
+
+        assert table.by_period("count(*)", three, "bad = 1") == [None, 0, 1]
+        assert table.by_period("sum(amount)", three, "bad = 1") == [None, None, 1]
+
+
+@pytest.mark.parametrize(("before", "now", "stated_"), [("-100", "50", False), ("-100", "-50", False),
+                                                        ("100", "-50", False), ("100", "50", True)])  # fmt: skip
+def test_a_percentage_whose_sign_turns_is_not_stated(before, now, stated_):
+    facts = by_name(stated([(1, "A", before, 0), (8, "A", now, 0)], kpis(spend=SPEND)))
+
+    assert facts["spend.change"].value == Decimal(now) - Decimal(before)
+    assert (facts["spend.change_percent"].value is not None) == stated_
+    assert bool(facts["spend.change_percent"].withheld) != stated_
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "adds_up"),
+    [
+        ("sum(amount)", True),
+        ("count(*) FILTER (WHERE (a <= b) AND c)", True),
+        ("sum((price - cost) * quantity) / 1000", True),
+        ("coalesce(sum(a), 0) - sum(b)", True),
+        ("count(DISTINCT po)", False),
+        ("avg(amount)", False),
+        ("sum(a) / count(*)", False),
+        ("sum(a) * sum(b)", False),
+        ("max(amount)", False),
+        ("sum(a) + 5", False),
+    ],
+)
+def test_it_is_known_beforehand_which_aggregates_can_be_split(aggregate, adds_up):
+    assert is_splittable(aggregate) is adds_up

@@ -76,11 +76,11 @@ def test_every_number_of_the_review_resolves_to_its_rows(client, workflow):
         if fact_id in seen:
             continue
         seen.add(fact_id)
-        assert f'href="/interlock/fact/{fact_id}"' in article
-        response = lea.get(f"/fact/{fact_id}")
+        assert f'href="/interlock/fact/{fact_id}?reading={"d" * 32}"' in article
+        response = lea.get(f"/fact/{fact_id}?reading={'d' * 32}")
         assert response.status_code == 200
         assert "Recomputed just now" in response.text
-        inputs = re.findall(r'<li><a href="/interlock/fact/([0-9a-f]+)"', response.text)
+        inputs = re.findall(r'<li><a href="/interlock/fact/([0-9a-f]+)\?', response.text)
         if inputs:
             ahead += inputs
         elif "Rows where" in response.text:
@@ -112,3 +112,24 @@ def test_a_snapshot_that_is_gone_or_changed_is_told(client, workflow, snapshots)
 
 def test_an_unknown_fact_is_not_found(client, workflow):
     assert client("lea").get("/fact/nothing").status_code == 404
+
+
+def test_a_fact_is_shown_with_the_quality_of_the_run_that_stated_it(client, workflow, sqlite_ledger):
+    """A later run reads the same rows, warned of something else, and states the same facts."""
+    from interlock.ledger.facts.fact import load_reading, write_facts, write_reading
+
+    facts = measured(reading="e" * 32)
+    session = workflow.session("intake", run="later")
+    with session.read() as connection:
+        first = load_reading(connection, "d" * 32)
+    with session.write() as tx:
+        reasons = {"critical": [], "warning": ["a later run warned of this"], "info": []}
+        later = first.values() | {"id": "e" * 32, "run_id": session.run.id, "state": "warned", "reasons": reasons}
+        write_reading(tx, type(first)(**later))
+        write_facts(tx, session.run, "intake", facts)
+
+    lea = client("lea")
+    article = lea.get("/review/R1").text
+    for path in set(re.findall(r"/interlock(/fact/[0-9a-f]+[?]reading=d+)", article)):
+        assert "a later run warned of this" not in lea.get(path).text
+    assert "a later run warned of this" in lea.get(f"/fact/{facts[0].id}?reading={'e' * 32}").text

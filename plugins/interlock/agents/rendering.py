@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from interlock.errors import ConfigurationError, InputError
@@ -46,6 +46,24 @@ def _dumps(value: Any, **settings: Any) -> str:
 
 _environment = _Environment(undefined=_Undefined, autoescape=False)
 _environment.policies["json.dumps_function"] = _dumps
+
+
+def constant_text(text: str, gap: str) -> str:
+    """
+    Return what the template *text* writes in every case, with *gap* where it depends on the case.
+
+    :raises ConfigurationError: it is not a template.
+    """
+    try:
+        body = _environment.parse(text).body
+    except TemplateSyntaxError as error:
+        raise ConfigurationError(f"{text[:60]!r} is not a template: line {error.lineno}: {error.message}") from None
+    pieces = [
+        part.data if isinstance(part, nodes.TemplateData) else gap
+        for node in body
+        for part in (node.nodes if isinstance(node, nodes.Output) else [node])
+    ]
+    return "".join(pieces)
 
 
 class Rendering:

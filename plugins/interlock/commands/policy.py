@@ -101,6 +101,11 @@ def check(args: Any) -> None:
         raise PolicyError("\n  ".join(lines))
     dag = "with its Dag" if wiring else "without a Dag (there is none of that name)"
     print(f"{args.workflow}: no errors, validated {dag}; digest {bundle.digest[:12]}")
+    if any(path.startswith("kpis/") for path in bundle.files):
+        from interlock.engine.policy.kpi_check import kpi_notes
+
+        for note in kpi_notes(bundle):
+            print(f"  note: {note}")
 
 
 @command

@@ -67,3 +67,24 @@ def test_periods_up_to_one():
     labels = [p.label for p in periods.up_to(periods.containing(datetime(2014, 1, 5, tzinfo=UTC)), 3)]
 
     assert labels == ["2013-11", "2013-12", "2014-01"]
+
+
+@given(at=instants, zone=st.sampled_from([*ZONES, "Europe/Berlin", "America/Havana"]), grain=st.sampled_from(GRAINS))
+def test_periods_that_follow_each_other_have_labels_of_their_own(at, zone, grain):
+    """When a clock is set back an hour comes twice: a key that both share would lose the second."""
+    periods = Periods(grain=grain, time_zone=zone)
+    autumn = at.replace(month=11 if zone.startswith("America") else 10, day=25)
+    for around in (at, autumn):
+        labels = [period.label for period in periods.up_to(periods.containing(around), 60)]
+        assert len(set(labels)) == len(labels)
+
+
+def test_the_hour_that_comes_twice_is_named_with_its_offset():
+    berlin = Periods(grain="hour", time_zone="Europe/Berlin")
+    first = berlin.containing(datetime(2026, 10, 25, 0, 30, tzinfo=UTC))
+
+    assert [first.label, berlin.after(first).label, berlin.after(berlin.after(first)).label] == [
+        "2026-10-25 02:00+02:00",
+        "2026-10-25 02:00+01:00",
+        "2026-10-25 03:00",
+    ]

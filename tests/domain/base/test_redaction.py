@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,48 @@ def test_what_was_masked_comes_back_to_the_letter(text):
 def test_the_check_digit_of_a_card_is_known():
     assert passes_luhn("4111111111111111")
     assert not passes_luhn("4111111111111112")
+
+
+WRITTEN = Path(__file__).parent / "data" / "written"
+
+
+def written(name: str) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Return the sentences of a file, each with what must be masked: it stands between « and »."""
+    found = []
+    for line in (WRITTEN / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        text, spans, start = "", [], 0
+        for piece in re.split("([«»])", line.replace("\\n", "\n")):
+            if piece == "«":
+                start = len(text)
+            elif piece == "»":
+                spans.append((start, len(text)))
+            else:
+                text += piece
+        found.append((text, spans))
+    return found
+
+
+@pytest.mark.parametrize(("name", "of", "clean", "without"), [("tuned", 51, 44, 45), ("unseen", 50, 44, 46)])
+def test_secrets_codes_and_addresses_are_found_and_numbers_of_things_stay(name, of, clean, without):
+    sentences = written(name)
+    missed, touched = [], []
+    for text, spans in sentences:
+        covered = {i for start, end, _ in find(text) for i in range(start, end)}
+        missed += [text for start, end in spans if not covered >= set(range(start, end))]
+        touched += [text] if covered and not spans else []
+
+    assert sum(len(spans) for _, spans in sentences) == of
+    assert missed == []
+    assert sum(not spans for _, spans in sentences) == without
+    assert len(touched) <= without - clean, touched
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["at dot ", "://a:", "token=", "a_", "x@ ", "1 ", "code i ", "otp is ", "a.b at ", "-----BEGIN PRIVATE KEY-----"],
+)
+def test_no_text_takes_long(part):
+    """A text that is made to be slow would stop a task: the time grows with its length, and no faster."""
+    begun = time.process_time()
+    mask(part * (20_000 // len(part)))
+    assert time.process_time() - begun < 2

@@ -7,6 +7,7 @@ explains a change of a ratio is the segments' own ratios and their weights, whic
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -69,6 +70,32 @@ class Indicator(_Frozen):
         return f"{factor}({self.value}) / ({self.per})"
 
 
+_ADDITIVE = re.compile(r"\b(?:sum|count|count_if|countif|count_star)\s*\(", re.IGNORECASE)
+
+
+def is_splittable(aggregate: str) -> bool:
+    """
+    Return whether the values of *aggregate* over parts of the rows add up to its value over all of them.
+
+    Sums and counts do, and what is added and subtracted of them or multiplied by a number; counts of distinct values,
+    averages, quotients, extremes and medians do not, though they may on some rows.
+    """
+    left = re.sub(r"'(?:[^']|'')*'", "''", aggregate)
+    while match := _ADDITIVE.search(left):
+        depth, end = 1, match.end()
+        while depth and end < len(left):
+            depth += {"(": 1, ")": -1}.get(left[end], 0)
+            end += 1
+        if re.match(r"\s*distinct\b", left[match.end() : end], re.IGNORECASE):
+            return False
+        rest = re.sub(r"^\s*filter\s*\((?:[^()]|\([^()]*\))*\)", "", left[end:], flags=re.IGNORECASE)
+        left = f"{left[: match.start()]}@{rest}"
+    left = re.sub(r"\bcoalesce\s*\(\s*@\s*,\s*0\s*\)", "@", left, flags=re.IGNORECASE)
+    if not re.fullmatch(r"[@\d.\s()+*/-]*", left) or "@" not in left:
+        return False
+    return not re.search(r"/[\s(]*@|@[\s)]*\*[\s(]*@|[+-]\s*\d[\d.]*\s*(?![\d.\s]*[*/])|^\s*\d[\d.]*\s*[+-]", left)
+
+
 class Kpis(_Frozen):
     """The indicators of one dataset, over the same periods."""
 
@@ -86,8 +113,6 @@ class Kpis(_Frozen):
 
     @model_validator(mode="after")
     def _names(self) -> Kpis:
-        import re
-
         for name in self.indicators:
             if not re.match(IDENTIFIER, name):
                 raise ValueError(f"indicator {name!r} needs a name of letters, digits and '_'")

@@ -92,11 +92,17 @@ def _new(session: Session, found: list[Finding], path: str) -> Iterator[Finding]
             corrected = facts
         elif (texts := _texts_of(finding.model_dump(mode="json"))) != _texts_of(file.payload):
             corrected = texts
-        if corrected is None:
+        key = finding.key if corrected is None else f"{finding.key}~{digest(corrected)[:8]}"
+        if corrected is None or _is_case(session, key):
             session.count("seen_before")
         else:
-            key = f"{finding.key}~{digest(corrected)[:8]}"
             yield finding.model_copy(update={"key": key, "title": f"{finding.title} (corrected)"})
+
+
+def _is_case(session: Session, key: str) -> bool:
+    """Return whether there is a case *key*: what was corrected once is seen by each later run."""
+    with session.read() as connection:
+        return bool(cases_by_key(connection, session.run.environment, session.run.workflow, [key]))
 
 
 def _texts_of(finding: Mapping[str, Any]) -> list[Any]:
