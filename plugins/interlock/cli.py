@@ -624,6 +624,19 @@ def _ledger() -> tuple[ActionCommand, ...]:
             ),
         ),
         _command(
+            "seal",
+            "List the seal's keys by their rows, and seal again what an earlier key sealed",
+            "ledger.seal",
+            (
+                Arg(
+                    ("--unsealed",),
+                    help="Also seal rows from before there were seals, if the ledger is sound; cases that were "
+                    "authorised before are asked again",
+                    action="store_true",
+                ),
+            ),
+        ),
+        _command(
             "anchor",
             "Create an anchor: the state of every audit chain, to keep outside the database",
             "ledger.anchor",

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from interlock.commands.terminal import command, print_json
+from interlock.domain.base.plural import counted
 from interlock.errors import InputError, Tampered
 from interlock.hooks.ledger import LedgerHook
 from interlock.ledger.audit.anchor import read_anchor, take_anchor
 from interlock.ledger.audit.export import exported_events, read_instant
+from interlock.ledger.audit.reseal import reseal
 from interlock.ledger.audit.verify import verify as verify_ledger
 from interlock.ledger.store.grants import grants as grants_for
 from interlock.ledger.store.migrate import migrate as migrate_tables
@@ -60,6 +62,25 @@ def verify(args: Any) -> None:
     if not found.is_sound:
         raise Tampered("\n  " + "\n  ".join(found.problems))
     print("the ledger is sound")
+
+
+@command
+def seal(args: Any) -> None:
+    """Print which keys sealed the ledger's rows, and seal again what earlier keys or none did."""
+    found = reseal(LedgerHook().get_conn(), actor=Actor("command", "ledger seal"), unsealed=args.unsealed)
+    for name, rows in sorted(found.by_key.items()):
+        print(f"key {name}: {counted(rows, 'row')}")
+    for rows, what in (
+        (found.renewed, "of earlier keys sealed again with the present one"),
+        (found.first, "that had no seal sealed"),
+        (found.without, "without a seal"),
+    ):
+        if rows:
+            print(f"{counted(rows, 'row')} {what}")
+    if found.to_ask_again:
+        print(f"{counted(found.to_ask_again, 'case')} authorised before there were seals: asked again, not sent")
+    if found.broken:
+        raise Tampered("\n  " + "\n  ".join(found.broken))
 
 
 @command

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends
 
 from interlock.hooks.ledger import LedgerHook
+from interlock.hooks.seal import sealer
 from interlock.hooks.setting import environment
 from interlock.ledger.store.ledger import Ledger
 
 
 def open_ledger() -> Ledger:
     """Return the ledger; every request reads the connection again, so a changed one counts at once."""
-    return _ledger_at(LedgerHook().url(), environment())
+    return replace(_ledger_at(LedgerHook().url(), environment()), seal=sealer())
 
 
 @lru_cache(maxsize=4)

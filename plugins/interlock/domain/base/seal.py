@@ -52,4 +52,6 @@ class Sealer:
         """Tell whether *seal* was made of *text* by a holder of one of the keys."""
         name, _, made = seal.partition(":")
         key = self.keys.get(name)
-        return key is not None and hmac.compare_digest(hmac.digest(key, text.encode(), "sha256").hex(), made)
+        if key is None:
+            return False
+        return hmac.compare_digest(hmac.digest(key, text.encode(), "sha256").hex().encode(), made.encode())

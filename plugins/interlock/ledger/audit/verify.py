@@ -12,7 +12,7 @@ import gc
 import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -23,6 +23,8 @@ from sqlalchemy import Connection, Table, and_, func, select, tuple_
 
 from interlock.domain.base.canonical import keyed_digest
 from interlock.domain.base.event_chain import Link, verify_links
+from interlock.domain.base.plural import counted
+from interlock.domain.base.seal import Sealer
 from interlock.errors import LedgerUnavailable
 from interlock.ledger.audit.anchor import Anchor, anchored_problems
 from interlock.ledger.store.ledger import Ledger, as_dict
@@ -37,6 +39,7 @@ from interlock.ledger.store.schema import (
     handoff,
     payload,
 )
+from interlock.ledger.store.seal import COLUMN, UNSEALED, fault_of, sealed_text
 from interlock.ledger.store.transaction import row_digest
 
 FORGOTTEN = "case.forgotten"
@@ -89,7 +92,10 @@ def verify(ledger: Ledger, *, anchors: Sequence[Anchor] = ()) -> Verified:
     """
     Return what is wrong with the ledger: every chain, every state row, every payload.
 
-    :param anchors: Anchors that were kept elsewhere; the ledger's own newest is held against it in any case.
+    With the seal's keys the seals are looked at, too: a row that was written into the database together with its events
+    has none, or one that does not fit.
+
+    :param anchors: Anchors that were kept elsewhere; the ledger's own newest is compared with it in any case.
     """
     with _without_collector():
         try:
@@ -119,7 +125,7 @@ def _verify(ledger: Ledger, anchors: Sequence[Anchor], *, is_lenient: bool) -> V
             read_leniently(connection)
         recorded, forgotten = _verify_chains(connection, found)
         for table in STATE_TABLES:
-            _verify_rows(connection, table, recorded, found)
+            _verify_rows(connection, table, recorded, found, ledger.seal)
         found.problems += [f"{subject}: an event tells of this row, and it is gone" for subject in recorded]
         _verify_forgotten(connection, forgotten, found)
         _verify_payloads(connection, found)
@@ -175,8 +181,10 @@ def _read(body: Any) -> tuple[Any, Any, Any, Any, Any]:
         return None, None, None, None, None
 
 
-def _verify_rows(connection: Connection, table: Table, recorded: Told, found: Verified) -> None:
+def _verify_rows(connection: Connection, table: Table, recorded: Told, found: Verified, sealer: Sealer | None) -> None:
     digest_of = raw_digest(table)
+    is_sealed = _seal_checker(table, sealer)
+    without = 0
     names = [column.name for column in table.columns]
     keys = [names.index(column.name) for column in table.primary_key.columns]
     doubtful = []
@@ -186,20 +194,49 @@ def _verify_rows(connection: Connection, table: Table, recorded: Told, found: Ve
         last = recorded.pop(subject, None)
         if last is None:
             found.problems.append(f"{subject}: no event tells of this row")
-        elif last[1] != digest_of(row):
+        elif last[1] != (digested := digest_of(row)) or (sealer and not is_sealed(row, digested)):
             doubtful.append((subject, tuple(row[index] for index in keys), last[1]))
     for subject, key, expected in doubtful:
         if not _is_as_told(connection, table, key, expected):
             found.problems.append(f"{subject}: the row is not what its last event says")
+        elif sealer is not None and table.name in UNSEALED:
+            values = _row_of(connection, table, key)
+            if values[COLUMN] is None:
+                without += 1
+            elif (fault := fault_of(sealer, table, values)) is not None:
+                found.problems.append(fault)
+    if without:
+        found.problems.append(
+            f"{table.name}: {counted(without, 'row', 'have')} no seal: written without the key, or before "
+            "there were seals. See airflow interlock ledger seal --help"
+        )
+
+
+def _seal_checker(table: Table, sealer: Sealer | None) -> Callable[[Any, str], bool]:
+    """Return a function from a raw row and its digest to whether its seal holds; a table without seals has no doubt."""
+    if sealer is None or table.name not in UNSEALED:
+        return lambda row, digested: True
+    apart = UNSEALED[table.name]
+    sealed = raw_digest(table, apart=apart) if apart else None
+    place = [column.name for column in table.columns].index(COLUMN)
+
+    def holds(row: Any, digested: str) -> bool:
+        text = sealed_text(table, sealed(row) if sealed is not None else digested)
+        return isinstance(row[place], str) and sealer.holds(text, row[place])
+
+    return holds
 
 
 def _is_as_told(connection: Connection, table: Table, key: tuple[Any, ...], expected: str) -> bool:
-    same = [column == value for column, value in zip(table.primary_key.columns, key, strict=True)]
     try:
-        row = as_dict(connection.execute(select(table).where(and_(*same))).one())
-        return row_digest(table, row) == expected
+        return row_digest(table, _row_of(connection, table, key)) == expected
     except (ValueError, TypeError, ArithmeticError):
         return False
+
+
+def _row_of(connection: Connection, table: Table, key: tuple[Any, ...]) -> dict[str, Any]:
+    same = [column == value for column, value in zip(table.primary_key.columns, key, strict=True)]
+    return as_dict(connection.execute(select(table).where(and_(*same))).one())
 
 
 def _verify_forgotten(connection: Connection, forgotten: set[str], found: Verified) -> None:
