@@ -79,7 +79,7 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "source_hosts": _option(
                         "Hosts (``host`` or ``host:port``) that sources with an open address (``https://…``) may ask: "
-                        "a JSON list, or separated by commas. Empty: none, and services are reached through connections.",
+                        "a JSON list, or separated by commas. Empty: none; services are reached through connections.",
                         "",
                         example="data.example.com, localhost:8000",
                     ),

@@ -25,9 +25,9 @@ class IntakeOperator(AgentRoleOperator):
 
     :param workflow: the workflow, a folder of ``include``; the version in force now is pinned for the run.
     :param source: a file or an object of a store, a query through a connection, or an HTTP address; templated. See
-        :mod:`interlock.domain.data.source` for the forms. A relative path starts at the project's root. A file lies in a
-        folder ``data`` of ``include`` or below ``[interlock] source_roots``. ``facts://insights`` opens the review and
-        the insights that ``insights.yaml`` derives from the facts of the run.
+        :mod:`interlock.domain.data.source` for the forms. A relative path starts at the project's root. A file lies in
+        a folder ``data`` of ``include`` or below ``[interlock] source_roots``. ``facts://insights`` opens the review
+        and the insights that ``insights.yaml`` derives from the facts of the run.
     :param contract: the contract that a row must satisfy; columns that it does not name are ignored.
     """
 
