@@ -51,9 +51,11 @@ $(VENV)/.installed-dev: .ci/requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
+export SOURCE  # as it is: JSON has quotes that the shell would take
+
 run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (WORKFLOW=name, ONCE=1, SOURCE=file, PORT=8080)
 	@exec $(BIN)/python -m interlock.quickstart --port $(PORT) --home $(HOME_DIR) \
-	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$(SOURCE)") \
+	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$$SOURCE") \
 	  $(if $(WORKFLOW),--workflow "$(WORKFLOW)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
 # A file at a time in each of two processes.

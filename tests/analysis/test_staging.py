@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from interlock.analysis.staging import Staging, staging
 from interlock.domain.data.dataset import Dataset
+from interlock.domain.data.notation import Notation
 from interlock.domain.data.source import SourceRow
 
 COLUMNS = {
@@ -65,6 +66,61 @@ def test_a_value_of_another_type_puts_its_row_aside_and_the_rest_goes_on(field, 
     with staged([{field: value}, {}]) as opened:
         assert opened.count() == 1
         assert reasons_of(opened) == {2: [f"{field}: is no {COLUMNS[field]}"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("decimal", "0.00004", None),
+        ("decimal", "1.23456", None),
+        ("decimal", "1e-5", None),
+        ("decimal", "1e-30", None),
+        ("decimal", "NaN", None),
+        ("decimal", "0.12340000", Decimal("0.1234")),
+        ("decimal", "-.5", Decimal("-0.5")),
+        ("decimal", "+12.", Decimal(12)),
+        ("decimal", "1.5e2", Decimal(150)),
+        ("decimal", "1e-4", Decimal("0.0001")),
+        ("decimal(8)", "0.00004", Decimal("0.00004")),
+        ("decimal(8)", "0.000000001", None),
+        ("decimal(0)", "7.0", Decimal(7)),
+        ("decimal(0)", "7.5", None),
+    ],
+)
+def test_a_decimal_is_never_rounded(kind, text, value):
+    with staged([{"amount": text}], columns=COLUMNS | {"amount": kind}) as opened:
+        if value is None:
+            assert opened.count() == 0
+        else:
+            assert rows_of(opened, "amount") == [(value,)]
+
+
+def test_a_decimal_with_more_digits_says_how_to_declare_it():
+    with staged([{"amount": "0.00004"}]) as opened:
+        assert reasons_of(opened) == {2: ["amount: has more than 4 digits after the point; declare it as decimal(8)"]}
+
+
+@pytest.mark.parametrize("kind", ["decimal(18)", "decimal()", "decimal(-1)", "number(3)", "Decimal"])
+def test_a_type_that_is_none_is_refused(kind):
+    with pytest.raises(ValueError, match=r"or a decimal with another scale, such as 'decimal\(8\)'"):
+        a_dataset(columns=COLUMNS | {"amount": kind})
+
+
+def test_numbers_and_dates_are_read_as_the_source_declares_them():
+    notation = Notation(decimal=",", thousands=".", day_first=True)
+    good = {"amount": "1.234,5", "day": "03.04.2026", "rate": "1", "name": "1,5"}
+    given = [good, good | {"amount": "1.5"}, good | {"day": "04/13/2026"}]
+    with staging(a_dataset()) as opened:
+        opened.add(
+            SourceRow(number=number, values=GOOD | row, notation=notation) for number, row in enumerate(given, 2)
+        )
+        opened.type_rows()
+
+        assert rows_of(opened, "amount, day, name") == [(Decimal("1234.5"), date(2026, 4, 3), "1,5")]
+        assert reasons_of(opened) == {
+            3: ["amount: is no number as the source declares them (decimal ',', thousands '.')"],
+            4: ["day: is no date"],
+        }
 
 
 def test_a_whole_number_written_with_a_point_is_an_integer():

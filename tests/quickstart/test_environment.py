@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import socket
 
+import pytest
+from interlock.domain.data.source import parse_source
+from interlock.quickstart import __main__ as quickstart
 from interlock.quickstart.environment import free_port, local_environment
 
 
@@ -96,3 +99,33 @@ def test_a_port_that_is_taken_is_not_given():
 
         assert free_port(port) not in (0, port)
     assert free_port(port) == port
+
+
+def test_a_source_of_ones_own_is_a_root_beside_those_that_are_set(tmp_path):
+    given = {"AIRFLOW__INTERLOCK__SOURCE_ROOTS": "/srv/a, s3://b/c"}
+    folders = {"port": 1, "dags_folder": tmp_path, "plugins_folder": tmp_path}
+
+    made = local_environment(tmp_path, **folders, source_roots=["/home/me/my, cases.csv"], inherited=given)
+    kept = local_environment(tmp_path, **folders, inherited=given)
+
+    assert json.loads(made["AIRFLOW__INTERLOCK__SOURCE_ROOTS"]) == ["/srv/a", "s3://b/c", "/home/me/my, cases.csv"]
+    assert kept["AIRFLOW__INTERLOCK__SOURCE_ROOTS"] == "/srv/a, s3://b/c"
+
+
+@pytest.mark.parametrize(
+    ("given", "source"),
+    [
+        ("cases.csv", {"path": "{here}/cases.csv"}),
+        ('{"path": "cases.csv", "delimiter": ";"}', {"path": "{here}/cases.csv", "delimiter": ";"}),
+        ("sql://warehouse/SELECT 1", {"sql": "SELECT 1", "conn_id": "warehouse"}),
+    ],
+)
+def test_a_source_of_the_quickstart_is_a_file_or_a_mapping(tmp_path, monkeypatch, given, source):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cases.csv").write_text("id\n")
+
+    found = quickstart._source(given)
+
+    assert found == {name: value.replace("{here}", str(tmp_path)) for name, value in source.items()}
+    assert parse_source(quickstart._as_text(found)) == parse_source(found)
+    assert quickstart._file_of(found) == ([str(tmp_path / "cases.csv")] if "path" in source else [])

@@ -181,6 +181,8 @@ def test_a_home_that_cannot_be_prepared_says_why_and_where(project, tmp_path):
     [
         (["--project", "nowhere"], "has no folder dags/"),
         (["--source", "nowhere.csv"], "there is no file"),
+        (["--source", '{"path": "nowhere.csv", "delimiter": ";"}'], "there is no file"),
+        (["--source", '{"path": "nowhere.csv", "delimitr": ";"}'], "Did you mean 'delimiter'"),
     ],
 )
 def test_a_wrong_argument_is_told_before_anything_starts(project, arguments, told):

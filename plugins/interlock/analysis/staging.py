@@ -472,8 +472,6 @@ def _notation_kinds(dataset: Dataset) -> dict[str, ValueKind]:
 
 def _as_declared(row: SourceRow, kinds: Mapping[str, ValueKind]) -> SourceRow:
     values, problems = read_as_declared(row.values or {}, row.notation or Notation(), kinds)
-    if problems:
-        values = dict(row.values or {})
     return replace(row, values=values, problem="; ".join(problems) or row.problem)
 
 

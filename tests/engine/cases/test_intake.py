@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from interlock.domain.data.source import SourceRow
+from interlock.domain.data.source import SourceRow, parse_source
 from interlock.engine.cases.intake import take_up
+from interlock.engine.sources.source import read_rows
 from interlock.errors import ConfigurationError, ContractChanged, NotDeployed, SourceError
 from interlock.ledger.policy.version import publish
 from interlock.ledger.store.ledger import Ledger
@@ -124,3 +126,71 @@ def test_without_a_published_version_no_run_begins(flow: Workflow):
     publish(flow.ledger, flow.version.bundle, author=Actor("person", "cleo"), reason="a test")
     with pytest.raises(NotDeployed, match="workflow 'refunds' was never deployed in environment 'production'"):
         flow.intake(rows("a"))
+
+
+def test_numbers_of_an_api_are_keys(flow: Workflow):
+    given = [1001, 0, 12.0, Decimal(77), 2.5, True]
+    flow.intake([row(number, refund_id=key, text="a") for number, key in enumerate(given, 1)])
+
+    states = flow.states()
+    assert {key: state for key, state in states.items() if "~" not in key} == {
+        **dict.fromkeys(("1001", "0", "12", "77"), "open"),
+        **dict.fromkeys(("2.5", "True"), "quarantined"),
+    }
+    assert flow.intake([row(2, refund_id="1001", text="a")], run="r2") == {"rows": 1, "seen_before": 1}
+
+
+def test_keys_that_look_the_same_are_one(flow: Workflow):
+    keys = ["M\u00fcller", "Mu\u0308ller", "\ufeffM\u00fcl\u200bler ", "K\u00a01", "K 1", "K\u00ad 1"]
+    counts = flow.intake([row(number, refund_id=key, text="a") for number, key in enumerate(keys, 1)])
+
+    assert counts == {"rows": 6, "opened": 2, "seen_before": 4}
+    assert flow.states() == {"M\u00fcller": "open", "K 1": "open"}
+    assert {body["body"]["refund_id"] for body in flow.table(payload)} == {"M\u00fcller", "K 1"}
+
+
+def test_a_row_without_the_key_among_others_is_a_bad_row(flow: Workflow):
+    counts = flow.intake([row(1, text="first"), row(2, refund_id="A", text="a"), row(3)])
+
+    assert counts == {"rows": 3, "opened": 1, "quarantined": 2}
+    assert flow.states()["A"] == "open"
+
+
+def test_what_a_file_leaves_out_is_counted_and_a_corrected_file_goes_on(flow: Workflow, tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("refund_id,text,amount,\nA,hello,12.5,\nB,there,x,\n,,,\nrefund_id,text,amount,\n")
+    read = parse_source(str(path))
+
+    assert flow.intake(read_rows(read, connection=str)) == {"rows": 2, "opened": 1, "quarantined": 1, "omitted": 2}
+    path.write_text("refund_id,text,amount\nA,hello,12.5\nB,there,1.5\n")
+    assert flow.intake(read_rows(read, connection=str), run="r2") == {"rows": 2, "opened": 1, "seen_before": 1}
+    assert flow.states() == {"A": "open", "B": "open"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("number,name\n", "it has: 'number', 'name'. Add it"),
+        ("refund_id;text,more\nA;b,c\n", r"Is ';' what separates its fields\? Then say so: \{\"delimiter\": \";\"\}"),
+        ("number,name\n1,2,3\n4\n", "it has: 'number', 'name'. Add it"),
+    ],
+)
+def test_an_empty_table_of_other_columns_is_no_empty_source(flow: Workflow, tmp_path: Path, content: str, said: str):
+    (tmp_path / "a.csv").write_text(content)
+
+    with pytest.raises(SourceError, match=f"has no column 'refund_id'.*{said}"):
+        flow.intake(read_rows(parse_source(str(tmp_path / "a.csv")), connection=str))
+    assert flow.cases() == {}
+
+
+def test_numbers_are_read_as_the_source_declares_them_and_texts_are_not(flow: Workflow, tmp_path: Path):
+    (tmp_path / "a.csv").write_text("refund_id;text;amount\n1.500;1,5;1.234,50\nB;x;1.5\n")
+    source = {"path": str(tmp_path / "a.csv"), "delimiter": ";", "decimal": ",", "thousands": "."}
+    flow.intake(read_rows(parse_source(source), connection=str))
+
+    assert flow.states() == {"1.500": "open", "B": "quarantined"}
+    assert (
+        "amount: is no number as the source declares them (decimal ',', thousands '.')" in flow.cases()["B"]["reason"]
+    )
+    good = next(body["body"] for body in flow.table(payload) if body["body"]["refund_id"] == "1.500")
+    assert (good["text"], good["amount"]) == ("1,5", 1234.5)

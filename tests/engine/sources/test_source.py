@@ -202,7 +202,7 @@ def test_the_offset_of_a_wrong_byte_counts_the_byte_order_mark(write):
         (b'id,"name\n1,2\n', "the header of .* cannot be read: a quote opens"),
         (b"id,name\r1,2\r", "carriage return"),
         ("id,name\n1,2\n".encode("utf-16"), '"encoding": "utf-16"'),
-        ("id,name\n1,2\n".encode("utf-16-le"), '"encoding": "utf-16"'),
+        ("id,name\n1,2\n".encode("utf-16-le"), '"encoding": "utf-16-le"'),
         (b"PK\x03\x04\x14\x00\xff\xfe", "is a ZIP or Excel file"),
         (gzip.compress(b"id\n1\n", mtime=0), "is a gzip file"),
     ],
@@ -224,15 +224,13 @@ def test_a_bad_row_is_a_problem_with_its_line_and_reading_goes_on(write):
         (3, None),
         (4, None),
         (5, None),
-        (6, None),
         (7, {"id": "t5", "text": "fine"}),
     ]
-    assert [row.problem for row in rows[:5]] == [
+    assert [row.problem for row in rows[:4]] == [
         "has 3 fields where the header has 2",
         "has 1 field where the header has 2",
         "a quoted field goes on after its closing quote (a quote inside must be doubled)",
         "text: holds a NUL character",
-        "every field is empty",
     ]
 
 
@@ -280,7 +278,7 @@ def test_no_line_of_a_broken_csv_is_lost(write, body):
     assert numbers == sorted(set(numbers))
     lines = ("x,y\n" + body + "\n").split("\n")
     for number, line in enumerate(lines[:-1], start=1):
-        if number > 1 and line and number not in numbers:
+        if number > 1 and line.strip(',"') and number not in numbers:
             before = max((row for row in rows if row.number < number), key=lambda row: row.number)
             inside = sum(str(value).count("\n") for value in (before.values or {}).values())
             assert before.problem or before.number + inside >= number

@@ -7,9 +7,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interlock.errors import UnknownName
 from interlock.ledger.audit.verify import verify
-from interlock.ledger.cases.case import NewCase, Taken, cases_at, find_case, list_cases, load_files, take_in
+from interlock.ledger.cases.case import (
+    DATA_CHECK,
+    NewCase,
+    Taken,
+    cases_at,
+    find_case,
+    list_cases,
+    load_files,
+    move,
+    take_in,
+)
 from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.record import Case
+from interlock.ledger.store.record import Case, CaseChange
 from interlock.ledger.store.schema import case, label, payload
 from sqlalchemy import event
 from workflows import WORKFLOW, Clock, Workflow, rows, together
@@ -64,8 +74,51 @@ def test_other_content_under_the_same_key_is_quarantined_under_a_key_of_its_own(
     assert sorted(row["state"] for row in cases.values()) == ["open", "quarantined", "quarantined"]
     assert cases["A"]["state"] == "open"
     held = [row for key, row in cases.items() if key != "A"]
-    assert all(row["reason"] == "business key 'A' has a case with other content" for row in held)
+    said = "business key 'A' has a case with other content. Close this one, or resubmit it as a case of its own"
+    assert all(row["reason"] == said for row in held)
     assert {body["body"]["text"] for body in flow.table(payload)} == {"hello", "other", "third"}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_corrected_row_takes_the_place_of_one_that_was_never_opened(flow: Workflow, at_once: bool):
+    bad, worse, good = new("A", "x,", reason="bad"), new("A", "y,", reason="worse"), new("A", "fine", labels={"k": "v"})
+    if at_once:
+        assert take(flow, bad, worse, good) == Taken(opened=1, quarantined=2)
+    else:
+        assert take(flow, bad) == Taken(quarantined=1)
+        assert take(flow, worse, run="r2") == Taken(quarantined=1)
+        assert take(flow, good, run="r3") == Taken(opened=1)
+
+    cases = flow.cases()
+    assert list(cases) == ["A"]
+    assert (cases["A"]["state"], cases["A"]["task"], cases["A"]["reason"]) == ("open", "judge", None)
+    assert {body["body"]["text"] for body in flow.table(payload)} == {"x,", "y,", "fine"}
+    assert [row["value"] for row in flow.table(label)] == ["v"]
+    assert take(flow, good, run="r4") == Taken(seen_before=1)
+    assert verify(flow.ledger).problems == []
+
+
+def test_a_row_that_its_contract_takes_by_now_is_opened(flow: Workflow):
+    take(flow, new("A", reason="bad"))
+
+    assert take(flow, new("A"), run="r2") == Taken(opened=1)
+
+
+def test_a_case_that_a_data_check_quarantined_was_open_and_is_not_replaced(flow: Workflow):
+    take(flow, new("A"))
+    session = flow.session("intake")
+    with session.write() as tx:
+        change = CaseChange(state="quarantined", task=None, reason=f"{DATA_CHECK}too old")
+        move(tx, [(flow.case_records()["A"], change)], kind="quality.quarantined")
+
+    assert take(flow, new("A", "other"), run="r2") == Taken(quarantined=1)
+    assert flow.cases()["A"]["reason"] == f"{DATA_CHECK}too old"
+
+
+def test_a_key_that_an_earlier_version_kept_as_it_was_written_opens_no_second_case(flow: Workflow):
+    take(flow, new("Mu\u0308ller"))
+
+    assert take(flow, new("M\u00fcller", written_key="Mu\u0308ller"), run="r2") == Taken(seen_before=1)
 
 
 def test_other_content_is_quarantined_only_once(flow: Workflow):
@@ -166,7 +219,7 @@ batches = st.lists(st.lists(st.tuples(keys, contents, st.booleans()), max_size=8
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches)
 def test_no_row_is_lost_whatever_repeats_it_meets(tmp_path_factory, migrated_file: Path, given_batches):
-    """Every content that came in under a key is in some case of it, and each row was counted exactly once."""
+    """Every content that came in under a key is or was that of a case of it, and each row was counted exactly once."""
     import shutil
 
     folder = tmp_path_factory.mktemp("rows")
@@ -176,8 +229,8 @@ def test_no_row_is_lost_whatever_repeats_it_meets(tmp_path_factory, migrated_fil
         taken = take(flow, *[new(k, c, reason="bad" if bad else None) for k, c, bad in batch])
         assert taken.opened + taken.quarantined + taken.seen_before == len(batch)
 
-    bodies = {row["case_id"]: row["body"]["text"] for row in flow.table(payload)}
-    there = {(row["business_key"].split("~")[0], bodies[row["id"]]) for row in flow.table(case)}
+    keys_of = {row["id"]: row["business_key"].split("~")[0] for row in flow.table(case)}
+    there = {(keys_of[row["case_id"]], row["body"]["text"]) for row in flow.table(payload)}
     assert there == {(key, content) for batch in given_batches for key, content, _ in batch}
     assert verify(flow.ledger).problems == []
 

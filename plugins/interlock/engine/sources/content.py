@@ -69,7 +69,7 @@ def _wide_encoding(head: bytes) -> str | None:
     sample = head[: len(head) // 2 * 2]
     if len(sample) < 4:
         return None
-    for start, name in ((1, "utf-16"), (0, "utf-16-be")):
+    for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         if sample[start::2].count(0) * 3 > len(sample) and not sample[1 - start :: 2].count(0):
             return name
     return None

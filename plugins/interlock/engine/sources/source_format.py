@@ -367,7 +367,7 @@ def read_document(stream: IO[bytes], encoding: str, label: str) -> Any:
     try:
         return _decode(text)
     except (ValueError, RecursionError) as error:
-        advice = ' Its first line is an object of its own. If each line is, say so: {"format": "jsonl"}.'
+        advice = ' Its first line is an object of its own, as in JSON lines. Say so: {"format": "jsonl"}.'
         raise SourceError(f"{label} is not JSON: {error}.{advice if _is_object(text) else ''}") from None
 
 
