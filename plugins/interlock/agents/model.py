@@ -326,7 +326,9 @@ class Asking:
         try:
             payload = _payload(response, self._contract.__name__)
         except UnfitValue as error:
-            payload, problem = None, f"it answered in other text, which {error.problem}."
+            payload = None
+            if not isinstance(error.__cause__, json.JSONDecodeError):
+                problem = f"it answered in other text, which {error.problem}."
         if payload is None:
             cut = response.finish_reason == "length"
             raise MalformedOutput(

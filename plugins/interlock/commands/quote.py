@@ -36,7 +36,7 @@ FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "usd": ("cost", _usd),
 }
 """Each figure with its title and its format."""
-SKIPPED = {"known": "already in the ledger", "repeated": "duplicates", "quarantined": "to be quarantined"}
+SKIPPED = {"known": "already in the ledger", "repeated": "duplicates"}
 """Counts of rows that open no case, and how they are described."""
 
 
@@ -74,10 +74,14 @@ def _connection(conn_id: str) -> Any:
 
 def describe_quote(quoted: Mapping[str, Any]) -> list[str]:
     """Return a quote as lines of text."""
-    skipped = [f"{quoted[name]} {what}" for name, what in SKIPPED.items() if quoted.get(name)]
+    skipped = [f"{quoted[name]} {what}" for name, what in SKIPPED.items() if quoted[name]]
     rows = f" of {quoted['rows']} rows ({', '.join(skipped)})" if skipped else ""
     cases = f"{counted(quoted['cases'], 'new case')}{rows} in {quoted['source']}"
     lines = [f"{quoted['workflow']}, {quoted['phase']}: {cases}"]
+    if quoted["quarantined"]:
+        lines.append(
+            f"  {counted(quoted['quarantined'], 'row')} would be quarantined: airflow interlock data readiness"
+        )
     estimates = ((title, _estimate(quoted[name], format_value)) for name, (title, format_value) in FIGURES.items())
     lines.append(format_fields(estimates, indent=2, width=14))
     lines.append(

@@ -99,6 +99,8 @@ def test_rows_that_are_in_the_ledger_or_come_twice_cost_nothing(flow):
     said = asked(flow, rows)
 
     assert (said["rows"], said["known"], said["repeated"], said["cases"]) == (27, 20, 3, 4)
+    assert said["quarantined"] == 1
+    assert "1 row would be quarantined" in describe_quote(said)[1]
     assert "4 new cases of 27 rows (20 already in the ledger, 3 duplicates) in inbox.csv" in describe_quote(said)[0]
 
 

@@ -110,7 +110,7 @@ def decode_json(text: str) -> Any:
     except RecursionError:
         raise UnfitValue("", "is not JSON that can be read: it is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise UnfitValue("", f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise UnfitValue("", f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
     except UnfitValue:
         raise
     except ValueError as error:  # a whole number of thousands of digits

@@ -49,6 +49,7 @@ def take_in_rows(
     """
     session.check_switches()
     check_contract(session.version.bundle, contract)
+    source = as_text(source)
     settings = session.version.bundle.settings.intake
     session.place_after(None)  # refuses what must not follow an intake
     task = session.task_after(None)
@@ -155,7 +156,6 @@ def _new_case(row: SourceRow, contract: type[Contract], settings: Intake, source
 
     :raises SourceError: the source has no column for the business key, and the workflow does not say what to do then.
     """
-    source = as_text(source)
     place = f"{source[-SOURCE_LENGTH:]}, row {row.number}"
     if row.values is None:
         problem = as_text(str(row.problem), REASON_LENGTH)

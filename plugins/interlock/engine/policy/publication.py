@@ -19,7 +19,7 @@ from interlock.domain.cases.wiring import Wiring
 from interlock.domain.policy.check import check_bundle
 from interlock.domain.policy.company import COMPANY, Company
 from interlock.domain.policy.version import Bundle, WorkflowVersion
-from interlock.errors import ConfigurationError, InputError, NotAuthorised, PolicyError
+from interlock.errors import ConfigurationError, InputError, InterlockError, NotAuthorised, PolicyError
 from interlock.ledger.policy.company import company_in_force
 from interlock.ledger.policy.version import (
     PastVersion,
@@ -364,8 +364,17 @@ def check_proposal(ledger: Ledger, bundle: Bundle, company: Company, wiring: Map
 
     :raises PolicyError: it cannot work, or a workflow in force could not work under it.
     """
-    parsed = Wiring.from_json(wiring) if wiring is not None else None
-    problems = problems_of(bundle, company, environment=ledger.environment, wiring=parsed, today=ledger.clock())
+    try:
+        parsed = Wiring.from_json(wiring) if wiring is not None else None
+        problems = problems_of(bundle, company, environment=ledger.environment, wiring=parsed, today=ledger.clock())
+    except (AttributeError, TypeError, LookupError, ValueError, RecursionError) as error:
+        if isinstance(error, InterlockError):
+            raise
+        # The schemas and the wiring are written by our own commands; whoever sends others finds no sentence for each.
+        raise PolicyError(
+            f"{bundle.workflow} cannot be checked ({type(error).__name__}): its contracts or its wiring are not what "
+            "airflow interlock policy publish sends. Propose it with that command"
+        ) from error
     if bundle.workflow == COMPANY and not problems:
         for version in versions_at_work(ledger):
             found = check_bundle(version.bundle, Company(bundle), environment=ledger.environment)

@@ -1,8 +1,8 @@
 """
 Saying before a run what it will cost: the source's rows are counted, and held against what earlier runs did.
 
-Each row is read as the intake reads it. Rows whose case is in the ledger already, or that the intake would quarantine,
-cost nothing and are not counted; nothing of a row is kept.
+Each row is read as the intake reads it. Rows whose case is in the ledger already cost nothing and are not counted;
+those that will be quarantined are cases as well, as they are in the history. Nothing of a row is kept.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def quote_run(
     company = company_in_force(ledger)
     read = (_new_case(row, contract, settings.intake, source) for row in rows)
     counted = _count(ledger, workflow, read)
-    new = counted.rows - counted.known - counted.repeated - counted.quarantined
+    new = counted.rows - counted.known - counted.repeated
     with ledger.read() as connection:
         try:
             found = scopes(connection, ledger, workflow, parse_period("all", company.calendar, ledger.clock()))
@@ -113,9 +113,7 @@ def _count(ledger: Ledger, workflow: str, rows: Iterable[NewCase]) -> _Counted:
 
     for row in rows:
         found.rows += 1
-        if row.reason is not None:
-            found.quarantined += 1
-            continue
+        found.quarantined += row.reason is not None
         key = row.business_key
         if key in seen:
             found.repeated += 1
