@@ -84,7 +84,7 @@ PUBLIC = {"domain": {"anomaly", "contract", "finding", "review", "work"}}
 MOST = 30
 """Modules of one folder."""
 
-MAY_IMPORT_SQLALCHEMY = {"hooks/ledger.py", "settings_import.py"}
+MAY_IMPORT_SQLALCHEMY = {"hooks/ledger.py", "hooks/source_access.py", "settings_import.py"}
 """Outside of ``ledger``: what opens its database, and what reads the database of Airflow."""
 
 METADATA_DATABASE = ("airflow.utils.session", "airflow.settings", "airflow.models", "airflow.api_fastapi.common.db")

@@ -166,7 +166,7 @@ def test_a_403_of_one_case_is_its_own_and_one_with_a_wait_is_a_limit(desk, serve
     assert desk.flow.cases()["R2"]["reason"].startswith("AgentRefused")
     assert len(desk.flow.calls()) == server.total
 
-    [limited] = [call for call in _failures(desk, error(403, "forbidden", Retry_After="7"))]
+    [limited] = list(_failures(desk, error(403, "forbidden", Retry_After="7")))
     assert isinstance(limited, RateLimited)
     assert limited.retry_after_seconds == 7
 
