@@ -89,7 +89,9 @@ def _end_leftovers() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         asked = getattr(item, "callspec", None)
-        if "postgres" in getattr(item, "fixturenames", ()) or (asked and "postgresql" in asked.params.values()):
+        if "postgres" in getattr(item, "fixturenames", ()) or (
+            asked and any(isinstance(value, str) and value == "postgresql" for value in asked.params.values())
+        ):
             item.add_marker("postgres")
 
 
