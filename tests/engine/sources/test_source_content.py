@@ -125,7 +125,7 @@ def workbook() -> bytes:
         ("a.csv", '<?xml version="1.0"?><Workbook/>', "is XML"),
         ("a.csv", bytes.fromhex("d0cf11e0a1b11ae1") + b"\0" * 600, "is an old Excel workbook"),
         ("a.tsv", workbook(), "is a ZIP or Excel file"),
-        ("a.csv", gzip.compress(b"id\nr1\n"), "is a gzip file"),
+        ("a.csv", gzip.compress(b"id\nr1\n", mtime=0), "is a gzip file"),
         ("a.json", b"SQLite format 3\0" + b"\0" * 80, "is an SQLite database"),
         ("a.csv", "id,text\r\nr1,a\r\n".encode("utf-16-le"), 'looks like UTF-16. Say so: {"encoding": "utf-16-le"}'),
         ("a.csv", "id,text\r\nr1,a\r\n".encode("utf-16-be"), 'looks like UTF-16. Say so: {"encoding": "utf-16-be"}'),
