@@ -138,7 +138,7 @@ def refuse_writing(query: str, kind: str) -> None:
         if ";" in bare or words:
             what = f"the word {', '.join(sorted(word.upper() for word in words))}" if words else "a semicolon"
             raise SourceError(
-                f"a source only reads, and {kind or 'this database'} is not told to refuse the rest, so a query with "
+                f"a source only reads, and {kind or 'this database'} is not set to refuse the rest, so a query with "
                 f"{what} outside of quotes is refused, in a comment too (put a name like it in quotes): {_shown(query)}"
             )
 
