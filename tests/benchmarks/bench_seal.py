@@ -18,11 +18,11 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "plugins"), str(PROJECT / "tests")]
 
-from interlock.domain.data.source import SourceRow
-from interlock.ledger.effects import effect
-from interlock.ledger.store.ledger import Ledger
-from interlock.ledger.store.migrate import migrate
-from workflows import Workflow
+from interlock.domain.data.source import SourceRow  # noqa: E402  # the path is made above
+from interlock.ledger.effects import effect  # noqa: E402
+from interlock.ledger.store.ledger import Ledger  # noqa: E402
+from interlock.ledger.store.migrate import migrate  # noqa: E402
+from workflows import Workflow  # noqa: E402
 
 
 def rows(count: int) -> Iterator[SourceRow]:
