@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from interlock.ledger.store.ledger import Ledger
+from sealing import SEAL
 
 
 @dataclass(frozen=True)
@@ -65,5 +66,7 @@ def ledger_behind(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, folder: Path,
     """Let the commands find *ledger*, the workflows in *include*, and keep snapshots in *folder*."""
     connection = {"conn_type": "interlock", "extra": {"path": str(ledger.engine.url.database)}}
     monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_LEDGER", json.dumps(connection))
+    key = {"conn_type": "generic", "login": SEAL.key_id, "password": SEAL.keys[SEAL.key_id].decode()}
+    monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_SEAL", json.dumps(key))
     monkeypatch.setenv("AIRFLOW__INTERLOCK__SNAPSHOT_PATH", str(folder / "snapshots"))
     monkeypatch.setenv("AIRFLOW__INTERLOCK__INCLUDE_PATH", str(include))

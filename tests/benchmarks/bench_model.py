@@ -77,6 +77,7 @@ def measure(base_url: str, cases: int, in_flight: int) -> dict[str, float]:
     from interlock.ledger.store.migrate import migrate
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
+    from sealing import SEAL
     from workflows import AGENTS, Workflow, rows
 
     declared = (
@@ -85,7 +86,7 @@ def measure(base_url: str, cases: int, in_flight: int) -> dict[str, float]:
     )
     agents = AGENTS.replace('judge: {kind: function, function: "workflows:judge"}', declared, 1)
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", "test")
+        ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", "test", seal=SEAL)
         migrate(ledger.engine)
         workflow = Workflow(Path(folder), ledger, agents=agents)
         workflow.write("prompts/judge.md.j2", "What is this about? {{ case.text }}")

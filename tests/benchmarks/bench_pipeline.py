@@ -85,13 +85,14 @@ def measure(count: int, cache: str, pipe: Any) -> None:
     from interlock.engine.runs.session import Session, open_session
     from interlock.ledger.store.ledger import Ledger
     from interlock.ledger.store.migrate import migrate
+    from sealing import SEAL
     from workflows import put_in_force
 
     from include.support_triage.contracts import Ticket, Triage
 
     include = PROJECT / "include"
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", "test")
+        ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", "test", seal=SEAL)
         migrate(ledger.engine)
         put_in_force(ledger, include, "support_triage")
 

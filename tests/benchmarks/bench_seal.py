@@ -18,7 +18,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "plugins"), str(PROJECT / "tests")]
 
-from interlock.domain.data.source import SourceRow  # noqa: E402
+from interlock.domain.data.source import SourceRow  # noqa: E402  # the path is made above
 from interlock.ledger.effects import effect  # noqa: E402
 from interlock.ledger.store.ledger import Ledger  # noqa: E402
 from interlock.ledger.store.migrate import migrate  # noqa: E402

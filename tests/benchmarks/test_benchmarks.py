@@ -18,6 +18,7 @@ import pytest
         ("bench_ledger.py", ["--events", "1000"]),
         ("bench_model.py", ["20", "10", "0.05", "--ours"]),
         ("bench_replay.py", ["50"]),
+        ("bench_seal.py", ["20"]),
     ],
 )
 def test_a_benchmark_runs_on_a_small_scale(script, arguments):

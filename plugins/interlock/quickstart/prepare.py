@@ -60,6 +60,9 @@ def prepare(home: Path, settings: Path) -> None:
         for warning in summary.warnings:
             print(f"warning: {warning}")
     _run(airflow, "interlock", "ledger", "migrate")
+    if not (home / "sealed").exists():  # a home from before there were seals has runs that would not go on
+        _run(airflow, "interlock", "ledger", "seal", "--unsealed")
+        (home / "sealed").touch()
     from interlock.hooks.ledger import LedgerHook
 
     # For the process that prints the progress, so that it need not import Airflow. It may contain a password.

@@ -62,4 +62,4 @@ def digest(value: Any) -> str:
 
 def keyed_digest(secret: bytes, value: Any) -> str:
     """Return the HMAC-SHA-256 of the canonical form of *value*; without *secret* it cannot be guessed."""
-    return hmac.new(secret, canonical_json(value).encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, canonical_json(value).encode(), "sha256").hex()

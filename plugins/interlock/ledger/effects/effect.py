@@ -94,7 +94,7 @@ def claim(
     digests = {file.id: keyed_digest(file.secret, payloads[file.id]) for file in files}
     granted = standing(tx, [f.id for f in files], action=action)
     allowed = {row.case_id: row for row in granted if row.payload_digest == digests[row.case_id]}
-    tampered = look_at(tx.connection, sealer, files, payloads, allowed)
+    tampered = look_at(tx.connection, sealer, files, payloads, digests, allowed)
     claimed = Claimed()
     fresh: list[Effect] = []
     taken_over: list[Effect] = []

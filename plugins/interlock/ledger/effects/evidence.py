@@ -9,7 +9,7 @@ number of cases.
 
 from __future__ import annotations
 
-import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,9 @@ from interlock.domain.base.canonical import keyed_digest
 from interlock.domain.base.seal import Sealer
 from interlock.errors import Tampered
 from interlock.ledger.cases.case import CaseFile
-from interlock.ledger.store.ledger import in_groups
-from interlock.ledger.store.record import Authorisation, GateRequest, Handoff, Record, RoutingDecision, Vote
+from interlock.ledger.store.bulk_write import RowForm, Stored
+from interlock.ledger.store.raw_row import raw_rows_where
+from interlock.ledger.store.record import Authorisation, Record
 from interlock.ledger.store.schema import (
     audit_event,
     authorisation,
@@ -32,7 +33,7 @@ from interlock.ledger.store.schema import (
     handoff,
     vote,
 )
-from interlock.ledger.store.seal import fault_of, subject_of
+from interlock.ledger.store.seal import fault_of
 from interlock.ledger.store.transaction import row_digest
 
 AUTOMATIC = "auto"
@@ -41,17 +42,31 @@ ALONE, AFTERWARDS = "break_glass", "later_review"
 """Ways of a vote: one that counts alone, and one that is given when the request is decided."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """A row as the database driver gives it: a send reads many, and asks little of each."""
+
+    table: Table
+    raw: Stored
+    values: Mapping[str, Any]
+    """The same by column."""
+
+
 @dataclass
 class Evidence:
     """What the sends of some cases rest on, as it is in the ledger."""
 
-    handoffs: dict[str, Handoff] = field(default_factory=dict)
+    connection: Connection
+    sealer: Sealer
+    handoffs: dict[str, Found] = field(default_factory=dict)
     """By id: those that the cases carry, and those that their decisions were made on."""
-    decisions: dict[str, RoutingDecision] = field(default_factory=dict)
+    decisions: dict[str, Found] = field(default_factory=dict)
     """The last decision of each case, by case."""
-    requests: dict[str, GateRequest] = field(default_factory=dict)
-    votes: defaultdict[str, list[Vote]] = field(default_factory=lambda: defaultdict(list))
+    requests: dict[str, Found] = field(default_factory=dict)
+    votes: defaultdict[str, list[Found]] = field(default_factory=lambda: defaultdict(list))
     """By request."""
+    fine: set[str] = field(default_factory=set)
+    """Names of handoffs that were looked at: a case carries one as its draft and as a part of its context."""
     recorded: dict[str, str] = field(default_factory=dict)
     """The digest of each row that its last event tells of, by the row's name."""
 
@@ -61,167 +76,189 @@ def look_at(
     sealer: Sealer,
     files: Sequence[CaseFile],
     payloads: Mapping[str, Mapping[str, Any]],
+    digests: Mapping[str, str],
     grants: Mapping[str, Authorisation],
 ) -> dict[str, Tampered]:
     """
     Return what is wrong with what the sends of *files* rest on, by case; a case that is fine is not in it.
 
     :param payloads: what the connector would get, by case.
+    :param digests: of exactly that, by case, as they were computed for this look.
     :param grants: what allows it, by case. One without a seal is looked at all the same, but for the seal.
     """
-    found = _read(connection, files, grants.values())
+    found = _read(Evidence(connection, sealer), files, grants.values())
     problems: dict[str, Tampered] = {}
     for file in files:
         try:
-            _look_at_one(sealer, found, file, payloads[file.id], grants.get(file.id))
+            _look_at_one(found, file, payloads[file.id], digests[file.id], grants.get(file.id))
         except Tampered as error:
             problems[file.id] = error
     return problems
 
 
-def _read(connection: Connection, files: Sequence[CaseFile], grants: Iterable[Authorisation]) -> Evidence:
-    found = Evidence()
+def _read(found: Evidence, files: Sequence[CaseFile], grants: Iterable[Authorisation]) -> Evidence:
     grants = list(grants)
     asked = sorted({basis_of(grant, "gate_request") for grant in grants} - {""})
     case_ids = [file.id for file in files]
-    for row in _rows(connection, decision, "case_id", case_ids, order=("created_at", "id")):
-        found.decisions[row.case_id] = RoutingDecision.of(row)
+    decisions = _rows(found, decision, "case_id", case_ids, order="created_at, id")
+    found.decisions = {one.values["case_id"]: one for one in decisions}
     carried = {i for file in files for i in (*file.case.context.values(), file.case.draft_id) if i}
-    carried |= {one.handoff_id for one in found.decisions.values() if one.handoff_id}
-    found.handoffs = {row.id: Handoff.of(row) for row in _rows(connection, handoff, "id", sorted(carried))}
-    found.requests = {row.id: GateRequest.of(row) for row in _rows(connection, gate_request, "id", asked)}
-    for row in _rows(connection, vote, "request_id", asked):
-        found.votes[row.request_id].append(Vote.of(row))
+    carried |= {name for one in found.decisions.values() if (name := one.values["handoff_id"])}
+    found.handoffs = {one.values["id"]: one for one in _rows(found, handoff, "id", sorted(carried))}
+    if asked:
+        found.requests = {one.values["id"]: one for one in _rows(found, gate_request, "id", asked)}
+        for one in _rows(found, vote, "request_id", asked):
+            found.votes[one.values["request_id"]].append(one)
     subjects = [
         *(f"case:{case_id}" for case_id in case_ids),
         *(f"handoff:{name}" for name in found.handoffs),
-        *(f"decision:{one.id}" for one in found.decisions.values()),
+        *(f"decision:{one.values['id']}" for one in found.decisions.values()),
         *(f"authorisation:{grant.id}" for grant in grants),
         *(f"gate_request:{name}" for name in found.requests),
-        *(f"vote:{one.id}" for cast in found.votes.values() for one in cast),
+        *(f"vote:{one.values['id']}" for cast in found.votes.values() for one in cast),
     ]
-    found.recorded = _last_events(connection, subjects)
+    found.recorded = _last_events(found.connection, subjects)
     return found
 
 
-def _rows(
-    connection: Connection, table: Table, column: str, values: Sequence[str], *, order: Sequence[str] = ()
-) -> Iterable[Any]:
-    for group in in_groups(list(values), 400):
-        query = select(table).where(table.c[column].in_(group))
-        yield from connection.execute(query.order_by(*(table.c[name] for name in order)))
+def _rows(found: Evidence, table: Table, column: str, values: Sequence[str], *, order: str = "") -> list[Found]:
+    columns = list(table.columns)
+    names = [one.name for one in columns]
+    rows = raw_rows_where(found.connection, columns, table.c[column], values, order=order)
+    return [Found(table, row, dict(zip(names, row, strict=True))) for row in rows]
 
 
 def _last_events(connection: Connection, subjects: Sequence[str]) -> dict[str, str]:
     """Return the digest of the row that the event of its highest revision tells of, by the name of the row."""
     last: dict[str, tuple[int, str]] = {}
-    for group in in_groups(list(subjects), 400):
-        query = select(audit_event.c.subject, audit_event.c.body).where(audit_event.c.subject.in_(group))
-        for subject, body in connection.execute(query):
-            try:
-                told = json.loads(body)
-                revision, digested = int(told.get("revision", 1)), str(told["row"])
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # an event of something other than the row, or one that was changed
-            if revision >= last.get(subject, (0, ""))[0]:
-                last[subject] = (revision, digested)
+    events = audit_event.c
+    for subject, body in raw_rows_where(connection, [events.subject, events.body], events.subject, subjects):
+        if (told := _TOLD.search(body)) is None:
+            continue  # an event of something other than the row, or one that was changed
+        if (revision := int(told[1])) >= last.get(subject, (0, ""))[0]:
+            last[subject] = (revision, told[2])
     return {subject: digested for subject, (_, digested) in last.items()}
 
 
+_TOLD = re.compile(r'"revision":([0-9]{1,9}),"row":"([0-9a-f]{64})","subject":"[^"\\]*"\}\Z')
+"""How the canonical bytes of a row's event end."""
+
+
 def _look_at_one(
-    sealer: Sealer, found: Evidence, file: CaseFile, payload: Mapping[str, Any], grant: Authorisation | None
+    found: Evidence, file: CaseFile, payload: Mapping[str, Any], digest: str, grant: Authorisation | None
 ) -> None:
     """
     Let *payload* be sent for a case.
 
     :raises Tampered: something that the send rests on is not what was written.
     """
-    _demand(sealer, found, case, file.case)
+    _demand_record(found, case, file.case)
     demand_content(file, file.payload, str(file.case.payload_digest))
     for name, handoff_id in file.case.context.items():
-        one = _handoff(sealer, found, file, handoff_id)
-        if name in file.context:
-            demand_content(file, file.context[name], one.payload_digest)
-    if file.case.draft_id:
-        demand_content(file, payload, _handoff(sealer, found, file, file.case.draft_id).payload_digest)
-    else:
-        demand_content(file, payload, str(file.case.payload_digest))
+        one = _handoff(found, file, handoff_id)
+        content = file.context.get(name)
+        if content is not None and content is not payload:
+            demand_content(file, content, one["payload_digest"])
+    draft = _handoff(found, file, file.case.draft_id) if file.case.draft_id else None
+    recorded = str(file.case.payload_digest if draft is None else draft["payload_digest"])
+    demand_content(file, payload, recorded, digest=digest)
     if grant is None:
         return
-    _demand(sealer if grant.seal is not None else None, found, authorisation, grant)
+    _demand_record(found, authorisation, grant, seal_too=grant.seal is not None)
     if asked := basis_of(grant, "gate_request"):
-        _look_at_votes(sealer, found, grant, asked)
+        _look_at_votes(found, grant, asked)
     else:
-        _look_at_decision(sealer, found, file, grant)
+        _look_at_decision(found, file, grant)
 
 
-def _look_at_decision(sealer: Sealer, found: Evidence, file: CaseFile, grant: Authorisation) -> None:
+def _look_at_decision(found: Evidence, file: CaseFile, grant: Authorisation) -> None:
     last, named = found.decisions.get(file.id), basis_of(grant, "decision")
-    if last is None or last.id != named:
-        now = "and the case has none" if last is None else f"and the last of the case is decision:{last.id}"
+    if last is None or last.values["id"] != named:
+        now = "and the case has none" if last is None else f"and the last of the case is decision:{last.values['id']}"
         raise _unfounded(grant, now)
-    _demand(sealer, found, decision, last)
-    if last.route != AUTOMATIC:
-        raise _unfounded(grant, f"which says {last.route!r}: people decide")
-    if last.handoff_id:
-        _handoff(sealer, found, file, last.handoff_id)
+    values = _demand(found, last)
+    if values["route"] != AUTOMATIC:
+        raise _unfounded(grant, f"which says {values['route']!r}: people decide")
+    if values["handoff_id"]:
+        _handoff(found, file, values["handoff_id"])
 
 
-def _look_at_votes(sealer: Sealer, found: Evidence, grant: Authorisation, asked: str) -> None:
-    request = found.requests.get(asked)
-    if request is None:
+def _look_at_votes(found: Evidence, grant: Authorisation, asked: str) -> None:
+    if asked not in found.requests:
         raise _unfounded(grant, "which does not exist")
-    _demand(sealer, found, gate_request, request)
-    allowed = (request.case_id, request.action, request.payload_digest, request.version_id, request.state)
-    if allowed != (grant.case_id, grant.action, grant.payload_digest, grant.version_id, "approved"):
-        raise _unfounded(grant, f"which is {request.state!r}, and asks about {request.action!r} for its own content")
-    cast = [one for one in found.votes[asked] if one.way != AFTERWARDS]
-    for one in cast:
-        _demand(sealer, found, vote, one)
+    request = _demand(found, found.requests[asked])
+    allowed = [request[name] for name in ("case_id", "action", "payload_digest", "version_id", "state")]
+    if allowed != [grant.case_id, grant.action, grant.payload_digest, grant.version_id, "approved"]:
+        raise _unfounded(
+            grant, f"which is {request['state']!r}, and asks about {request['action']!r} for its own content"
+        )
+    cast = [_demand(found, one) for one in found.votes[asked] if one.values["way"] != AFTERWARDS]
+    seen = (request["case_id"], request["seen_digest"])
     yes = {
-        one.person: one
+        one["person"]: one
         for one in cast
-        if one.answer == "approve" and (one.case_id, one.seen_digest) == (request.case_id, request.seen_digest)
+        if one["answer"] == "approve" and (one["case_id"], one["seen_digest"]) == seen
     }
     if len(yes) != len(cast):
         raise _unfounded(grant, "on which somebody voted no, or saw something else")
-    if len(yes) < request.votes_needed and not any(one.way == ALONE for one in yes.values()):
-        raise _unfounded(grant, f"which needs {request.votes_needed} votes and has {len(yes)}")
+    if len(yes) < request["votes_needed"] and not any(one["way"] == ALONE for one in yes.values()):
+        raise _unfounded(grant, f"which needs {request['votes_needed']} votes and has {len(yes)}")
 
 
-def _handoff(sealer: Sealer, found: Evidence, file: CaseFile, handoff_id: str) -> Handoff:
+def _handoff(found: Evidence, file: CaseFile, handoff_id: str) -> Mapping[str, Any]:
     one = found.handoffs.get(handoff_id)
-    if one is None or one.case_id != file.id:
-        whose = "does not exist" if one is None else f"is of case {one.case_id}"
+    if one is None or one.values["case_id"] != file.id:
+        whose = "does not exist" if one is None else f"is of case {one.values['case_id']}"
         raise Tampered(f"case:{file.id} names handoff {handoff_id}, which {whose}", subject=f"case:{file.id}")
-    _demand(sealer, found, handoff, one)
-    return one
+    if handoff_id not in found.fine:
+        _demand(found, one)
+        found.fine.add(handoff_id)
+    return one.values
 
 
-def _demand(sealer: Sealer | None, found: Evidence, table: Table, row: Record) -> None:
+def _demand(found: Evidence, row: Found) -> Mapping[str, Any]:
     """
-    Let a row be what a send rests on.
+    Return the columns of a row that a send may rest on.
 
-    :raises Tampered: it is not what its seal or its last event says. *sealer* None: only the event is asked.
+    :raises Tampered: it is not what its seal or its last event says.
     """
-    values = row.__dict__
-    if sealer is not None and (fault := fault_of(sealer, table, values)) is not None:
-        raise Tampered(fault, subject=subject_of(table, values))
-    subject = subject_of(table, values)
-    recorded = found.recorded.get(subject)
+    form = RowForm.of(row.table, found.connection.dialect)
+    _demand_as_told(found, form, row.table, row.raw, row.values, seal_too=True)
+    return row.values
+
+
+def _demand_record(found: Evidence, table: Table, record: Record, *, seal_too: bool = True) -> None:
+    form, values = RowForm.of(table, found.connection.dialect), record.__dict__
+    _demand_as_told(found, form, table, form.stored(values), values, seal_too=seal_too)
+
+
+def _demand_as_told(
+    found: Evidence, form: RowForm, table: Table, raw: Stored, values: Mapping[str, Any], *, seal_too: bool
+) -> None:
+    subject = form.subject(values)
+    digested, recorded = form.digest(raw), found.recorded.get(subject)
+    if digested and digested == recorded and (not seal_too or form.is_as_sealed(raw, digested, found.sealer)):
+        return
+    same = table.c.id == values["id"]  # a doubt: it is read with its types and digested once more
+    whole = dict(found.connection.execute(select(table).where(same)).one()._mapping)
+    if seal_too and (fault := fault_of(found.sealer, table, whole)) is not None:
+        raise Tampered(fault, subject=subject)
     if recorded is None:
         raise Tampered(f"{subject}: no event tells of this row", subject=subject)
-    if recorded != row_digest(table, values):
+    if recorded != row_digest(table, whole):
         raise Tampered(f"{subject}: the row is not what its last event says", subject=subject)
+    if raw != form.stored(whole):
+        raise Tampered(f"{subject}: the row was changed while it was read", subject=subject)
 
 
-def demand_content(file: CaseFile, content: Mapping[str, Any], recorded: str) -> None:
+def demand_content(file: CaseFile, content: Mapping[str, Any], recorded: str, *, digest: str | None = None) -> None:
     """
     Let *content* be what the digest *recorded* was made of.
 
+    :param digest: of the content, where it is known.
     :raises Tampered: it was changed.
     """
-    if keyed_digest(file.secret, content) != recorded:
+    if (digest or keyed_digest(file.secret, content)) != recorded:
         raise Tampered(
             f"payload {recorded[:12]} of case {file.id}: its content was changed in the database",
             subject=f"payload:{file.id}:{recorded}",

@@ -90,6 +90,12 @@ class RowForm:
             seal = sealer.seal(sealed_text(self._table, digest))
         return (*stored[: self._seal_at], seal, *stored[self._seal_at + 1 :])
 
+    def is_as_sealed(self, stored: Stored, row_digest: str, sealer: Sealer) -> bool:
+        """Tell whether the seal of a row as the driver gives it holds; one that does not is looked at once more."""
+        seal = stored[self._seal_at]
+        digest = self._sealed(stored) if self._sealed else row_digest
+        return isinstance(seal, str) and sealer.holds(sealed_text(self._table, digest), seal)
+
     def seal_in(self, stored: Stored) -> str | None:
         """Return the seal of a row as the driver takes it."""
         seal: str | None = stored[self._seal_at]

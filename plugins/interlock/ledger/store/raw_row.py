@@ -9,20 +9,22 @@ is never an accusation there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring  # the C one, where there is one
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Float, Integer, Select, String, Table
+from sqlalchemy import Boolean, Column, Connection, Float, Integer, Select, String, Table
 
 from interlock.domain.base.canonical import canonical_json, digest_bytes
 from interlock.ledger.store.column import Json, Money, UtcDateTime
 from interlock.ledger.store.seal import COLUMN
 
 AT_ONCE = 5000
+IN_ONE = 400
+"""Values in one condition: SQLite takes a limited number of parameters in a statement."""
 
 
 def raw_rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
@@ -39,6 +41,31 @@ def raw_rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
         while (rows := coming.result()) is not None:
             coming = ahead.submit(next, parts, None)
             yield from rows
+
+
+def raw_rows_where(
+    connection: Connection,
+    columns: Sequence[Column[Any]],
+    column: Column[Any],
+    values: Sequence[str],
+    *,
+    order: str = "",
+) -> list[Any]:
+    """
+    Return the rows whose *column* has one of *values*, as the driver gives them: *columns* of one table.
+
+    :param order: columns to order by, as SQL writes them.
+    """
+    quote = connection.dialect.identifier_preparer.quote
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    named = ", ".join([quote(one.name) for one in columns])
+    found: list[Any] = []
+    for start in range(0, len(values), IN_ONE):
+        group = tuple(values[start : start + IN_ONE])
+        marks = ", ".join([mark] * len(group))
+        text = f"SELECT {named} FROM {quote(column.table.name)} WHERE {quote(column.name)} IN ({marks})"
+        found += connection.exec_driver_sql(f"{text} ORDER BY {order}" if order else text, group).fetchall()
+    return found
 
 
 def read_leniently(connection: Connection) -> None:
