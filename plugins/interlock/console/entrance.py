@@ -62,7 +62,8 @@ def _is_json(request: Request) -> bool:
 
 async def _read(receive: Receive) -> bytes | None:
     """Return the whole body; None: it is too large."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":  # whoever asked is gone
