@@ -13,6 +13,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import pytest
+from fuzz import inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interlock.domain.base.canonical import canonical_json, digest
@@ -150,7 +151,7 @@ def test_what_is_kept_in_place_of_a_value_says_why():
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=inputs(300), deadline=None)
 @given(ANYTHING)
 def test_everything_is_kept_and_what_is_admitted_is_whole(value):
     assert is_whole(as_kept(value))
@@ -190,7 +191,7 @@ def test_json_that_others_would_read_otherwise_is_refused(text, problem):
         read_json(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=inputs(300), deadline=None)
 @given(st.text(alphabet='{}[]",:0129.eE-+naultrfs\\ud8\0 ') | TEXTS)
 def test_json_is_read_or_refused(text):
     with suppress(UnfitValue):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from engine.agents.test_engine_limits import Desk
+from fuzz import inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interlock.domain.agents.agent_protocol import Answer
@@ -276,10 +277,9 @@ ANSWERS = (
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=inputs(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(ANSWERS, min_size=1, max_size=4))
 def test_no_answer_ends_the_stage_with_an_error_of_python(desk, server, steps):
-    """Long form: ``max_examples=3_000``."""
     run, sent, known = f"r{server.total}", server.total, len(desk.flow.calls())
     server.script(*steps)
     desk.flow.intake([*rows(*[f"{run} {number}" for number in range(3)], refund_id=None)], run=run)
