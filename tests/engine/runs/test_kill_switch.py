@@ -11,7 +11,7 @@ import pytest
 from interlock.domain.agents.agent_protocol import Answer, Usage, Work
 from interlock.domain.approvals.access import Identity
 from interlock.domain.effects.connector import EffectRequest, Receipt
-from interlock.engine.agents.role import FLUSH_CASES
+from interlock.engine.agents.result_writer import FLUSH_CASES
 from interlock.engine.approvals import review_action
 from interlock.engine.approvals.gate import answer_listed, open_gate
 from interlock.engine.cases.intake import take_up
