@@ -107,7 +107,7 @@ class _Form:
         if closed != schema:
             self.validate = _without_prebuilt(SchemaValidator, closed).validate_python
             serializer = _without_prebuilt(SchemaSerializer, closed)
-            self.dump = lambda found: serializer.to_python(found, mode="json")  # type: ignore[no-any-return]
+            self.dump = lambda found: serializer.to_python(found, mode="json")
 
 
 def _without_prebuilt(kind: Any, schema: Any) -> Any:
