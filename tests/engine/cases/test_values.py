@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from fuzz import inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interlock.domain.data.source import SourceRow, parse_source
@@ -248,10 +249,9 @@ COLUMNS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=inputs(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.dictionaries(COLUMNS | TEXTS, VALUES, max_size=8), min_size=1, max_size=12))
 def test_no_rows_end_the_intake_with_an_error_of_python(tmp_path_factory, sqlite_ledger, given_rows):
-    """Long form: ``max_examples=5_000``."""
     flow = _shared(tmp_path_factory, sqlite_ledger)
     before = len(flow.cases())
     rows = [SourceRow(number=number, values=values) for number, values in enumerate(given_rows, 1)]
