@@ -8,7 +8,7 @@ ARROWS = {
     "open": "open routed waiting quarantined dead",
     "routed": "routed waiting authorised quarantined dead",
     "waiting": "waiting open routed authorised rejected dead closed",
-    "authorised": "authorised executed waiting dead",
+    "authorised": "authorised executed waiting dead routed",
     "executed": "closed dead",
     "rejected": "closed",
     "quarantined": "open closed",
