@@ -200,7 +200,7 @@ class _Walk:
         """Return one part, converted."""
         self._left -= 1
         if self._left < 0:
-            return self.refuse(path, f"has more than {MAX_PARTS} parts", value)
+            return self.refuse(path, f"has more than {MAX_PARTS} parts", "(…)")
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, Enum):
