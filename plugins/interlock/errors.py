@@ -185,6 +185,8 @@ class ConnectorUnavailable(ConnectorError):
     retryable = True
     surely_not: bool = False
     """It did not take place: the connection failed before anything was sent, so a repeat is safe."""
+    asks_to_wait: bool = False
+    """A rate limit: the system asks for fewer requests, or for a pause. It says nothing of the effect."""
 
 
 class EffectInDoubt(ConnectorError):
@@ -195,6 +197,9 @@ class EffectInDoubt(ConnectorError):
 
 class EffectRefused(ConnectorError):
     """The external system refused. The same effect gets the same answer."""
+
+    may_be_set_up: bool = False
+    """The reason may be the account or the path: it is, when a second, different case gets the same answer."""
 
 
 class BudgetExhausted(InterlockError):

@@ -39,6 +39,7 @@ def open_client(name: str, connection: ConnectionFields, timeout_seconds: float)
             auth=(connection.login, connection.password or "") if connection.login else None,
             verify=_trusted(connection.extra),
             timeout=timeout_seconds,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         )
     except (httpx.InvalidURL, ValueError, OSError) as error:
         raise ConfigurationError(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+from interlock.connectors.mail_address import MailAddress
 from interlock.connectors.mail_message import message_of
 from interlock.domain.effects.connector import ConnectionFields, EffectRequest, MailConnector, Receipt
 from interlock.errors import ConfigurationError, ConnectorUnavailable, EffectInDoubt, EffectRefused
@@ -35,6 +36,7 @@ class MailServer:
     """
 
     kind = "mail"
+    in_flight = 1
 
     def __init__(
         self,
@@ -60,18 +62,32 @@ class MailServer:
         )
 
     def send(self, request: EffectRequest) -> Receipt:
-        recipients = self._recipients(request)
-        message = message_of(
-            request, sender=self._from, to=recipients, at=self._now(), console=self._declaration.console_url
-        )
-        # The message is made before the line is opened: what it takes counts against nobody's time limit.
-        data = message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+        sender, recipients = self._address("the sender (from_email)", self._from), self._recipients(request)
+        needs_utf8 = not all(one.envelope.isascii() for one in (sender, *recipients))
+        try:
+            message = message_of(
+                request,
+                sender=sender,
+                to=recipients,
+                at=self._now(),
+                console=self._declaration.console_url,
+            )
+            # The message is made before the line is opened: what it takes counts against nobody's time limit.
+            data = message.as_bytes(policy=message.policy.clone(linesep="\r\n", utf8=needs_utf8))
+        except (ValueError, LookupError) as error:
+            raise EffectRefused(
+                f"connector {self.name!r}: {request.action!r} of {request.business_key!r} cannot be written as a mail "
+                f"({type(error).__name__}); correct its text"
+            ) from None
         ends = time.monotonic() + self.timeout_seconds
         with self._open(ends) as server:
+            if needs_utf8:
+                self._demand_utf8(server, sender, recipients)
             with self._before_handing_over():
-                self._expect(server, ends, "MAIL", f"FROM:<{self._from}>")
+                beyond_ascii = " SMTPUTF8 BODY=8BITMIME" if needs_utf8 else ""
+                self._expect(server, ends, "MAIL", f"FROM:<{sender.envelope}>{beyond_ascii}")
                 for one in recipients:
-                    self._expect(server, ends, "RCPT", f"TO:<{one}>")
+                    self._expect(server, ends, "RCPT", f"TO:<{one.envelope}>")
                 self._expect(server, ends, "DATA", "", wanted=354)
             try:
                 self._limit(server, ends)
@@ -94,12 +110,35 @@ class MailServer:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _recipients(self, request: EffectRequest) -> list[str]:
-        to = [request.people.get(one, one) for one in self._declaration.to]
-        lacking = [one for one in to if "@" not in one]
-        if lacking:
-            raise ConfigurationError(f"connector {self.name!r} has no address of {lacking[0]!r}; see workflow.yaml")
-        return list(dict.fromkeys(to))
+    def _recipients(self, request: EffectRequest) -> list[MailAddress]:
+        found: dict[str, MailAddress] = {}
+        for one in self._declaration.to:
+            text = request.people.get(one, one)
+            if "@" not in text:
+                raise ConfigurationError(f"connector {self.name!r} has no address of {one!r}; see workflow.yaml")
+            address = self._address(f"{one!r}", text)
+            found.setdefault(address.envelope, address)
+        return list(found.values())
+
+    def _address(self, whose: str, text: str) -> MailAddress:
+        try:
+            return MailAddress.parse(text)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"connector {self.name!r}: the address of {whose} cannot be written to: {error}. Correct it in "
+                f"workflow.yaml, ecosystem.yaml or connection {self._connection.conn_id!r}; nothing was sent"
+            ) from None
+
+    def _demand_utf8(self, server: smtplib.SMTP, sender: MailAddress, recipients: list[MailAddress]) -> None:
+        """Let the commands hold letters beyond ASCII, where the server takes them (RFC 6531)."""
+        if not server.has_extn("smtputf8"):
+            beyond = next(one for one in (sender, *recipients) if not one.envelope.isascii())
+            raise ConfigurationError(
+                f"connector {self.name!r}: the address {beyond.envelope!r} holds a letter beyond ASCII before its @, "
+                "and the mail server does not take such addresses (SMTPUTF8). Use another address of theirs, or "
+                "another server; nothing was sent"
+            )
+        server.command_encoding = "utf-8"
 
     @contextmanager
     def _open(self, ends: float) -> Iterator[smtplib.SMTP]:

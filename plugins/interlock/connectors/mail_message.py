@@ -9,18 +9,19 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 
+from interlock.connectors.mail_address import MailAddress
 from interlock.domain.effects.connector import EffectRequest
 from interlock.domain.reviews.review import is_review
 
 
 def message_of(
-    request: EffectRequest, *, sender: str, to: Sequence[str], at: datetime, console: str | None
+    request: EffectRequest, *, sender: MailAddress, to: Sequence[MailAddress], at: datetime, console: str | None
 ) -> EmailMessage:
     """Return the message of *request*; its Message-ID follows from the effect's key alone."""
     message = EmailMessage(policy=SMTP)
-    message["From"], message["To"] = sender, ", ".join(to)
+    message["From"], message["To"] = str(sender), ", ".join(map(str, to))
     message["Date"] = format_datetime(at)
-    message["Message-ID"] = f"<{request.key}@{sender.rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{request.key}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Interlock-Case"] = _line(request.business_key)
     if is_review(request.payload):
@@ -61,5 +62,5 @@ def _as_text(payload: Any) -> str:
 
 
 def _line(text: Any) -> str:
-    """Return *text* as a header may hold it: one line."""
-    return " ".join(str(text).split())[:200]
+    """Return *text* as a header may hold it: one line of printable characters."""
+    return "".join(each for each in " ".join(str(text).split()) if each.isprintable())[:200]

@@ -40,6 +40,7 @@ class Outbox:
     """
 
     kind = "outbox"
+    in_flight = 1
 
     def __init__(
         self,

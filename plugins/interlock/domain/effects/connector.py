@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.contract import explain
-from interlock.errors import ConfigurationError, UnknownName
+from interlock.errors import ConfigurationError, PolicyError, UnknownName
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
@@ -68,6 +68,15 @@ class HttpConnector(_Declared):
     """Where an effect is looked up: ``/effects/{key}``. 404 must mean that it surely has not taken place."""
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     idempotency_header: str = Field(default="Idempotency-Key", pattern=r"^[A-Za-z0-9-]+$")
+    done_when: str | None = None
+    """What confirms the effect, in CEL over ``status``, ``headers`` (names in small letters) and ``body`` (JSON):
+    ``status == 200 && body.ok == true``. Default: see :mod:`interlock.domain.effects.answer`."""
+    found_when: str | None = None
+    """What proves in a look-up's answer that the effect is there, over ``key`` and ``business_key`` too:
+    ``body.items.exists(i, i.external_id == key)``. False proves that it is not."""
+    in_flight: int = Field(default=4, ge=1, le=64)
+    """Requests under way at once. Each effect has a key of its own and no order among cases is promised, so a few are
+    safe; a browser opens as many."""
     undo_path: str | None = None
     """Where an effect is undone: ``/effects/{key}``. 404 and 410 mean that it is not there any more."""
     undo_method: Literal["DELETE", "POST", "PUT"] = "DELETE"
@@ -75,6 +84,18 @@ class HttpConnector(_Declared):
     @property
     def can_be_undone(self) -> bool:
         return self.undo_path is not None
+
+    @field_validator("done_when", "found_when")
+    @classmethod
+    def _is_a_condition(cls, text: str | None, info: ValidationInfo) -> str | None:
+        from interlock.domain.effects.answer import answer_condition
+
+        if text is not None:
+            try:
+                answer_condition(text, of_look=info.field_name == "found_when")
+            except PolicyError as error:
+                raise ValueError(str(error)) from None
+        return text
 
     @field_validator("path", "look_path", "undo_path")
     @classmethod
@@ -217,11 +238,12 @@ class ConnectionFields:
 
 
 class Connector(Protocol):
-    """The way to one other system. Used by one thread at a time."""
+    """The way to one other system. As many threads use it at once as it lets be in flight."""
 
     name: str
     kind: str
     timeout_seconds: float
+    in_flight: int
 
     def look(self, request: EffectRequest) -> Receipt | None:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 class MeteredConnector:
     """
-    Makes each call of *connector*, and keeps it until :meth:`take`.
+    Makes each call of *connector*, and keeps it until :meth:`take`. Several threads may use it, each with its effect.
 
     :param conn_id: the Airflow connection that it goes through.
     """
@@ -24,7 +24,8 @@ class MeteredConnector:
     def __init__(self, connector: Connector, *, conn_id: str | None = None) -> None:
         self.connector, self.conn_id = connector, conn_id
         self.name, self.timeout_seconds = connector.name, connector.timeout_seconds
-        self._calls: list[tuple[str, Call]] = []
+        self.in_flight: int = getattr(connector, "in_flight", 1)  # one that does not say is asked by one thread
+        self._calls: deque[tuple[str, Call]] = deque()
         self._made: Counter[tuple[str, str]] = Counter()
 
     def look(self, request: EffectRequest) -> Receipt | None:
@@ -45,8 +46,11 @@ class MeteredConnector:
 
     def take(self, case_of: Mapping[str, str]) -> list[Call]:
         """Return the calls since the last time; *case_of*: case id by the effect's key."""
-        taken, self._calls = self._calls, []
-        return [replace(call, case_id=case_of.get(key)) for key, call in taken]
+        taken = []
+        while self._calls:  # one by one: another thread may add to it at this moment
+            key, call = self._calls.popleft()
+            taken.append(replace(call, case_id=case_of.get(key)))
+        return taken
 
     def _timed(self, what: str, request: EffectRequest, make: Callable[[EffectRequest], T]) -> T:
         began, outcome = time.perf_counter(), "ok"
