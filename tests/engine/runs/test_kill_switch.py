@@ -72,7 +72,7 @@ def test_a_switch_thrown_between_two_groups_leaves_the_second_where_it_stands(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ):
     """The first 200 answers are written; those that come after the switch was thrown are not taken."""
-    monkeypatch.setattr("interlock.engine.agents.role.FLUSH_SECONDS", 60.0)  # a slow machine writes no group earlier
+    monkeypatch.setattr("interlock.engine.agents.result_writer.FLUSH_SECONDS", 60.0)  # a slow machine writes no group earlier
     flow = Workflow(tmp_path, ledger)
     flow.intake(rows(*["x"] * (FLUSH_CASES + 60)))
     asked = 0
