@@ -19,7 +19,7 @@ CHECKED := plugins dags include tests
 EXISTING := $(wildcard $(CHECKED))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format bench clean
+.PHONY: help setup run check test live chaos lint types format bench clean
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,10 +58,25 @@ run: $(VENV)/.installed  ## Start Airflow and run the example up to its gate (WO
 	  $(if $(filter-out 0,$(ONCE)),--once) $(if $(SOURCE),--source "$$SOURCE") \
 	  $(if $(WORKFLOW),--workflow "$(WORKFLOW)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
-test: $(VENV)/.installed-dev lint types  ## Lint, types and all tests; the end says what was left out
-	@# Two at a time, a file each; those that start an Airflow come last.
-	@$(BIN)/python -m pytest -m "not live" -n 2 --dist loadfile
-	@$(BIN)/python -m pytest -m live -n 2 --dist loadfile
+# A file at a time in each of two processes.
+PYTEST := $(BIN)/python -m pytest --dist loadfile -n 2
+LIVE := $(PYTEST) -m live
+
+check: $(VENV)/.installed-dev lint types  ## Lint, types, and the tests that need no Airflow and no PostgreSQL: three minutes
+	@$(PYTEST) -m "not live and not airflow and not postgres"
+
+test: $(VENV)/.installed-dev lint types  ## Everything, long tests in their short form; the end says what was skipped
+	@# Those that start an Airflow come last.
+	@$(PYTEST) -m "not live"
+	@$(LIVE)
+
+live: $(VENV)/.installed-dev  ## Every test that starts a real Airflow, in its long form
+	@$(LIVE) --long --ignore=tests/faults
+	@$(LIVE) tests/faults
+
+chaos: $(VENV)/.installed-dev  ## Storms, kills and property tests in their long form, with other seeds each time
+	@$(PYTEST) --long tests/faults
+	@$(PYTEST) --long -m "hypothesis and not live"
 
 lint: $(VENV)/.installed-dev  ## Ruff: rules and format
 	@$(BIN)/ruff check --quiet $(EXISTING)
@@ -70,9 +85,10 @@ lint: $(VENV)/.installed-dev  ## Ruff: rules and format
 types: $(VENV)/.installed-dev  ## Mypy
 	@$(BIN)/mypy --no-error-summary
 
-format: $(VENV)/.installed-dev  ## Let ruff format and repair
+format: $(VENV)/.installed-dev  ## Let ruff format and repair, and draw the house again
 	@$(BIN)/ruff check --quiet --fix $(EXISTING)
 	@$(BIN)/ruff format --quiet $(EXISTING)
+	@$(BIN)/python tests/house.py --write
 
 bench: $(VENV)/.installed-dev  ## Measure: what tests/benchmarks holds
 	@if ls tests/benchmarks/bench_*.py >/dev/null 2>&1; then \

@@ -33,6 +33,7 @@ from sqlalchemy.pool import NullPool, Pool
 
 SHARED = "INTERLOCK_TEST_SHARED"
 """Names the folder that all processes of this session of pytest share; the first of them makes and removes it."""
+PREFIX = "interlock-tests-"
 GIVEN = "INTERLOCK_TEST_POSTGRES_URL"
 
 DEPRECATIONS = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
@@ -63,7 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"error::{category}:({'|'.join(sorted(OURS))})([._]|$)")
     if not hasattr(config, "workerinput"):
         # beside pytest's own folders, which other sessions of pytest clean up
-        os.environ[SHARED] = tempfile.mkdtemp(prefix="interlock-tests-")
+        _end_leftovers()
+        os.environ[SHARED] = tempfile.mkdtemp(prefix=PREFIX)
+        (Path(os.environ[SHARED]) / "pid").write_text(str(os.getpid()))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -71,6 +74,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         folder = Path(os.environ.pop(SHARED))
         _end_postgres(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_leftovers() -> None:
+    """End what sessions of pytest left behind that were killed."""
+    for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/pid"):
+        with suppress(OSError, ValueError):  # another session does the same, or it is somebody else's
+            if not psutil.pid_exists(int(mark.read_text())):
+                _end_postgres(mark.parent)
+                shutil.rmtree(mark.parent)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        asked = getattr(item, "callspec", None)
+        if "postgres" in getattr(item, "fixturenames", ()) or (asked and "postgresql" in asked.params.values()):
+            item.add_marker("postgres")
 
 
 @event.listens_for(Pool, "checkout")
@@ -141,10 +160,11 @@ def _end_postgres(folder: Path) -> None:
         template = make_url((folder / "postgres_url").read_text())
         _on_server(template.set(database="postgres"), f"DROP DATABASE {template.database} WITH (FORCE)")
         return
-    server = psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
-    server.send_signal(signal.SIGINT)
-    with suppress(psutil.TimeoutExpired):
-        server.wait(20)
+    with suppress(FileNotFoundError, psutil.NoSuchProcess, psutil.TimeoutExpired):
+        server = psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+        if any(str(folder) in word for word in server.cmdline()):
+            server.send_signal(signal.SIGINT)
+            server.wait(20)
 
 
 def _on_server(url: URL, *statements: str) -> None:

@@ -134,7 +134,8 @@ def live_airflow(
         python_path=[PROJECT, *as_installed(home / "installed")],
         people=people,
         parallelism=parallelism,
-        extra=environment,
+        # A file that has changed is read at once all the same.
+        extra={"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60", **(environment or {})},
     )
     airflow = LiveAirflow(home, variables)
     try:

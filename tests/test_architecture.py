@@ -6,18 +6,14 @@ Each refusal says where the thing belongs. ``include/docs/contributing.md`` draw
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-
-PLUGINS = Path(__file__).parents[1] / "plugins"
-PACKAGE = PLUGINS / "interlock"
+from house import PACKAGE, PLUGINS, imported, module_graph
 
 BELOW = {
     "domain": set(),
@@ -105,16 +101,6 @@ def modules(layer: str) -> list[Path]:
     return [path for path in sorted((PACKAGE / layer).rglob("*.py")) if "migrations" not in path.parts]
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield the dotted name of everything that a file imports, inside functions as well."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 @pytest.mark.parametrize("layer", sorted(BELOW))
 def test_imports_point_down_only(layer: str):
     files = modules(layer)
@@ -183,19 +169,10 @@ def test_every_folder_of_the_package_that_a_layer_is_has_a_rule():
     assert layers - set(BELOW) <= {"console", "commands", "quickstart", "listeners", "triggers"}
 
 
-def dotted(path: Path) -> str:
-    return ".".join(path.relative_to(PLUGINS).with_suffix("").parts).removesuffix(".__init__")
-
-
 @pytest.fixture(scope="session")
 def graph() -> dict[str, set[str]]:
     """What each module of the package imports of it, at its top, for types, and inside functions."""
-    files = {dotted(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
-    found: dict[str, set[str]] = {}
-    for name, path in files.items():
-        asked = {(said if said in files else said.rpartition(".")[0]) for said in imported(path)}
-        found[name] = (asked & set(files)) - {name}
-    return found
+    return module_graph()
 
 
 def test_no_modules_import_each_other_in_a_circle(graph: dict[str, set[str]]):

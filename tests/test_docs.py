@@ -7,6 +7,7 @@ workflow that README prints is written out, published and run.
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib.util
 import inspect
@@ -14,14 +15,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import pytest
 from interlock import errors
 from interlock.domain.agents import agent
 from interlock.domain.agents.rate_limit import parse_limits
-from interlock.domain.approvals.access import parse_access
+from interlock.domain.approvals.access import RIGHTS, Environment, parse_access
 from interlock.domain.approvals.approval import parse_approvals
 from interlock.domain.base.calendar import parse_calendar
 from interlock.domain.base.expression import KNOWN
@@ -317,6 +318,148 @@ def test_pages_speak_of_the_product_alone(path: Path):
     assert [found[0] for pattern in FORBIDDEN for found in re.finditer(pattern, text, re.IGNORECASE)] == []
 
 
+# What Airflow's own documentation would not say, and what it says instead.
+DENIED = {
+    r"left out": "default, optional, omitted",
+    r"put aside": "quarantined",
+    r"stands? at": "is at, waits at",
+    r"takes? up": "resumes, picks up",
+    r"takes? \w+ up": "resumes, picks up",
+    r"holds? [\w ]{1,30} against": "validates … with, compares … with",
+    r"told": "reported, shown",
+    r"anew": "again",
+    r"another than": "other than",
+    r"what of": "which",
+    r"dearer|dear(?! \w+,)": "expensive, more expensive",
+    r"whoever": "the one who, anyone who",
+    r"the most of": "the maximum of",
+}
+
+
+def denied_in(text: str) -> list[str]:
+    return [
+        f"{found[0]!r}: write {better!r}"
+        for pattern, better in DENIED.items()
+        for found in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_use_the_fields_terms(path: Path):
+    if path.parent.name == "decisions":  # they stay as they were written
+        return
+    prose = re.sub(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", "", path.read_text("utf-8"), flags=re.DOTALL)
+    assert denied_in(prose) == []
+
+
+def test_help_texts_use_the_fields_terms():
+    from interlock.cli import get_commands
+
+    def helps(group: Iterable[Any]) -> Iterator[str]:
+        for command in group:
+            yield str(command.help or "")
+            yield from helps(getattr(command, "subcommands", ()))
+            yield from (str(argument.kwargs.get("help", "")) for argument in getattr(command, "args", ()))
+
+    texts = list(helps(get_commands()))
+    assert len(texts) > 150
+    assert [(text, wrong) for text in texts if (wrong := denied_in(text))] == []
+
+
+def test_options_of_the_configuration_use_the_fields_terms():
+    options = get_provider_info()["config"]["interlock"]["options"]
+    assert [(name, wrong) for name, said in options.items() if (wrong := denied_in(said["description"]))] == []
+
+
+@pytest.mark.parametrize("name", ["console/templates", "reporting/templates", "console/static"])
+def test_pages_of_the_console_use_the_fields_terms(name: str):
+    folder = ROOT / "plugins" / "interlock" / name
+    for path in sorted(folder.glob("*.*")):
+        if path.suffix not in (".j2", ".js"):
+            continue
+        text = re.sub(r"\{[%{#].*?[%}#]\}|<[^>]*>|//[^\n]*|/\*.*?\*/", " ", path.read_text("utf-8"), flags=re.DOTALL)
+        assert denied_in(text) == [], path.name
+
+
+def messages_in(path: Path) -> Iterator[str]:
+    """Yield the texts of a module that people read: those of errors, and of what is logged and printed."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        if name.endswith(("Error", "Unavailable", "Refused", "Authorised", "Exhausted", "Stopped", "Superseded")) or (
+            name in ("print", "info", "warning", "error", "SystemExit")
+        ):
+            keys = {id(part.slice) for part in ast.walk(node) if isinstance(part, ast.Subscript)}
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and id(part) not in keys:
+                    yield part.value
+
+
+def test_messages_use_the_fields_terms():
+    wrong = [
+        (path.relative_to(ROOT).as_posix(), text, found)
+        for path in sorted((ROOT / "plugins" / "interlock").rglob("*.py"))
+        for text in messages_in(path)
+        if (found := denied_in(text))
+    ]
+    assert wrong == []
+
+
+# --- the guide against the code ---
+
+
+def test_every_word_of_the_glossary_is_used_in_the_guide():
+    rows = re.findall(r"^\| \[([^\]]+)\]\([^)]+\) \| (.+) \|$", page("glossary"), re.MULTILINE)
+    assert len(rows) > 40
+    words = [word for word, _ in rows]
+    assert words == sorted(words, key=str.casefold)
+    guide = "\n".join(path.read_text("utf-8") for path in GUIDE.rglob("*.md") if path.stem != "glossary")
+    unused = [word for word in words if not re.search(re.escape(word.strip("`")).replace(r"\ ", r"\s+"), guide, re.I)]
+    assert unused == []
+
+
+def test_the_glossary_holds_every_word_of_the_model():
+    text = page("glossary").casefold()
+    for name in ("workflow", "case", "role", "agent", "contract", "handoff", "confidence", "policy", "rule", "route"):
+        assert f"[{name}" in text
+    for name in ("gate", "vote", "effect", "outcome", "budget", "ledger", "environment"):
+        assert f"[{name}" in text
+
+
+def test_every_right_is_in_the_workflow_page_and_no_page_names_another():
+    assert unnamed(RIGHTS, page("workflow")) == []
+    for path in PAGES:
+        for name in re.findall(r"\brights? `(\w+)`|`(\w+)` right", path.read_text("utf-8")):
+            assert (name[0] or name[1]) in RIGHTS, f"{path.name}: there is no right {name}"
+
+
+def test_every_connection_type_that_a_page_names_is_registered():
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+    ours = {entry["connection-type"] for entry in get_provider_info()["connection-types"]}
+    known = ours | set(ProvidersManagerTaskRuntime().hooks)
+    for path in PAGES:
+        text = path.read_text("utf-8")
+        for name in re.findall(r"--conn-type ([\w-]+)|\"conn_type\": \"([\w-]+)\"|conn_type: ([\w-]+)", text):
+            [wanted] = filter(None, name)
+            assert wanted in known, f"{path.name}: no connection type {wanted}"
+
+
+def test_every_setting_that_a_page_names_exists():
+    options = set(get_provider_info()["config"]["interlock"]["options"])
+    for path in PAGES:
+        for name in re.findall(r"\[interlock\] (\w+)|AIRFLOW__INTERLOCK__(\w+)", path.read_text("utf-8")):
+            assert (name[0] or name[1].lower()) in options, f"{path.name}: no setting {name}"
+
+
+def test_every_environment_that_a_page_names_is_one():
+    known = set(get_args(Environment))
+    for path in PAGES:
+        for name in re.findall(r"\[interlock\] environment\s*=\s*(\w+)|--environment (\w+)", path.read_text("utf-8")):
+            assert (name[0] or name[1]) in known, f"{path.name}: no environment {name}"
+
+
 # --- the example in README ---
 
 
@@ -359,7 +502,8 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     from interlock.agents.load import load_agent
     from interlock.connectors.outbox import Outbox
     from interlock.domain.data.source import SourceRow
-    from interlock.engine.agents.role import Role, run_role
+    from interlock.engine.agents.role import run_role
+    from interlock.engine.agents.work_item import Role
     from interlock.engine.approvals.gate import open_gate
     from interlock.engine.cases.intake import take_in_rows
     from interlock.engine.effects.execution import execute_cases
@@ -410,13 +554,95 @@ def test_the_example_of_readme_runs_as_readme_says(example: Path, open_ledger: C
     assert '"reference":"Invoice I-1"' in sent.read_text("utf-8")
 
 
+def add_below_its_keys(file: Path, printed: str) -> None:
+    """Add each entry that a page prints for a YAML file below the key that is there, as its reader is told to."""
+    before = file.read_text("utf-8")
+    for key, entries in re.findall(r"^(\w+):\n((?:  .*\n)+)", printed, re.MULTILINE):
+        assert f"\n{key}:\n" in before, f"{file.name} has no key {key}"
+        before = before.replace(f"\n{key}:\n", f"\n{key}:\n{entries}", 1)
+    file.write_text(before, encoding="utf-8")
+
+
+def test_a_model_instead_of_the_template_works_as_readme_says(
+    example: Path, open_ledger: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+):
+    """Every block of the section, in its order: two files, the entries of access.yaml, the connection, the row."""
+    from interlock.agents.load import load_agent
+    from interlock.domain.data.source import SourceRow
+    from interlock.engine.agents.role import run_role
+    from interlock.engine.agents.work_item import Role
+    from interlock.engine.cases.intake import take_in_rows
+    from interlock.engine.policy.bundle import load_contracts, read_bundle
+    from interlock.engine.policy.publication import problems_of
+    from interlock.engine.routing.branch import route_cases
+    from interlock.engine.routing.validation import validate_cases
+    from interlock.engine.runs.session import Session, open_session
+    from interlock.hooks.model import resolve_model
+    from interlock.ledger.cases.case import list_cases
+    from interlock.operators.runtime import wiring_of
+    from servers.openai_like import OpenAILike
+
+    text = README.read_text("utf-8")
+    part = text[text.index("### A model instead of the template") :]
+    part = part[: part.index("\n## ")]
+    blocks = re.findall(r"^`(include/[\w./]+)`[^\n]*\n\n```\w+\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+    assert [name.rpartition("/")[2] for name, _ in blocks] == ["agents.yaml", "payment.md.j2", "access.yaml"]
+    for name, printed in blocks:
+        file = example / name
+        file.parent.mkdir(exist_ok=True)
+        if name.endswith("access.yaml"):
+            add_below_its_keys(file, printed)
+        else:
+            file.write_text(printed, encoding="utf-8")
+    [shell] = re.findall(r"```bash\n(.*?)```", part, re.DOTALL)
+    [(variable, connection)] = re.findall(r"export (\w+)='(.*?)'", shell, re.DOTALL)
+    [lines] = re.findall(r"printf '(.*?)' > (?:\w+)\.csv", shell)
+    (row,) = csv.DictReader(lines.replace("\\n", "\n").splitlines())
+
+    include, wiring, ledger = example / "include", wiring_of(dag_of(example)), open_ledger("sqlite")
+    bundle, company = read_bundle(include, "invoices"), Company(read_bundle(include, COMPANY))
+    assert [*company.problems(), *problems_of(bundle, company, environment="test", wiring=wiring)] == []
+    put_in_force(ledger, include, "invoices")
+
+    def session(task: str) -> Session:
+        return open_session(
+            ledger, workflow="invoices", dag_id="invoices", run_id="r2", task_id=task, wiring=wiring, include=include
+        )
+
+    contracts = load_contracts(include, "invoices", ["Invoice", "Payment"])
+    take_in_rows(
+        session("intake"), [SourceRow(number=2, values=dict(row))], contract=contracts["Invoice"], source="more.csv"
+    )
+    route_cases(session("route"))
+    with OpenAILike({"to": row["supplier"], "amount": 80, "reference": f"Invoice {row['number']}"}) as server:
+        asked = re.sub(r"http://127\.0\.0\.1:\d+/v1", server.base_url, connection)
+        assert asked != connection
+        monkeypatch.setenv(variable, asked)
+        at_draft = session("draft")
+        writer = load_agent(
+            "payment_writer",
+            bundle.agents["payment_writer"],
+            at_draft.files,
+            cache=example,
+            resolve_model=resolve_model,
+            prices=at_draft.company.prices,
+        )
+        run_role(at_draft, writer, Role("drafting", contracts["Payment"], ()))
+        assert server.total == 1
+    validate_cases(session("check"))
+
+    [found] = list_cases(ledger, workflow="invoices")
+    assert (found.business_key, found.state) == (row["number"], "authorised")
+
+
 def test_a_budget_that_is_set_as_the_guide_says_holds(example: Path, open_ledger: Callable[[str], Any]):
     """The files of README's example with those of the page on budgets over them, against a server on loopback."""
     from decimal import Decimal
 
     from interlock.agents.load import load_agent
     from interlock.domain.data.source import SourceRow
-    from interlock.engine.agents.role import Role, run_role
+    from interlock.engine.agents.role import run_role
+    from interlock.engine.agents.work_item import Role
     from interlock.engine.cases.intake import take_in_rows
     from interlock.engine.policy.bundle import load_contracts, read_bundle
     from interlock.engine.policy.publication import problems_of
@@ -438,9 +664,7 @@ def test_a_budget_that_is_set_as_the_guide_says_holds(example: Path, open_ledger
         file.parent.mkdir(exist_ok=True)
         before = file.read_text("utf-8") if file.exists() and not name.endswith("agents.yaml") else ""
         if name.endswith("access.yaml"):
-            for key, entries in re.findall(r"^(\w+):\n((?:  .*\n)+)", said, re.MULTILINE):
-                before = before.replace(f"\n{key}:\n", f"\n{key}:\n{entries}", 1)
-            file.write_text(before, encoding="utf-8")
+            add_below_its_keys(file, said)
         else:
             file.write_text(said if name.endswith("prices.yaml") else before + said, encoding="utf-8")
     include, wiring, ledger = example / "include", wiring_of(dag_of(example)), open_ledger("sqlite")

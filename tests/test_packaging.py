@@ -78,6 +78,7 @@ def plugins_only(tmp_path_factory):
     return target
 
 
+@pytest.mark.airflow
 def test_the_plugins_folder_registers_the_plugin_once_when_the_distribution_is_not_installed(
     bare_python, plugins_only, tmp_path
 ):
@@ -88,6 +89,7 @@ def test_the_plugins_folder_registers_the_plugin_once_when_the_distribution_is_n
     assert loaded["file"] == str(plugins_only / "interlock" / "plugin.py")
 
 
+@pytest.mark.airflow
 def test_the_entry_point_registers_the_plugin_once_when_the_distribution_is_installed_too(
     bare_python, plugins_only, tmp_path
 ):
@@ -102,6 +104,7 @@ def test_the_entry_point_registers_the_plugin_once_when_the_distribution_is_inst
     assert loaded["errors"] == {}
 
 
+@pytest.mark.airflow
 def test_an_installed_distribution_needs_nothing_of_the_project_around_it(bare_python, plugins_only, tmp_path):
     write_metadata(tmp_path / "installed")
     shutil.copytree(plugins_only / "interlock", tmp_path / "installed" / "interlock")
@@ -114,6 +117,7 @@ def test_an_installed_distribution_needs_nothing_of_the_project_around_it(bare_p
     assert loaded["errors"] == {}
 
 
+@pytest.mark.airflow
 def test_the_scanner_runs_nothing_of_the_package_under_its_bare_name(bare_python, plugins_only, tmp_path):
     loaded = what_airflow_loads(bare_python, tmp_path, plugins_folder=plugins_only)
 
@@ -122,6 +126,7 @@ def test_the_scanner_runs_nothing_of_the_package_under_its_bare_name(bare_python
     assert bare & set(loaded["modules"]) == set()
 
 
+@pytest.mark.airflow
 def test_links_keep_the_path_that_airflow_is_served_below(bare_python, plugins_only, tmp_path):
     loaded = what_airflow_loads(
         bare_python, tmp_path, plugins_folder=plugins_only, AIRFLOW__API__BASE_URL="https://data.example.com/af/"
@@ -137,6 +142,7 @@ def test_links_keep_the_path_that_airflow_is_served_below(bare_python, plugins_o
     assert len({view["url_route"] for view in loaded["views"]}) == 2
 
 
+@pytest.mark.airflow
 def test_the_plugin_adds_next_to_nothing_to_the_start_of_every_airflow_process(tmp_path):
     """A task process loads the plugin too: FastAPI would cost it two seconds."""
     code = (

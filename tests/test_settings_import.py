@@ -163,6 +163,7 @@ def import_and_list(environment, path):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.airflow
 def test_a_second_import_changes_what_changed_and_keeps_a_password_that_is_left_out(metadata_database, tmp_path):
     first = (
         "airflow:\n"
@@ -201,6 +202,7 @@ def test_a_second_import_changes_what_changed_and_keeps_a_password_that_is_left_
     assert changed["variables"] == [["region", "us"]]
 
 
+@pytest.mark.airflow
 def test_a_file_with_a_fault_sets_nothing_at_all(metadata_database, tmp_path):
     before = import_and_list(metadata_database, settings(tmp_path, "airflow: {}\n"))
     half_right = "airflow:\n  connections: [{conn_id: fine, conn_type: http}]\n  pools: [{pool_slot: 2}]\n"

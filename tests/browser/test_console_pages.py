@@ -126,7 +126,7 @@ def test_no_click_is_lost_while_the_script_is_still_on_its_way(triage, open_page
     run = triage.parked_run("slow_script", [a_ticket("S-01", "I want a refund for my purchase, please")])
     page = open_page("alice")
     on_its_way = []
-    page.route("**/console.js", lambda route: on_its_way.append(route))
+    page.route("**/console.js", lambda route: on_its_way.append(route), times=1)
     frame = console(page)
     everything = frame.get_by_label("all of mine on this page")
     everything.wait_for()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 from faults.bench import Bench, python_path
@@ -13,10 +15,9 @@ from live_airflow import PROJECT, live_airflow
 PEOPLE = {"admin": "admin", "lea": "user", "leo": "user", "otto": "user", "vera": "viewer"}
 
 
-@pytest.fixture(scope="package")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """An Airflow with an empty Dags folder, that notices a lost heartbeat within seconds."""
-    folder = tmp_path_factory.mktemp("faults")
+@contextmanager
+def airflow_for_faults(folder: Path) -> Iterator[Bench]:
+    """Yield an Airflow in *folder* with an empty Dags folder, that notices a lost heartbeat within seconds."""
     (folder / "dags").mkdir()
     (folder / "include").mkdir()
     with live_airflow(
@@ -35,3 +36,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         },
     ) as airflow:
         yield Bench(airflow, folder, Ledger.open(f"sqlite:///{folder / 'home' / 'interlock.db'}", "test"))
+
+
+@pytest.fixture(scope="package")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One Airflow for all of this folder."""
+    with airflow_for_faults(tmp_path_factory.mktemp("faults")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def bench_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[Bench]]:
+    """Make an Airflow for work that others would meet in the ledger."""
+    return lambda: airflow_for_faults(tmp_path_factory.mktemp("alone"))

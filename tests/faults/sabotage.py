@@ -21,22 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-GROUPS = {
-    "cases.intake": 20,
-    "agents.role": 12,
-    "routing.branch": 12,
-    "routing.validation": 12,
-    "approvals.gate": 8,
-    "effects.execution": 5,
-}
-"""Cases that a module of the engine takes at once here, so that there is a middle."""
+AT_A_STATION = 8
+ROLE = 12
 LEASE = timedelta(seconds=4)
 SIZES = {
-    **{f"interlock.engine.{module}.GROUP": size for module, size in GROUPS.items()},
-    "interlock.engine.agents.role.FLUSH_CASES": GROUPS["agents.role"],
+    "interlock.engine.cases.intake.GROUP": 20,
+    "interlock.engine.agents.role.GROUP": ROLE,
+    "interlock.engine.agents.result_writer.FLUSH_CASES": ROLE,
+    "interlock.engine.effects.execution.GROUP": 5,
     "interlock.engine.effects.execution.LEASE_MINIMUM": LEASE,
 }
-"""What the engine has of it, by its full name."""
+"""What the engine has of it, by its full name: cases that it takes at once here, so that there is a middle."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,9 @@ def small_groups() -> None:
         module, _, constant = name.rpartition(".")
         assert hasattr(import_module(module), constant), f"there is no {name}"
         setattr(import_module(module), constant, size)
+    defaults = import_module("interlock.engine.cases.station").Station.__init__.__kwdefaults__
+    assert "limit" in defaults, "a station takes no limit"
+    defaults["limit"] = AT_A_STATION
 
 
 def sabotage(dag: Any, plan: Mapping[str, Sequence[Kill | None]], *, runs: str = "killed") -> None:

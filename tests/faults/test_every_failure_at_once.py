@@ -3,7 +3,8 @@ All failure modes on a loopback server at once, and ``kill -9`` at random: every
 
 A tenth of the model's calls each hangs, drips, is malformed, refused, rate limited, broken, cut off or twice as long as
 allowed; cases are stale, end their process, use up budgets; the payouts' system errs, a person switches the agent off
-in the middle, and processes of tasks are killed. The seed is printed; ``INTERLOCK_STORM_SEED`` repeats one.
+in the middle, and processes of tasks are killed. The seed is printed; ``INTERLOCK_STORM_SEED`` repeats one. The long
+form has five storms, each with more kills.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +21,7 @@ from itertools import pairwise
 import pytest
 from faults.bench import Bench, wait_for
 from faults.storm import MAX_TOKENS, NAME, PRICE_IN, PRICE_OUT, TIMEOUT, Killer, Weather, bad_target, write_project
+from form import by_form, is_long
 from interlock.domain.cases.wiring import Wiring
 from interlock.domain.cost.price import to_nano
 from interlock.domain.data.source import SourceRow
@@ -36,6 +39,7 @@ from servers.openai_like import OpenAILike
 pytestmark = pytest.mark.live
 
 CASES, STALE, BOOM = 120, 4, 3
+KILLS = by_form({"judge": 3, "draft": 1, "send": 1}, {"judge": 5, "draft": 2, "send": 2})
 RESTING = {"executed", "waiting", "dead"}
 UNWRITTEN = TIMEOUT + 4.0
 """Seconds before a kill from which an answer may not be written yet: a call's time, a second's answers, a full disk."""
@@ -67,16 +71,23 @@ class Storm:
         return any(0 <= end - at <= UNWRITTEN for end in self.broken_off)
 
 
-@pytest.fixture(scope="module")
-def seed():
-    number = int(os.environ.get("INTERLOCK_STORM_SEED") or random.SystemRandom().randrange(10_000))
+@pytest.fixture(scope="module", params=range(by_form(1, 5)))
+def seed(request):
+    given = os.environ.get("INTERLOCK_STORM_SEED")
+    number = int(given) + request.param if given else random.SystemRandom().randrange(10_000)
     print(f"INTERLOCK_STORM_SEED={number}")
     return number
 
 
 @pytest.fixture(scope="module")
-def storm(bench, seed):
-    """The storm, at its end."""
+def storm(request, seed, bench_of_its_own):
+    """The storm, at its end: in the Airflow of the others, or each of several in one of its own."""
+    with bench_of_its_own() if is_long() else nullcontext() as alone:
+        yield from a_storm(alone or request.getfixturevalue("bench"), seed)
+
+
+def a_storm(bench, seed):
+    """Yield what came of a storm."""
     weather = Weather(seed)
     with OpenAILike() as model, EffectTarget(on_repeat="store") as target:
         model.choose = weather.choose
@@ -87,7 +98,7 @@ def storm(bench, seed):
         random.Random(seed).shuffle(rows)
         write_project(bench, inbox=rows, calm=[f"C{number},a refund,10,standard" for number in range(8)])
         take_in_old_cases(bench)
-        killer = Killer(bench.airflow.home, weather, {"judge": 3, "draft": 1, "send": 1})
+        killer = Killer(bench.airflow.home, weather, KILLS)
         killer.start()
         broken_off, runs = [], []
         runs.append(bench.airflow.trigger(NAME, run_id="storm-1"))

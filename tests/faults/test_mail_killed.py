@@ -105,7 +105,7 @@ def settled_by_people(bench, killed, server):
     command(bench, "cases", "reconcile", taken, "--took-place", "yes", "--reason", "Ann has it")
     command(bench, "cases", "reconcile", not_sent, "--took-place", "no", "--reason", "Ann has nothing")
     command(bench, "cases", "resubmit", not_sent)
-    run = re.search(r"run (\S+) takes up", command(bench, "resume", NAME))
+    run = re.search(r"run (\S+) resumes", command(bench, "resume", NAME))
     assert run
     return {"run": bench.airflow.wait_for_run(NAME, run[1]), **seen(bench, server)}
 

@@ -45,7 +45,7 @@ def resumed(released):
     bench.act("admin", "L6", "resubmit", {"changes": {"text": "sure=0.99"}})
     environment = {"INTERLOCK_TOKEN": bench.airflow.token("admin"), "INTERLOCK_URL": bench.airflow.url}
     said = bench.airflow.run("resume", "airflow", "interlock", "resume", NAME, environment=environment)
-    run = re.search(r"run (\S+) takes up", said)
+    run = re.search(r"run (\S+) resumes", said)
     assert run, said
     state = bench.airflow.wait_for_run(NAME, run[1])
     seen = {"run": run[1], "state": state, "cases": bench.cases(NAME), "sent": bench.sent()}

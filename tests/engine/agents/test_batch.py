@@ -320,9 +320,10 @@ def test_a_batch_that_does_not_come_back_is_given_up_and_counts_as_the_most_it_c
 
 
 def test_a_collection_that_breaks_off_is_done_again_and_counts_nothing_twice(desk, server, monkeypatch):
+    import interlock.engine.agents.result_writer as result_writer
     import interlock.engine.agents.role as role
 
-    monkeypatch.setattr(role, "FLUSH_CASES", 2)
+    monkeypatch.setattr(result_writer, "FLUSH_CASES", 2)
     desk.flow.intake(rows(*[f"message {number}" for number in range(6)]))
     desk.judge()
     server.end()

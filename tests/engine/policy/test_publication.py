@@ -285,7 +285,7 @@ def test_an_older_proposal_than_what_is_in_force_is_not_promoted(flow: Workflow)
     older = proposed(flow, threshold=0.85)
     promoted(flow, proposed(flow, threshold=0.9))
 
-    with pytest.raises(InputError, match="older than version 3, which is in force: propose its text anew"):
+    with pytest.raises(InputError, match="older than version 3, which is in force: propose its text again"):
         promoted(flow, older)
 
 

@@ -11,7 +11,7 @@ import pytest
 from interlock.domain.agents.agent_protocol import Answer, Usage, Work
 from interlock.domain.approvals.access import Identity
 from interlock.domain.effects.connector import EffectRequest, Receipt
-from interlock.engine.agents.role import FLUSH_CASES
+from interlock.engine.agents.result_writer import FLUSH_CASES
 from interlock.engine.approvals import review_action
 from interlock.engine.approvals.gate import answer_listed, open_gate
 from interlock.engine.cases.intake import take_up
@@ -72,7 +72,7 @@ def test_a_switch_thrown_between_two_groups_leaves_the_second_where_it_stands(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ):
     """The first 200 answers are written; those that come after the switch was thrown are not taken."""
-    monkeypatch.setattr("interlock.engine.agents.role.FLUSH_SECONDS", 60.0)  # a slow machine writes no group earlier
+    monkeypatch.setattr("interlock.engine.agents.result_writer.FLUSH_SECONDS", 60.0)  # a slow machine writes no group earlier
     flow = Workflow(tmp_path, ledger)
     flow.intake(rows(*["x"] * (FLUSH_CASES + 60)))
     asked = 0

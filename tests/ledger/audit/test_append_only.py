@@ -46,6 +46,7 @@ def test_the_database_refuses_to_change_or_delete_an_event(told: Ledger, stateme
     assert verify(told).problems == []
 
 
+@pytest.mark.postgres
 def test_postgresql_refuses_to_empty_the_table(open_ledger):
     ledger = open_ledger("postgresql")
 

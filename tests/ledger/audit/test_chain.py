@@ -134,6 +134,7 @@ def test_a_read_transaction_sees_one_instant(ledger: Ledger):
     assert numbers(ledger) == {"a": [1, 2]}
 
 
+@pytest.mark.postgres
 def test_a_read_transaction_cannot_write(open_ledger):
     ledger = open_ledger("postgresql")
     with pytest.raises(LedgerError, match="read-only transaction"), ledger.read() as connection:

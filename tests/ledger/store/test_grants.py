@@ -28,6 +28,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from workflows import Workflow, rows
 
+pytestmark = pytest.mark.postgres
+
 
 @dataclass
 class Roles:

@@ -71,7 +71,7 @@ def override(ledger: Ledger, name: str, *, person: str, route: str, reason: str)
                 )
             failed = Router.of(run.version.bundle).failed_checks(variables(file, run.version.bundle))
             if stopped := [told(check, error) for check, error in failed if check.on_failure == "stop"]:
-                raise InputError(f"this must not be sent, whoever says so: {'; '.join(stopped)}")
+                raise InputError(f"this must not be sent, no matter who says so: {'; '.join(stopped)}")
             task = gates[route]
             assert task is not None
             at = task.task_id

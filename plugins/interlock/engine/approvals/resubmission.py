@@ -53,7 +53,7 @@ def resubmit(
             "case": moved.business_key,
             "state": str(moved.state),
             "task": moved.task,
-            "note": f"airflow interlock resume {run.workflow} takes it up",
+            "note": f"airflow interlock resume {run.workflow} resumes it",
         }
 
 

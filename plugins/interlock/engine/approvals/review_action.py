@@ -171,7 +171,7 @@ def edit(
         electorate = electorate_of(tx.connection, tx.at, request, company_at(tx.connection, ledger).access)
         electorate.admit(person, electorate.progress(votes_on(tx.connection, request.id)), approves=False)
         if request.seen_digest != seen_digest:
-            raise InputError("the draft changed since you saw it: look at it again and edit anew")
+            raise InputError("the draft changed since you saw it: look at it again, then edit")
         run = load_run(tx.connection, request.run_id)
         file = load_files(tx.connection, [row])[0]
         drafts = load_handoffs(tx.connection, [row.draft_id] if row.draft_id else [])

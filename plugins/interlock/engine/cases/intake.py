@@ -125,7 +125,7 @@ def _tell_left_out(
     fresh = set(row.values or {}) - known - reported
     if fresh:
         listing = ", ".join(sorted(map(repr, fresh)))
-        session.log.warning("columns that %s does not name are left out: %s", contract.contract_ref(), listing)
+        session.log.warning("columns that %s does not name are ignored: %s", contract.contract_ref(), listing)
     return fresh
 
 

@@ -104,7 +104,7 @@ def read_dataset(
         waits = may_try_again or dataset.required
         row = _read(session, name, dataset, source or dataset.source, reach, snapshots, check, as_of, waits=waits)
     session.log.info(
-        "dataset %r as of %s: %d rows, %d put aside, %s",
+        "dataset %r as of %s: %d rows, %d quarantined, %s",
         *(name, row.as_of.isoformat(), row.row_count, row.quarantined, row.state),
     )
     if row.is_withheld and dataset.required:

@@ -181,7 +181,7 @@ def _fires(
     fired = rule.fires.evaluate(reads)
     if fired.value is None:
         session.count("rules_without_data")
-        session.log.warning("insight %r cannot be told for %r: %s", rule.name, indicator, fired.error)
+        session.log.warning("insight %r cannot be written for %r: %s", rule.name, indicator, fired.error)
     return bool(fired.value)
 
 
@@ -263,7 +263,7 @@ def _texts(
         return texts, list(cited)
     except InputError as error:
         session.count("texts_without_numbers")
-        session.log.warning("insight %r is told without its text: %s", rule.name, missing[-1] if missing else error)
+        session.log.warning("insight %r is written without its text: %s", rule.name, missing[-1] if missing else error)
         return {"title": f"{title}: {rule.name.replace('_', ' ')}", "recommendation": ""}, []
 
 

@@ -172,7 +172,7 @@ def promote(
         if proposal.current is not None and proposal.current.number > version.number:
             raise InputError(
                 f"version {version.number} of {workflow!r} is older than version {proposal.current.number}, which is "
-                "in force: propose its text anew"
+                "in force: propose its text again"
             )
         now = progress_of(version, proposal.approvals, company)
         if now.state is GateState.REJECTED:
@@ -351,7 +351,8 @@ def _demand(ledger: Ledger, person: Identity, right: Right, workflow: str) -> Co
     if company.number is None:
         raise ConfigurationError(
             f"no version of the company's files is in force in environment {ledger.environment!r}, so nobody has a "
-            "right. Whoever may change Dags puts the first in force: airflow interlock policy publish company"
+            "right. Anyone who may change Dags puts the first version in force: "
+            "airflow interlock policy publish company"
         )
     company.access.demand(person, right, workflow)
     return company

@@ -193,7 +193,7 @@ def cast_vote(tx: Transaction, request_id: str, given: Answer, *, access: Access
     if request.state != GateState.OPEN.value:
         raise InputError(f"the gate is {request.state} for this case already; nothing was changed")
     if given.seen_digest != request.seen_digest:
-        raise InputError("what you saw is no longer what would be sent: look at it again and vote anew")
+        raise InputError("what you saw is no longer what would be sent: look at it again, then vote")
     if given.answer == "reject" and not (given.reason or "").strip():
         raise InputError("a rejection needs a reason: say why")
     if given.answer == "approve":
