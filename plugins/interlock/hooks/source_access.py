@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from airflow.sdk.configuration import conf
-from sqlalchemy.engine import make_url
 
 from interlock.connectors.outbox import Outbox
 from interlock.domain.effects.connector import ConnectorDeclaration
@@ -21,6 +20,7 @@ from interlock.errors import ConfigurationError
 from interlock.hooks.connector import open_connector_from_airflow
 from interlock.hooks.ledger import LedgerHook
 from interlock.hooks.setting import cache_path, include_path, listed, positive, snapshot_path
+from interlock.ledger.store.database import sqlite_file
 
 _IN_HOME = (
     *("airflow.cfg", "webserver_config.py", "airflow_settings.yaml", "keys.json", "passwords.json", "ledger_url"),
@@ -72,7 +72,7 @@ def _own_files() -> Iterator[Path]:
         yield from _paths_in(str(conf.get(section, name, fallback="") or ""))
     urls = [str(conf.get("database", "sql_alchemy_conn", fallback="") or ""), LedgerHook().url()]
     yield from database_files(
-        [home / "airflow.db", home / "interlock.db", *map(Path, filter(None, map(_file_of, urls)))]
+        [home / "airflow.db", home / "interlock.db", *map(Path, filter(None, map(sqlite_file, urls)))]
     )
     yield cache_path()
     if isinstance(snapshots := snapshot_path(), Path):
@@ -86,15 +86,6 @@ def _paths_in(text: str) -> Iterator[Path]:
         return
     values = found.values() if isinstance(found, dict) else ()
     yield from (Path(value) for value in values if isinstance(value, str) and value.startswith("/"))
-
-
-def _file_of(url: str) -> str:
-    """Return the file of an SQLite database, or an empty text."""
-    try:
-        parsed = make_url(url)
-    except Exception:  # it is no address, which whoever opens it will say
-        return ""
-    return str(parsed.database or "") if parsed.get_backend_name() == "sqlite" else ""
 
 
 def _outboxes(connectors: Mapping[str, ConnectorDeclaration]) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,13 +57,17 @@ def write_json_lines(path: Path) -> Path:
 WRITERS = {"csv": write_csv, "parquet": write_parquet, "jsonl": write_json_lines}
 
 
+def bucket(folder: Path) -> Callable[[str, str | None], Any]:
+    """Return what opens ``s3://bucket/…`` in *folder*, all the way through Airflow's object storage."""
+    return lambda address, conn_id: object_path(address.replace("s3://bucket", f"file://{folder}"))
+
+
 @pytest.mark.parametrize("ending", WRITERS)
 def test_a_file_and_an_object_give_the_same_rows(tmp_path: Path, ending: str):
-    """``file://`` as an object goes the whole way of Airflow's object storage."""
     path = WRITERS[ending](tmp_path / f"lines.{ending}")
 
     by_path = taken(str(path))
-    by_store = taken({"path": f"file://{path}"}, storage=object_path)
+    by_store = taken({"path": f"s3://bucket/{path.name}"}, storage=bucket(tmp_path))
 
     assert by_path == by_store
     assert len(by_path) == 20
@@ -70,16 +75,17 @@ def test_a_file_and_an_object_give_the_same_rows(tmp_path: Path, ending: str):
 
 
 def test_an_intake_reads_an_object(tmp_path: Path):
-    path = write_csv(tmp_path / "lines.csv")
+    write_csv(tmp_path / "lines.csv")
+    spec = parse_source("s3://bucket/lines.csv")
 
-    found = list(read_rows(parse_source({"path": f"file://{path}"}), connection=lambda c: None, storage=object_path))
+    found = list(read_rows(spec, connection=lambda c: None, storage=bucket(tmp_path)))
 
     assert [row.values["id"] for row in found if row.values] == [str(n) for n in range(1, 21)]
 
 
 def test_an_object_that_is_not_there_is_told(tmp_path: Path):
-    with pytest.raises(SourceError, match=r"there is no object 'file://.*nothing.csv'"):
-        taken({"path": f"file://{tmp_path}/nothing.csv"}, storage=object_path)
+    with pytest.raises(SourceError, match=r"there is no object 's3://bucket/nothing.csv'"):
+        taken("s3://bucket/nothing.csv", storage=bucket(tmp_path))
 
 
 def test_an_address_may_name_its_connection():

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from interlock.errors import ConfigurationError, LedgerError, LedgerUnavailable, UnfitValue
@@ -75,6 +75,15 @@ def _open_sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def sqlite_file(url: str) -> str:
+    """Return the file of the SQLite database at *url*; empty: it is another one, or none."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:  # who opens it will say so
+        return ""
+    return str(parsed.database or "") if parsed.get_backend_name() == "sqlite" else ""
 
 
 def network_disk(folder: Path) -> str | None:
