@@ -61,7 +61,7 @@ class Bundle:
         name = document.get("workflow")
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or as_text(name) != name:
             raise ConfigurationError(
-                f"this is no bundle of a workflow: 'workflow' is no name of 1 to {MAX_NAME} letters"
+                f"this is no bundle of a workflow: it has no workflow's name, of up to {MAX_NAME} letters"
             )
         parts: dict[str, dict[str, Any]] = {}
         for part_name, kind, what in (
