@@ -18,12 +18,16 @@ from pydantic import ValidationError
 from interlock.domain.agents.agent import AgentDeclaration, parse_agents
 from interlock.domain.base.canonical import digest
 from interlock.domain.base.contract import explain
+from interlock.domain.base.door import as_text
 from interlock.domain.base.expression import variable_types
 from interlock.domain.base.strict_yaml import load_yaml
 from interlock.domain.data.dataset import Dataset, parse_datasets
 from interlock.domain.policy.policy import Policy, parse_policy
 from interlock.domain.policy.workflow import Workflow
 from interlock.errors import ConfigurationError, UnknownName
+
+MAX_NAME = 100
+"""Characters of a workflow's name."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,28 @@ class Bundle:
 
         :raises ConfigurationError: it is no bundle.
         """
-        if not isinstance(document.get("workflow"), str):
-            raise ConfigurationError("this is no bundle of a workflow: 'workflow' is missing or no name")
+        name = document.get("workflow")
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or as_text(name) != name:
+            raise ConfigurationError(
+                f"this is no bundle of a workflow: it has no workflow's name, of up to {MAX_NAME} letters"
+            )
         parts: dict[str, dict[str, Any]] = {}
-        for name, kind, what in (
+        for part_name, kind, what in (
             ("files", str, "text"),
             ("data", str, "a digest"),
             ("contracts", Mapping, "a contract's ref, digest and schema"),
         ):
-            part = document.get(name)
+            part = document.get(part_name)
             if not isinstance(part, Mapping):
-                raise ConfigurationError(f"this is no bundle of a workflow: {name!r} is missing or no mapping")
+                raise ConfigurationError(f"this is no bundle of a workflow: {part_name!r} is missing or no mapping")
             for path, value in part.items():
                 if not isinstance(path, str) or not isinstance(value, kind):
-                    raise ConfigurationError(f"this is no bundle of a workflow: {name} {path!r} is not {what}")
-            parts[name] = dict(part)
-        for name, contract in parts["contracts"].items():
+                    raise ConfigurationError(f"this is no bundle of a workflow: {part_name} {path!r} is not {what}")
+            parts[part_name] = dict(part)
+        for contract_name, contract in parts["contracts"].items():
             if not isinstance(contract.get("schema"), Mapping):
-                raise ConfigurationError(f"this is no bundle of a workflow: contract {name!r} has no schema")
-        return cls(document["workflow"], **parts)
+                raise ConfigurationError(f"this is no bundle of a workflow: contract {contract_name!r} has no schema")
+        return cls(name, **parts)
 
     @cached_property
     def digest(self) -> str:
