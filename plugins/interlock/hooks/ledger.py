@@ -48,7 +48,7 @@ class LedgerHook(BaseHook):
 
     def get_conn(self) -> Ledger:
         """
-        Return the ledger of this Airflow's environment, with the seal's keys where there is their connection.
+        Return the ledger of this Airflow's environment, with the seal's keys if their connection exists.
 
         :raises ConfigurationError: the connection cannot be used.
         """

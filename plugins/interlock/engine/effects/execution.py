@@ -250,7 +250,7 @@ class _Executor:
             if validations:
                 change = CaseChange(
                     state=CaseState.ROUTED, task=validations[0].task_id, run_id=None, reason=reason
-                )  # a resume run takes it up
+                )  # a resume run resumes it
             move(tx, [(file.case, change)], kind="execution.asked_again")
         self.session.count("asked_again", len(unsealed))
 

@@ -21,7 +21,7 @@ from interlock.domain.cases.case import CaseState
 from interlock.errors import ConfigurationError, Tampered
 from interlock.ledger.cases.case import CaseFile, lock_cases, move
 from interlock.ledger.effects.authorisation import standing
-from interlock.ledger.effects.evidence import look_at
+from interlock.ledger.effects.evidence import basis_of, look_at
 from interlock.ledger.runs.run import Attempt, WorkflowRun
 from interlock.ledger.store.record import Authorisation, CaseChange, Effect
 from interlock.ledger.store.schema import effect
@@ -99,17 +99,9 @@ def claim(
     fresh: list[Effect] = []
     taken_over: list[Effect] = []
     for file in files:
-        payload_digest, grant = digests[file.id], allowed.get(file.id)
-        if file.id in tampered:
-            claimed.tampered.append((file, tampered[file.id]))
-            continue
-        if grant is not None and file.id in needs_vote and grant.basis.startswith("decision:"):
-            grant = None
-        if grant is None or file.case.state != CaseState.AUTHORISED:
-            claimed.unauthorised.append(file)
-            continue
-        if grant.seal is None:
-            claimed.to_ask_again.append((file, grant))
+        payload_digest = digests[file.id]
+        grant = _grant_of(claimed, file, allowed.get(file.id), tampered.get(file.id), votes_only=file.id in needs_vote)
+        if grant is None:
             continue
         key = key_of(file, payload_digest)
         existing = tx.connection.execute(select(effect).where(effect.c.key == key).with_for_update()).first()
@@ -150,6 +142,22 @@ def claim(
     tx.insert(effect, fresh, kind="effect.intended", facts=_facts)
     tx.update(effect, taken_over, kind="effect.taken_over", facts=_facts)
     return claimed
+
+
+def _grant_of(
+    claimed: Claimed, file: CaseFile, grant: Authorisation | None, tampering: Tampered | None, *, votes_only: bool
+) -> Authorisation | None:
+    """Return what allows the send of a case; None: nothing does, and *claimed* says why."""
+    if tampering is not None:
+        claimed.tampered.append((file, tampering))
+        return None
+    if grant is None or file.case.state != CaseState.AUTHORISED or (votes_only and basis_of(grant, "decision")):
+        claimed.unauthorised.append(file)
+        return None
+    if grant.seal is None:
+        claimed.to_ask_again.append((file, grant))
+        return None
+    return grant
 
 
 def commit(tx: Transaction, done: Sequence[tuple[Claim, str, Mapping[str, Any]]], *, next_task: str | None) -> None:

@@ -133,14 +133,14 @@ def _last_events(connection: Connection, subjects: Sequence[str]) -> dict[str, s
     last: dict[str, tuple[int, str]] = {}
     events = audit_event.c
     for subject, body in raw_rows_where(connection, [events.subject, events.body], events.subject, subjects):
-        if (told := _TOLD.search(body)) is None:
+        if (end := _EVENT_END.search(body)) is None:
             continue  # an event of something other than the row, or one that was changed
-        if (revision := int(told[1])) >= last.get(subject, (0, ""))[0]:
-            last[subject] = (revision, told[2])
+        if (revision := int(end[1])) >= last.get(subject, (0, ""))[0]:
+            last[subject] = (revision, end[2])
     return {subject: digested for subject, (_, digested) in last.items()}
 
 
-_TOLD = re.compile(r'"revision":([0-9]{1,9}),"row":"([0-9a-f]{64})","subject":"[^"\\]*"\}\Z')
+_EVENT_END = re.compile(r'"revision":([0-9]{1,9}),"row":"([0-9a-f]{64})","subject":"[^"\\]*"\}\Z')
 """How the canonical bytes of a row's event end."""
 
 

@@ -499,7 +499,7 @@ def find_in_force(
 def last_sealed(
     connection: Connection, environment: str, workflow: str, at: datetime, *, seal: Sealer
 ) -> WorkflowVersion | None:
-    """Return the version that was put in force last with the key: whom it names is told when another was forged."""
+    """Return the version that was put in force last with the key: who is notified of a forged one is named there."""
     for row in connection.execute(_ever_in_force(environment, workflow, at)):
         try:
             return find_in_force(connection, environment, workflow, row.put_since, seal=seal)
