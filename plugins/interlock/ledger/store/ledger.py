@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from interlock.ledger.store.database import open_database
-from interlock.ledger.store.transaction import Actor, Transaction, read, write
+from interlock.ledger.store.transaction import Actor, Transaction, keep_reading, read, write
 
 T = TypeVar("T")
 
@@ -45,6 +45,10 @@ class Ledger:
     def read(self) -> AbstractContextManager[Connection]:
         """Open a read transaction."""
         return read(self.engine)
+
+    def keep_reading(self) -> AbstractContextManager[Callable[[], AbstractContextManager[Connection]]]:
+        """Keep a connection for many read transactions, one after the other."""
+        return keep_reading(self.engine)
 
 
 def in_groups(items: list[T], size: int) -> Iterator[list[T]]:
