@@ -29,6 +29,7 @@ from interlock.engine.cases.station import Station
 from interlock.engine.effects.metered import MeteredConnector
 from interlock.engine.incidents.incident import report_failures, report_recovery, stop_reported
 from interlock.engine.runs.session import Session
+from interlock.engine.runs.switch_watch import watched_switches
 from interlock.errors import (
     ConfigurationError,
     ConnectorError,
@@ -159,6 +160,7 @@ class _Executor:
         self._people = {duty: getattr(settings, duty).email for duty in DUTIES}
         self.gave_up = False
         self._has_sent = False
+        self._check_switches = session.check_switches
         self._not_before = 0.0
         """A target that asks for a pause asks all threads."""
 
@@ -276,7 +278,9 @@ class _Executor:
         sent: _Sent,
         case_of: Mapping[str, str],
     ) -> None:
-        with ThreadPoolExecutor(min(self.connector.in_flight, len(claims)), thread_name_prefix="send") as pool:
+        threads = min(self.connector.in_flight, len(claims))
+        with watched_switches(self.session) as check, ThreadPoolExecutor(threads, thread_name_prefix="send") as pool:
+            self._check_switches = check
             try:
                 under_way = {pool.submit(self._try, one, payloads[one.file.id], lease_ends, sent) for one in claims}
                 while under_way:
@@ -288,6 +292,7 @@ class _Executor:
             except BaseException:
                 sent.is_broken = True  # those under way end; the others are not begun
                 raise
+        self._check_switches = self.session.check_switches
 
     def _record(self, sent: _Sent, case_of: Mapping[str, str]) -> None:
         """Commit what took place since the last time, and the calls that were made."""
@@ -388,7 +393,7 @@ class _Executor:
         look_first, attempt = one.look_first, 0
         while True:
             attempt += 1
-            self.session.check_switches()
+            self._check_switches()
             try:
                 found = self.connector.look(request) if look_first else None
                 look_first = False

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from interlock.errors import InputError, SwitchedOff
 from interlock.ledger.store.ledger import Ledger
@@ -93,14 +94,20 @@ def refuse_if_off(connection: Connection, environment: str, switches: Sequence[S
 
 
 def _off(connection: Connection, environment: str, switches: Sequence[Switch]) -> KillSwitch | None:
+    row = connection.execute(_off_query(environment, tuple(switches))).first()
+    return None if row is None else KillSwitch.of(row)
+
+
+@lru_cache(maxsize=64)
+def _off_query(environment: str, switches: tuple[Switch, ...]) -> Select[Any]:
+    """It is asked before every effect, and making it takes longer than asking it."""
     named = or_(*[and_(kill_switch.c.kind == kind, kill_switch.c.name == name) for kind, name in switches])
-    row = connection.execute(
+    return (
         select(kill_switch)
         .where(kill_switch.c.environment == environment, named, kill_switch.c.on_at.is_(None))
         .order_by(kill_switch.c.off_at)
         .limit(1)
-    ).first()
-    return None if row is None else KillSwitch.of(row)
+    )
 
 
 def _facts(row: Any) -> dict[str, Any]:

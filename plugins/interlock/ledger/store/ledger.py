@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from interlock.domain.base.seal import Sealer
 from interlock.ledger.store.database import open_database
-from interlock.ledger.store.transaction import Actor, Transaction, read, write
+from interlock.ledger.store.transaction import Actor, Transaction, keep_reading, read, write
 
 T = TypeVar("T")
 
@@ -53,6 +53,10 @@ class Ledger:
             to decide, not to be shown.
         """
         return read(self.engine, seal=self.seal if sealed else None)
+
+    def keep_reading(self) -> AbstractContextManager[Callable[[], AbstractContextManager[Connection]]]:
+        """Keep a connection for many read transactions, one after the other."""
+        return keep_reading(self.engine)
 
 
 def in_groups(items: list[T], size: int) -> Iterator[list[T]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -267,10 +267,24 @@ def write(
 @contextmanager
 def read(engine: Engine, *, seal: Sealer | None = None) -> Iterator[Connection]:
     """Open a read transaction: one consistent picture, and no writer waits for it."""
+    with keep_reading(engine, seal=seal) as begin, begin() as connection:
+        yield connection
+
+
+@contextmanager
+def keep_reading(
+    engine: Engine, *, seal: Sealer | None = None
+) -> Iterator[Callable[[], AbstractContextManager[Connection]]]:
+    """Keep a connection, and yield what opens a read transaction on it: one after the other, each of its own moment."""
     options: dict[str, Any] = {"interlock_read_only": True, "interlock_seal": seal}
     if engine.dialect.name == "postgresql":  # each of whose statements would see another instant
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with translated_errors(), engine.connect() as connection:
         connection.execution_options(**options)
-        with connection.begin():
-            yield connection
+
+        @contextmanager
+        def begin() -> Iterator[Connection]:
+            with translated_errors(), connection.begin():
+                yield connection
+
+        yield begin
