@@ -9,6 +9,7 @@ from interlock.console.identity import acting_person, current_person
 pytestmark = pytest.mark.airflow
 
 SEES_CASES = ["sees Dags: see cases"]
+SEES_CASE = ["sees the case's Dag: see cases"]
 SETTLES = ["changes Dags: settle an incident", "holds the right switch"]
 
 
@@ -26,8 +27,8 @@ def engine(right: str) -> list[str]:
 GUARDS = {
     ("GET", "/"): SEES_CASES,
     ("GET", "/review"): SEES_CASES,
-    ("GET", "/review/{name}"): SEES_CASES,
-    ("GET", "/case/{name}"): SEES_CASES,
+    ("GET", "/review/{name}"): SEES_CASE,
+    ("GET", "/case/{name}"): SEES_CASE,
     ("GET", "/task"): ["sees the Dag: see cases"],
     ("GET", "/runs"): ["sees Dags: see runs"],
     ("GET", "/quality"): ["sees the Dag: see data checks"],
@@ -35,16 +36,16 @@ GUARDS = {
     ("GET", "/fact/{fact_id}"): ["sees Dags: see facts"],
     ("GET", "/api/me"): ["any login"],
     ("GET", "/api/reviews"): SEES_CASES,
-    ("GET", "/api/reviews/{name}"): SEES_CASES,
-    ("GET", "/api/cases/{name}"): SEES_CASES,
+    ("GET", "/api/reviews/{name}"): SEES_CASE,
+    ("GET", "/api/cases/{name}"): SEES_CASE,
     ("GET", "/api/break-glass"): SEES_CASES,
     ("GET", "/api/switches"): ["sees Dags: see switches"],
-    ("GET", "/api/versions/{workflow}"): ["sees Dags: see versions"],
+    ("GET", "/api/versions/{workflow}"): ["sees the workflow's Dags: see versions"],
     ("GET", "/api/deployments"): ["sees Dags: see deployments"],
     ("GET", "/api/delegations"): ["sees Dags: see delegations"],
     ("GET", "/api/incidents"): ["sees Dags: see incidents"],
     ("GET", "/api/outcomes"): ["sees Dags: see outcomes"],
-    ("GET", "/api/workflows/{workflow}/value"): ["sees Dags: see figures"],
+    ("GET", "/api/workflows/{workflow}/value"): ["sees the workflow's Dags: see figures"],
     ("POST", "/api/cases/{name}/vote"): on_case("vote"),
     ("POST", "/api/votes"): ["answers for each case's Dag: vote"],
     ("POST", "/api/cases/{name}/edit"): on_case("edit a draft"),

@@ -17,14 +17,14 @@ from interlock.console.guard import (
     AnyLogin,
     HoldsRightOnCase,
     HoldsRightOnSwitch,
+    SeesCase,
     SeesDags,
     SortedVotes,
     guards,
-    workflow_of,
 )
 from interlock.console.identity import Actor, Reader
 from interlock.console.ledger import OpenLedger
-from interlock.console.reading import for_reader, for_voter
+from interlock.console.reading import CaseId, Sees
 from interlock.console.request_body import (
     BreakGlassRequest,
     EditRequest,
@@ -63,7 +63,7 @@ def me(person: Reader) -> dict[str, str]:
 
 
 @router.get("/reviews", dependencies=guards(SeesDags("see cases")))
-def reviews(person: Reader, ledger: OpenLedger, workflow: str | None = None, limit: int = 200) -> dict[str, Any]:
+def reviews(sight: Sees, workflow: str | None = None, limit: int = 200) -> dict[str, Any]:
     """Return the cases that people are asked about."""
     found = [
         {
@@ -71,33 +71,33 @@ def reviews(person: Reader, ledger: OpenLedger, workflow: str | None = None, lim
             "business_key": row.business_key,
             "workflow": row.workflow,
             "route": row.route,
-            "why": row.why or "",
+            "why": sight.text(row.why, row.workflow, row.run_id) or "",
             "gate": row.gate,
             "voters": row.voters,
             "digest": row.seen_digest,
             "opened_at": row.opened_at.isoformat(),
-            "mine": person.id in row.voters,
+            "mine": sight.person.id in row.voters,
         }
-        for row in open_requests_of(ledger, workflow=workflow, limit=limit)
+        for row in open_requests_of(sight.ledger, workflow=workflow, among=sight.cases, limit=limit)
     ]
     return {"reviews": found}
 
 
-@router.get("/reviews/{name}", dependencies=guards(SeesDags("see cases")))
-def review(name: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
+@router.get("/reviews/{name}", dependencies=guards(SeesCase("see cases")))
+def review(name: CaseId, sight: Sees) -> dict[str, Any]:
     """Return what people see of one case, and the digest that a vote is bound to."""
-    return for_voter(review_action.see(ledger, name, person=person.identity), person, ledger, workflow_of(ledger, name))
+    return sight.question(review_action.see(sight.ledger, name, person=sight.person.identity))
 
 
-@router.get("/cases/{name}", dependencies=guards(SeesDags("see cases")))
-def case(name: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
+@router.get("/cases/{name}", dependencies=guards(SeesCase("see cases")))
+def case(name: CaseId, sight: Sees) -> dict[str, Any]:
     """Return everything in the ledger about one case."""
-    return for_reader(show_case(ledger, name), person, ledger)
+    return sight.history(show_case(sight.ledger, name))
 
 
 @router.post("/cases/{name}/vote", dependencies=guards(AnswersCase("vote")))
 def vote(
-    name: str, body: VoteRequest, person: Actor, ledger: OpenLedger, request: Request, background: BackgroundTasks
+    name: CaseId, body: VoteRequest, person: Actor, ledger: OpenLedger, request: Request, background: BackgroundTasks
 ) -> dict[str, Any]:
     """Vote on one case; the last vote of a gate wakes its task."""
     result = review_action.vote(
@@ -120,11 +120,11 @@ def vote_on_many(
     Nothing counts for a person whom Airflow does not let answer for one of their Dags.
     """
     results = [_refused(name, error) for name, error in votes.refused]
-    for one in votes.allowed:
+    for case_id, one in votes.allowed:
         try:
             result = review_action.vote(
                 ledger,
-                one.case,
+                case_id,
                 person=person.identity,
                 answer=one.answer,
                 seen_digest=one.digest,
@@ -141,7 +141,7 @@ def _refused(name: str, error: InterlockError) -> dict[str, Any]:
 
 
 @router.post("/cases/{name}/edit", dependencies=guards(AnswersCase("edit a draft")))
-def edit(name: str, body: EditRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def edit(name: CaseId, body: EditRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Change a draft under its contract; it is asked about again."""
     return review_action.edit(
         ledger, name, person=person.identity, changes=body.changes, seen_digest=body.digest, include=include_path()
@@ -149,7 +149,7 @@ def edit(name: str, body: EditRequest, person: Actor, ledger: OpenLedger) -> dic
 
 
 @router.post("/cases/{name}/review-request", dependencies=guards(AnswersCase("ask for a review")))
-def request_review(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def request_review(name: CaseId, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Send a case to people that is not sent yet."""
     return review_action.request_review(ledger, name, person=person.id, reason=body.reason)
 
@@ -157,7 +157,7 @@ def request_review(name: str, body: ReasonRequest, person: Actor, ledger: OpenLe
 @router.post(
     "/cases/{name}/override", dependencies=guards(AnswersCase("override a decision"), HoldsRightOnCase("override"))
 )
-def override_decision(name: str, body: OverrideRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def override_decision(name: CaseId, body: OverrideRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Move a case to another route."""
     return override(ledger, name, person=person.id, route=body.route, reason=body.reason)
 
@@ -165,13 +165,13 @@ def override_decision(name: str, body: OverrideRequest, person: Actor, ledger: O
 @router.post(
     "/cases/{name}/break-glass", dependencies=guards(AnswersCase("break the glass"), HoldsRightOnCase("break_glass"))
 )
-def break_the_glass(name: str, body: BreakGlassRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def break_the_glass(name: CaseId, body: BreakGlassRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Sign a case off alone, to be reviewed later."""
     return break_glass(ledger, name, person=person.identity, reason=body.reason, seen_digest=body.digest)
 
 
 @router.post("/cases/{name}/confirmation", dependencies=guards(AnswersCase("review a break-glass")))
-def confirm_glass(name: str, body: VoteRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def confirm_glass(name: CaseId, body: VoteRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Review what was signed off by breaking the glass."""
     return confirm(
         ledger, name, person=person.identity, answer=body.answer, reason=body.reason, seen_digest=body.digest
@@ -179,31 +179,32 @@ def confirm_glass(name: str, body: VoteRequest, person: Actor, ledger: OpenLedge
 
 
 @router.post("/cases/{name}/question", dependencies=guards(AnswersCase("ask back")))
-def ask_back_about(name: str, body: MessageRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def ask_back_about(name: CaseId, body: MessageRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Ask the owner of a case something before deciding."""
     return ask_back(ledger, name, person=person.identity, text=body.text)
 
 
 @router.post("/cases/{name}/reply", dependencies=guards(AnswersCase("answer a question")))
-def reply_about(name: str, body: MessageRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def reply_about(name: CaseId, body: MessageRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Answer what was asked back about a case."""
     return reply(ledger, name, person=person.identity, text=body.text)
 
 
 @router.post("/cases/{name}/hand-over", dependencies=guards(AnswersCase("hand a case over")))
-def hand_case_over(name: str, body: HandOverRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def hand_case_over(name: CaseId, body: HandOverRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Hand a case over to another who may vote on it."""
     return hand_over(ledger, name, person=person.identity, to=body.to, text=body.text)
 
 
 @router.get("/break-glass", dependencies=guards(SeesDags("see cases")))
-def unreviewed_glass(person: Reader, ledger: OpenLedger) -> dict[str, Any]:
+def unreviewed_glass(sight: Sees) -> dict[str, Any]:
     """Return what was signed off by breaking the glass and awaits its review."""
-    return {"unreviewed": unreviewed(ledger)}
+    found = unreviewed(sight.ledger, among=sight.cases)
+    return {"unreviewed": [{**row, "reason": sight.text(row["reason"], row["workflow"], None)} for row in found]}
 
 
 @router.post("/cases/{name}/resubmit", dependencies=guards(AnswersCase("resubmit a case"), HoldsRightOnCase("correct")))
-def resubmit_case(name: str, body: ResubmitRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def resubmit_case(name: CaseId, body: ResubmitRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Put a quarantined case or a dead letter back to work."""
     return resubmit(
         ledger, name, person=person.id, changes=body.changes, include=include_path(), from_start=body.from_start
@@ -212,14 +213,14 @@ def resubmit_case(name: str, body: ResubmitRequest, person: Actor, ledger: OpenL
 
 @router.post("/cases/{name}/close", dependencies=guards(AnswersCase("close a case"), HoldsRightOnCase("correct")))
 def close(
-    name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger, request: Request, background: BackgroundTasks
+    name: CaseId, body: ReasonRequest, person: Actor, ledger: OpenLedger, request: Request, background: BackgroundTasks
 ) -> dict[str, Any]:
     """End a case without sending anything."""
     return _woken(review_action.close(ledger, name, person=person.id, reason=body.reason), request, background)
 
 
 @router.post("/cases/{name}/undo", dependencies=guards(AnswersCase("undo an effect"), HoldsRightOnCase("correct")))
-def undo_effect(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def undo_effect(name: CaseId, body: ReasonRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Undo the effect of a case in the other system."""
     from interlock.hooks.connector import open_connector_from_airflow
 
@@ -229,21 +230,26 @@ def undo_effect(name: str, body: ReasonRequest, person: Actor, ledger: OpenLedge
 @router.post(
     "/cases/{name}/reconcile", dependencies=guards(AnswersCase("reconcile an effect"), HoldsRightOnCase("correct"))
 )
-def reconcile_effect(name: str, body: ReconcileRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def reconcile_effect(name: CaseId, body: ReconcileRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Record whether an effect in doubt took place, as a person found out."""
     return reconcile(ledger, name, person=person.id, took_place=body.took_place, reason=body.reason)
 
 
 @router.post("/cases/{name}/forget", dependencies=guards(HoldsRightOnCase("forget")))
-def forget(name: str, body: EraseRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
+def forget(name: CaseId, body: EraseRequest, person: Actor, ledger: OpenLedger) -> dict[str, Any]:
     """Erase the content of a case."""
     return forget_case(ledger, name, person=person.id, reason=body.reason, key_too=body.key_too)
 
 
 @router.get("/switches", dependencies=guards(SeesDags("see switches")))
-def list_switches(person: Reader, ledger: OpenLedger, history: bool = False) -> dict[str, Any]:
-    """Return what is switched off, or every time that something was."""
-    return {"switches": switches(ledger, history=history)}
+def list_switches(sight: Sees, history: bool = False) -> dict[str, Any]:
+    """Return what is switched off, or every time that something was; a connector is everybody's."""
+    found = switches(sight.ledger, history=history)
+    return {
+        "switches": [
+            row for row in found if row["kind"] == "connector" or sight.sees_workflow(row["name"].split("/")[0])
+        ]
+    }
 
 
 @router.post("/switches", dependencies=guards(HoldsRightOnSwitch("switch")))

@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from interlock.console.guard import AnswersDags, SeesDags, guards
-from interlock.console.identity import Actor, Reader
+from interlock.console.identity import Actor
 from interlock.console.ledger import OpenLedger
+from interlock.console.reading import Sees
 from interlock.console.request_body import DelegateRequest
 from interlock.errors import InputError
 from interlock.ledger.approvals.delegation import delegate, end_delegation, list_delegations
@@ -18,9 +19,10 @@ router = APIRouter()
 
 
 @router.get("/delegations", dependencies=guards(SeesDags("see delegations")))
-def delegations(person: Reader, ledger: OpenLedger) -> dict[str, Any]:
+def delegations(sight: Sees) -> dict[str, Any]:
     """Return the delegations in effect now."""
-    return {"delegations": [_as_json(row) for row in list_delegations(ledger)]}
+    rows = [row for row in list_delegations(sight.ledger) if row.workflow is None or sight.sees_workflow(row.workflow)]
+    return {"delegations": [_as_json(row) for row in rows]}
 
 
 @router.post("/delegations", dependencies=guards(AnswersDags("let somebody stand in")))

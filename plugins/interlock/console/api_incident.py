@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from interlock.console.guard import ChangesDags, HoldsRight, SeesDags, guards
-from interlock.console.identity import Actor, Reader
+from interlock.console.identity import Actor
 from interlock.console.ledger import OpenLedger
+from interlock.console.reading import Sees
 from interlock.ledger.incidents.incident import list_incidents, settle_incident
 from interlock.ledger.store.record import Incident
 
@@ -16,11 +17,11 @@ router = APIRouter()
 
 
 @router.get("/incidents", dependencies=guards(SeesDags("see incidents")))
-def incidents(person: Reader, ledger: OpenLedger, workflow: str | None = None, closed: bool = False) -> dict[str, Any]:
+def incidents(sight: Sees, workflow: str | None = None, closed: bool = False) -> dict[str, Any]:
     """Return the incidents that are not over; with *closed*, all of them."""
-    with ledger.read() as connection:
-        rows = list_incidents(connection, ledger.environment, workflow=workflow, all_of_them=closed)
-    return {"incidents": [_as_json(row) for row in rows]}
+    with sight.ledger.read() as connection:
+        rows = list_incidents(connection, sight.ledger.environment, workflow=workflow, all_of_them=closed)
+    return {"incidents": [_as_json(row) for row in rows if sight.sees_workflow(row.workflow)]}
 
 
 _SETTLES = guards(ChangesDags("settle an incident"), HoldsRight("switch"))

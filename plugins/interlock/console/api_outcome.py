@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from interlock.console.guard import AnswersDags, HoldsRightOnOutcomes, SeesDags, guards
-from interlock.console.identity import Actor, Reader
+from interlock.console.identity import Actor
 from interlock.console.ledger import OpenLedger
+from interlock.console.reading import Sees
 from interlock.console.request_body import OutcomesRequest
 from interlock.domain.data.source import SourceRow
 from interlock.engine.cases.outcome import record
@@ -19,9 +20,13 @@ router = APIRouter()
 
 
 @router.get("/outcomes", dependencies=guards(SeesDags("see outcomes")))
-def outcomes(person: Reader, ledger: OpenLedger, workflow: str | None = None, limit: int = 100) -> dict[str, Any]:
+def outcomes(sight: Sees, workflow: str | None = None, limit: int = 100) -> dict[str, Any]:
     """Return the outcomes that were recorded, the last that happened first."""
-    return {"outcomes": [row.to_json() for row in list_outcomes(ledger, workflow=workflow, limit=limit)]}
+    return {
+        "outcomes": [
+            row.to_json() for row in list_outcomes(sight.ledger, workflow=workflow, among=sight.cases, limit=limit)
+        ]
+    }
 
 
 @router.post("/outcomes", dependencies=guards(AnswersDags("record outcomes"), HoldsRightOnOutcomes("correct")))

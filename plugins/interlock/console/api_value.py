@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interlock.console.guard import SeesDags, guards
+from interlock.console.guard import SeesWorkflow, guards
 from interlock.console.identity import Reader
 from interlock.console.ledger import OpenLedger
 from interlock.engine.reports.budget_report import budget_report
@@ -16,7 +16,7 @@ from interlock.ledger.policy.version import demand_published
 router = APIRouter()
 
 
-@router.get("/workflows/{workflow}/value", dependencies=guards(SeesDags("see figures")))
+@router.get("/workflows/{workflow}/value", dependencies=guards(SeesWorkflow("see figures")))
 def value(workflow: str, person: Reader, ledger: OpenLedger, period: str = "month") -> dict[str, Any]:
     """Return what a workflow achieves and costs in a period, as ``kpi``, ``cost`` and ``budgets`` print it."""
     demand_published(ledger, workflow)

@@ -7,9 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interlock.console.guard import EngineAsks, HoldsRightInWorkflow, SeesDags, guards
+from interlock.console.guard import EngineAsks, HoldsRightInWorkflow, SeesDags, SeesWorkflow, guards
 from interlock.console.identity import Actor, Reader, may
 from interlock.console.ledger import OpenLedger
+from interlock.console.reading import Sees
 from interlock.console.request_body import (
     ApproveRequest,
     BringOverRequest,
@@ -25,7 +26,7 @@ from interlock.engine.policy.deployment import change_deployment, list_deploymen
 router = APIRouter()
 
 
-@router.get("/versions/{workflow}", dependencies=guards(SeesDags("see versions")))
+@router.get("/versions/{workflow}", dependencies=guards(SeesWorkflow("see versions")))
 def versions(workflow: str, person: Reader, ledger: OpenLedger) -> dict[str, Any]:
     """Return the versions of a workflow or of the company's files, the state of each and what it lacks."""
     return {"versions": [_as_json(row) for row in publication.versions(ledger, workflow)]}
@@ -112,9 +113,10 @@ def rollback(workflow: str, body: RollbackRequest, person: Actor, ledger: OpenLe
 
 
 @router.get("/deployments", dependencies=guards(SeesDags("see deployments")))
-def deployments(person: Reader, ledger: OpenLedger, history: bool = False) -> dict[str, Any]:
+def deployments(sight: Sees, history: bool = False) -> dict[str, Any]:
     """Return which workflows run here."""
-    return {"deployments": list_deployments(ledger, history=history)}
+    found = list_deployments(sight.ledger, history=history)
+    return {"deployments": [row for row in found if sight.sees_workflow(row["workflow"])]}
 
 
 @router.post("/workflows/{workflow}/deployment", dependencies=guards(EngineAsks("deploy")))

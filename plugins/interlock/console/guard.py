@@ -16,12 +16,11 @@ from fastapi import Depends, HTTPException
 
 from interlock.console.identity import Actor, Person, Reader, may
 from interlock.console.ledger import OpenLedger
+from interlock.console.reading import CaseId, Sees
 from interlock.console.request_body import CaseVoteRequest, OutcomesRequest, SwitchRequest, VotesRequest
 from interlock.domain.approvals.access import Right
 from interlock.errors import InterlockError
-from interlock.ledger.cases.case import find_case
 from interlock.ledger.policy.company import company_in_force
-from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger
 
 
@@ -94,6 +93,34 @@ class SeesDag(Guard):
 
 
 @dataclass(frozen=True)
+class SeesCase(Guard):
+    """Airflow lets the person see the Dag whose run works on the case in the path; else there is no such case."""
+
+    what: str
+
+    def __call__(self, case_id: CaseId) -> None:
+        """Let pass: the case was found among those that the person sees."""
+
+    def __str__(self) -> str:
+        return f"sees the case's Dag: {self.what}"
+
+
+@dataclass(frozen=True)
+class SeesWorkflow(Guard):
+    """Airflow lets the person see the Dags of the path's workflow; else there is no such workflow."""
+
+    what: str
+
+    def __call__(self, workflow: str, sight: Sees) -> None:
+        """Ask Airflow."""
+        _demand(sight.person, "GET", None, self.what)
+        sight.demand_workflow(workflow)
+
+    def __str__(self) -> str:
+        return f"sees the workflow's Dags: {self.what}"
+
+
+@dataclass(frozen=True)
 class ChangesDags(Guard):
     """Airflow lets the person change Dags."""
 
@@ -127,9 +154,9 @@ class AnswersCase(Guard):
 
     what: str
 
-    def __call__(self, name: str, person: Actor, ledger: OpenLedger) -> None:
+    def __call__(self, case_id: CaseId, person: Actor, sight: Sees) -> None:
         """Ask Airflow."""
-        _demand(person, "PUT", _dag_of(ledger, name), self.what, human_tasks=True)
+        _demand(person, "PUT", sight.dag_of(sight.case(case_id)), self.what, human_tasks=True)
 
     def __str__(self) -> str:
         return f"answers for the case's Dag: {self.what}"
@@ -139,7 +166,8 @@ class AnswersCase(Guard):
 class SortedVotes:
     """Votes on several cases, sorted by whether they may be cast at all."""
 
-    allowed: list[CaseVoteRequest]
+    allowed: list[tuple[str, CaseVoteRequest]]
+    """Each with the id of its case."""
     refused: list[tuple[str, InterlockError]]
     """A case and why it has no vote: no such case, or the name of several."""
 
@@ -150,13 +178,14 @@ class AnswersEachCase(Guard):
 
     what: str
 
-    def __call__(self, body: VotesRequest, person: Actor, ledger: OpenLedger) -> SortedVotes:
+    def __call__(self, body: VotesRequest, person: Actor, sight: Sees) -> SortedVotes:
         """Ask Airflow for each."""
         votes = SortedVotes([], [])
         for vote in body.votes:
             try:
-                _demand(person, "PUT", _dag_of(ledger, vote.case), self.what, human_tasks=True)
-                votes.allowed.append(vote)
+                row = sight.case(vote.case)
+                _demand(person, "PUT", sight.dag_of(row), self.what, human_tasks=True)
+                votes.allowed.append((row.id, vote))
             except InterlockError as error:
                 votes.refused.append((vote.case, error))
         return votes
@@ -199,9 +228,9 @@ class HoldsRightOnCase(Guard):
 
     right: Right
 
-    def __call__(self, name: str, person: Actor, ledger: OpenLedger) -> None:
+    def __call__(self, case_id: CaseId, person: Actor, sight: Sees) -> None:
         """Ask the access matrix."""
-        _demand_right(person, ledger, self.right, workflow_of(ledger, name))
+        _demand_right(person, sight.ledger, self.right, sight.case(case_id).workflow)
 
     def __str__(self) -> str:
         return f"holds the right {self.right} in the case's workflow"
@@ -233,18 +262,6 @@ class HoldsRightOnSwitch(Guard):
 
     def __str__(self) -> str:
         return f"holds the right {self.right} in the switch's workflow"
-
-
-def workflow_of(ledger: Ledger, name: str) -> str:
-    """Return the workflow of the case *name*."""
-    with ledger.read() as connection:
-        return str(find_case(connection, ledger, name).workflow)
-
-
-def _dag_of(ledger: Ledger, name: str) -> str | None:
-    with ledger.read() as connection:
-        row = find_case(connection, ledger, name)
-        return load_run(connection, row.run_id).dag_id if row.run_id else None
 
 
 def _demand(person: Person, method: str, dag_id: str | None, what: str, *, human_tasks: bool = False) -> None:

@@ -7,6 +7,7 @@ token in Airflow, so what changes something is refused when a browser says that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -71,6 +72,11 @@ def may(person: Person, method: str, dag_id: str | None, *, gate: bool = False) 
             details=DagDetails(id=dag_id) if dag_id else None,
         )
     )
+
+
+def seen_dags(person: Person, dag_ids: Iterable[str]) -> frozenset[str]:
+    """Return those of *dag_ids* that Airflow lets *person* see."""
+    return frozenset(get_auth_manager().filter_authorized_dag_ids(dag_ids=set(dag_ids), user=person.user))
 
 
 Reader = Annotated[Person, Depends(current_person)]

@@ -7,17 +7,17 @@ button too many on a page changes nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from interlock.console.address import console_path
-from interlock.console.guard import SeesDag, SeesDags, guards
-from interlock.console.identity import Person, Reader, may
-from interlock.console.ledger import OpenLedger
+from interlock.console.guard import SeesCase, SeesDag, SeesDags, guards
+from interlock.console.identity import Person, may
 from interlock.console.queue import Filter, neighbours, queue_rows
-from interlock.console.reading import for_reader, for_voter
+from interlock.console.reading import CaseId, Sees
 from interlock.console.rendering import render
 from interlock.console.review_draft import rendered_review
 from interlock.console.timeline import entries
@@ -39,11 +39,12 @@ SUMMARISED = 5_000
 
 @router.get("/", dependencies=guards(SeesDags("see cases")))
 @router.get("/review", dependencies=guards(SeesDags("see cases")))
-def queue(person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = "") -> Response:
+def queue(sight: Sees, workflow: str = "", route: str = "", gate: str = "") -> Response:
     """Return the review queue: the cases that wait for people, first those that wait for the person who asks."""
     wanted = Filter(workflow=workflow, route=route, gate=gate)
-    found = waiting(ledger, person=person.id, workflow=workflow, route=route, gate=gate, limit=SHOWN)
-    rows = queue_rows(ledger, found, person=person.id)
+    person, ledger = sight.person, sight.ledger
+    found = waiting(ledger, person=person.id, among=sight.cases, workflow=workflow, route=route, gate=gate, limit=SHOWN)
+    rows = queue_rows(sight, found)
     return render(
         "queue.html.j2",
         here="queue",
@@ -56,19 +57,18 @@ def queue(person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "
     )
 
 
-@router.get("/review/{name}", dependencies=guards(SeesDags("see cases")))
-def review(
-    name: str, person: Reader, ledger: OpenLedger, workflow: str = "", route: str = "", gate: str = ""
-) -> Response:
+@router.get("/review/{name}", dependencies=guards(SeesCase("see cases")))
+def review(name: CaseId, sight: Sees, workflow: str = "", route: str = "", gate: str = "") -> Response:
     """Return what people are asked about one case; one that is decided by now has its own page."""
+    person, ledger = sight.person, sight.ledger
     history = show_case(ledger, name)
     try:
         everything = review_action.see(ledger, name, person=person.identity)
     except InputError:
         return RedirectResponse(console_path(f"case/{history['case']['id']}"), status_code=303)
-    seen = for_voter(everything, person, ledger, history["case"]["workflow"])
-    if everything["refused"]:
-        history = for_reader(history, person, ledger)
+    seen = sight.question(everything)
+    if not sight.reads_question(everything):
+        history = sight.history(history)
     current = set(history["case"]["context"].values())
     asked = next(row for row in history["gate_requests"] if row["state"] == "open")
     wanted = Filter(workflow=workflow, route=route, gate=gate)
@@ -81,7 +81,7 @@ def review(
         handoffs=[row for row in history["handoffs"] if row["id"] in current and row["payload"] != seen["execute"]],
         votes=votes,
         closed=_why_not(person, seen, votes),
-        beside=neighbours(ledger, seen["case_id"], wanted, person=person.id),
+        beside=neighbours(sight, seen["case_id"], wanted),
         wanted=wanted,
         entries=entries(history),
         rendered=rendered_review(seen["execute"], seen["case"]),
@@ -89,11 +89,13 @@ def review(
     )
 
 
-@router.get("/case/{name}", dependencies=guards(SeesDags("see cases")))
-def case(name: str, person: Reader, ledger: OpenLedger) -> Response:
+@router.get("/case/{name}", dependencies=guards(SeesCase("see cases")))
+def case(name: CaseId, sight: Sees) -> Response:
     """Return everything in the ledger about one case, in the order in which it happened."""
-    history = for_reader(show_case(ledger, name), person, ledger)
+    person = sight.person
+    history = sight.history(show_case(sight.ledger, name))
     row = history["case"]
+    dag_id = sight.dag_of(sight.case(name))
     draft = next((each["payload"] for each in history["handoffs"] if each["id"] == row["draft_id"]), None)
     return render(
         "case.html.j2",
@@ -103,14 +105,13 @@ def case(name: str, person: Reader, ledger: OpenLedger) -> Response:
         history=history,
         entries=entries(history),
         rendered=rendered_review(draft, row["content"]),
-        acts=_acts(person, row),
+        acts=_acts(person, row, dag_id),
     )
 
 
 @router.get("/task", dependencies=guards(SeesDag("see cases")))
 def task(
-    person: Reader,
-    ledger: OpenLedger,
+    sight: Sees,
     dag_id: str = "",
     run_id: str = "",
     task_id: str = "",
@@ -124,12 +125,22 @@ def task(
     Airflow also sends ``map_index``; it stays the literal ``{MAP_INDEX}`` for a task that is not mapped, and a run's
     cases are the same on every index.
     """
+    person, ledger = sight.person, sight.ledger
     place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
     run = find_run(ledger, dag_id, run_id) if dag_id and run_id else None
     if run is None:
         return render("no_run.html.j2", here="runs", person=person, place=place)
-    figures = newest_runs(ledger, only=run.id)[0]
-    rows, total = cases_of_run(ledger, run, state=state, route=route, text=text, limit=SHOWN)
+    figures = newest_runs(ledger, dags=sight.dags, only=run.id)[0]
+    rows, total = cases_of_run(
+        ledger,
+        run,
+        among=sight.cases,
+        reads_reasons=sight.may_read("read_personal", run.workflow),
+        state=state,
+        route=route,
+        text=text,
+        limit=SHOWN,
+    )
     return render(
         "task.html.j2",
         here="runs",
@@ -138,7 +149,7 @@ def task(
         run=run,
         figures=figures,
         summary=summarize(ledger, run.id) if figures.cases <= SUMMARISED else None,
-        rows=rows,
+        rows=[replace(row, reason=sight.reason(row)) for row in rows],
         total=total,
         wanted={"state": state, "route": route, "q": text},
         unsent={state.value for state in UNSENT} - {CaseState.WAITING.value},
@@ -147,9 +158,10 @@ def task(
 
 
 @router.get("/runs", dependencies=guards(SeesDags("see runs")))
-def runs(person: Reader, ledger: OpenLedger) -> Response:
+def runs(sight: Sees) -> Response:
     """Return the newest runs with their figures."""
-    return render("runs.html.j2", here="runs", person=person, runs=newest_runs(ledger, limit=30))
+    found = newest_runs(sight.ledger, dags=sight.dags, limit=30)
+    return render("runs.html.j2", here="runs", person=sight.person, runs=found)
 
 
 def _why_not(person: Person, seen: dict[str, Any], votes: list[dict[str, Any]]) -> str:
@@ -166,14 +178,14 @@ def _why_not(person: Person, seen: dict[str, Any], votes: list[dict[str, Any]]) 
     return ""
 
 
-def _acts(person: Person, row: dict[str, Any]) -> dict[str, bool]:
+def _acts(person: Person, row: dict[str, Any], dag_id: str | None) -> dict[str, bool]:
     """Return what *person* can do to a case from its page."""
     state = CaseState(row["state"])
     known = person.id != "Anonymous"
-    changes = known and may(person, "PUT", None)
+    changes = known and may(person, "PUT", dag_id)
     return {
         "review": state is CaseState.WAITING,
-        "ask": known and may(person, "PUT", None, gate=True) and state in UNSENT - {CaseState.WAITING},
+        "ask": known and may(person, "PUT", dag_id, gate=True) and state in UNSENT - {CaseState.WAITING},
         "resubmit": changes and state in (CaseState.QUARANTINED, CaseState.DEAD) and bool(row["run_id"]),
         "close": changes and state not in (CaseState.OPEN, CaseState.ROUTED, CaseState.AUTHORISED, CaseState.CLOSED),
     }

@@ -14,8 +14,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from interlock.console.guard import SeesDags, guards
-from interlock.console.identity import Person, Reader, may
-from interlock.console.ledger import OpenLedger
+from interlock.console.identity import Person, may
+from interlock.console.reading import Sees
 from interlock.console.rendering import render
 from interlock.domain.reports.cost import FATES, KINDS
 from interlock.engine.reports.budget_report import budget_report
@@ -33,14 +33,16 @@ _NO_FIGURES: dict[str, Any] = {"report": None, "phases": []}
 
 
 @router.get("/value", dependencies=guards(SeesDags("see figures")))
-def value(person: Reader, ledger: OpenLedger, workflow: str = "", period: str = "month") -> Response:
+def value(sight: Sees, workflow: str = "", period: str = "month") -> Response:
     """Return the KPIs and the cost of a workflow in a period; without a workflow, the list of them."""
-    workflows = [version.bundle.settings for version in versions_in_force(ledger)]
+    person, ledger = sight.person, sight.ledger
+    workflows = [one.bundle.settings for one in versions_in_force(ledger) if sight.sees_workflow(one.workflow)]
     if not workflow and len(workflows) != 1:
         with ledger.read() as connection:
             troubles = Counter(row.workflow for row in list_incidents(connection, ledger.environment))
         return render("values.html.j2", here="value", person=person, workflows=workflows, troubles=troubles)
     name = workflow or workflows[0].workflow
+    sight.demand_workflow(name)
     demand_published(ledger, name)
     version = in_force(ledger, name)
     with ledger.read() as connection:

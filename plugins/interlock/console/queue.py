@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from interlock.console.reading import Sight
 from interlock.console.rendering import message_of
+from interlock.domain.policy.visibility import CASE
 from interlock.ledger.approvals.gate import NOTHING
 from interlock.ledger.cases.case import load_files
 from interlock.ledger.cases.handoff import draft_of, load_handoffs
 from interlock.ledger.cases.queue_query import Waiting, waiting
-from interlock.ledger.store.ledger import Ledger
 
 IN_ORDER = 2_000
 """Cases among which the next is looked for."""
@@ -36,31 +37,42 @@ class Filter:
         return f"?{urlencode(kept)}" if kept else ""
 
 
-def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str, Any]]:
-    """Return a row for each open request: its case, its message, what would be sent, and whether it is *person*'s."""
-    with ledger.read() as connection:
+def queue_rows(sight: Sight, found: Waiting) -> list[dict[str, Any]]:
+    """
+    Return a row for each open request: its case, its message, what would be sent, and whether it waits for the person.
+
+    A row that waits for them shows all of it; the others show what the person sees of the case.
+    """
+    person = sight.person.id
+    with sight.ledger.read() as connection:
         files = {file.id: file for file in load_files(connection, list(found.cases.values()))}
         drafts = load_handoffs(connection, [row.draft_id for row in found.cases.values() if row.draft_id])
     rows = []
     for request in found.requests:
         file = files[request.case_id]
         draft = None if request.payload_digest == NOTHING else draft_of(file, drafts)[0]
+        is_mine = (
+            person in request.voters and person not in (request.barred or {}) and request.id not in found.voted
+        ) and sight.may_answer(sight.dag_of(file.case))
+        why, payload = file.case.reason, file.payload
+        if not is_mine:
+            named = drafts[str(file.case.draft_id)].contract if file.case.draft_id in drafts else CASE
+            why, payload = sight.reason(file.case), sight.payload(CASE, payload, file.case)
+            draft = None if draft is None else sight.payload(named, draft, file.case)
         rows.append(
             {
                 "case_id": file.id,
                 "business_key": file.case.business_key,
                 "workflow": file.case.workflow,
                 "route": file.case.route or "",
-                "why": file.case.reason or "",
+                "why": why or "",
                 "gate": request.gate,
                 "opened_at": request.opened_at,
                 "digest": request.seen_digest,
-                "is_mine": person in request.voters
-                and person not in (request.barred or {})
-                and request.id not in found.voted,
+                "is_mine": is_mine,
                 "voted": found.voted.get(request.id, ""),
                 "voters": request.voters,
-                "message": message_of(file.payload),
+                "message": message_of(payload),
                 "draft": draft,
                 "action": request.action,
             }
@@ -68,10 +80,16 @@ def queue_rows(ledger: Ledger, found: Waiting, *, person: str) -> list[dict[str,
     return rows
 
 
-def neighbours(ledger: Ledger, case_id: str, wanted: Filter, *, person: str) -> dict[str, Any]:
+def neighbours(sight: Sight, case_id: str, wanted: Filter) -> dict[str, Any]:
     """Return ``previous`` and ``next`` of a case in the queue (ids or None), its ``position`` and the ``total``."""
     found = waiting(
-        ledger, person=person, workflow=wanted.workflow, route=wanted.route, gate=wanted.gate, limit=IN_ORDER
+        sight.ledger,
+        person=sight.person.id,
+        among=sight.cases,
+        workflow=wanted.workflow,
+        route=wanted.route,
+        gate=wanted.gate,
+        limit=IN_ORDER,
     )
     ids = [row.case_id for row in found.requests]
     if case_id not in ids:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from interlock.domain.approvals.access import Access
 from interlock.domain.approvals.request_state import GateState
@@ -119,13 +119,23 @@ def broken_request(connection: Connection, case_id: str) -> str | None:
     return connection.execute(broken.order_by(vote.c.created_at.desc())).scalars().first()
 
 
-def unreviewed(ledger: Ledger) -> list[Unreviewed]:
-    """Return the cases that were signed off by breaking the glass and that nobody reviewed, the oldest first."""
+def unreviewed(ledger: Ledger, *, among: ColumnElement[bool] | None = None) -> list[Unreviewed]:
+    """
+    Return the cases that were signed off by breaking the glass and that nobody reviewed, the oldest first.
+
+    :param among: cases that may be shown. Default: all.
+    """
     with ledger.read() as connection:
-        return _unreviewed(connection, ledger.environment)
+        return _unreviewed(connection, ledger.environment, among=among)
 
 
-def _unreviewed(connection: Connection, environment: str, *, person: str | None = None) -> list[Unreviewed]:
+def _unreviewed(
+    connection: Connection,
+    environment: str,
+    *,
+    person: str | None = None,
+    among: ColumnElement[bool] | None = None,
+) -> list[Unreviewed]:
     reviewed = select(vote.c.request_id).where(vote.c.way == LATER_REVIEW)
     query = (
         select(
@@ -144,6 +154,8 @@ def _unreviewed(connection: Connection, environment: str, *, person: str | None 
     )
     if person is not None:
         query = query.where(vote.c.person == person)
+    if among is not None:
+        query = query.where(among)
     return [Unreviewed(**row._mapping) for row in connection.execute(query.order_by(vote.c.created_at))]
 
 

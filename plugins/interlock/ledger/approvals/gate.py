@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from interlock.domain.approvals.access import Access, Barred, Identity
 from interlock.domain.approvals.approval import Progress, Stage
@@ -132,8 +132,10 @@ def is_open_at(connection: Connection, run: WorkflowRun, task: str) -> bool:
     return connection.execute(open_.limit(1)).first() is not None
 
 
-def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int = 500) -> list[OpenRequest]:
-    """Return the open requests of the environment, the oldest first."""
+def open_requests_of(
+    ledger: Ledger, *, workflow: str | None = None, among: ColumnElement[bool] | None = None, limit: int = 500
+) -> list[OpenRequest]:
+    """Return the open requests of the environment, the oldest first; *among*: of these cases only."""
     query = (
         select(gate_request, case.c.business_key, case.c.workflow, case.c.route, case.c.reason.label("why"))
         .join(case, case.c.id == gate_request.c.case_id)
@@ -141,6 +143,8 @@ def open_requests_of(ledger: Ledger, *, workflow: str | None = None, limit: int 
     )
     if workflow:
         query = query.where(case.c.workflow == workflow)
+    if among is not None:
+        query = query.where(among)
     with ledger.read() as connection:
         rows = connection.execute(query.order_by(gate_request.c.opened_at, gate_request.c.case_id).limit(limit))
         return OpenRequest.all_of(rows)

@@ -7,8 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from interlock.domain.policy.visibility import CASE, TEXT, Masks
+from interlock.errors import ConfigurationError
 from interlock.ledger.audit.verify import FORGOTTEN
 from interlock.ledger.cases.case import find_case, load_files
+from interlock.ledger.policy.version import find_in_force
+from interlock.ledger.runs.run import load_run
 from interlock.ledger.store.ledger import Ledger, as_dict
 from interlock.ledger.store.schema import (
     audit_event,
@@ -58,6 +62,56 @@ def show_case(ledger: Ledger, name: str) -> dict[str, Any]:
         erased = [event["at"] for event in history["events"] if event["kind"] == FORGOTTEN]
         history["forgotten"] = {"at": erased[0], "why": row.reason} if erased else None
     return history
+
+
+def masks_of(ledger: Ledger, workflow: str, run_id: str | None) -> Masks:
+    """
+    Return what is masked of the cases of a run; without one, what the version in force masks.
+
+    :raises ConfigurationError: no version is in force.
+    """
+    with ledger.read() as connection:
+        version = (
+            load_run(connection, run_id).version
+            if run_id
+            else find_in_force(connection, ledger.environment, workflow, None)
+        )
+    if version is None:
+        raise ConfigurationError(f"no version of {workflow!r} says which fields of its cases hold personal data")
+    return Masks.of(version.bundle)
+
+
+def mask_history(history: dict[str, Any], masks: Masks) -> dict[str, Any]:
+    """Return a case's *history* as people without ``read_personal`` see it: all that ``forget`` erases is masked."""
+    row = history["case"]
+    of_unnamed = masks.has_unnamed(CASE, row["content"])
+
+    def text(one: str | None) -> str | None:
+        return masks.text(one, of_unnamed=of_unnamed)
+
+    is_quiet = masks.has_classes or of_unnamed
+    return {
+        **history,
+        "case": {**row, "content": masks.masked(CASE, row["content"]), "reason": text(row["reason"])},
+        "handoffs": [{**h, "payload": masks.masked(str(h["contract"]), h["payload"])} for h in history["handoffs"]],
+        "decisions": [
+            {
+                **d,
+                "inputs": masks.inputs(d["inputs"]),
+                "rule": text(d["rule"]) if str(d["decided_by"]).startswith("person:") else d["rule"],
+                "error": text(d["error"]),
+            }
+            for d in history["decisions"]
+        ],
+        "votes": [{**v, "reason": text(v["reason"])} for v in history["votes"]],
+        "effects": [{**e, "receipt": _quiet(e["receipt"]) if is_quiet else e["receipt"]} for e in history["effects"]],
+        "forgotten": history["forgotten"] and {**history["forgotten"], "why": text(history["forgotten"]["why"])},
+    }
+
+
+def _quiet(receipt: Any) -> Any:
+    """Return what another system answered, without its values, in which it may repeat what was sent."""
+    return dict.fromkeys(receipt, TEXT) if isinstance(receipt, dict) else TEXT if receipt else receipt
 
 
 def _of_case(connection: Connection, table: Table, case_id: str, order: str = "created_at") -> list[dict[str, Any]]:

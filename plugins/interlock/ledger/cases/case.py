@@ -8,7 +8,7 @@ never both move it. A case's payloads are stored under digests that are keyed wi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -326,23 +326,46 @@ def _bodies(connection: Connection, needed: Sequence[tuple[str, str]]) -> dict[t
     return found
 
 
-def find_case(connection: Connection, ledger: Ledger, name: str, *, workflow: str | None = None) -> Case:
+Among = ColumnElement[bool]
+"""A condition on cases that may be shown."""
+
+
+def of_dags(dags: Collection[str], workflows: Collection[str]) -> Among:
+    """
+    Return the condition that a case is of one of *dags*: by its run, or by its workflow when no run has it.
+
+    :param workflows: those that only *dags* work for.
+    """
+    runs = select(workflow_run.c.id).where(workflow_run.c.dag_id.in_(sorted(dags)))
+    return or_(case.c.run_id.in_(runs), and_(case.c.run_id.is_(None), case.c.workflow.in_(sorted(workflows))))
+
+
+def find_case(
+    connection: Connection,
+    ledger: Ledger,
+    name: str,
+    *,
+    workflow: str | None = None,
+    among: ColumnElement[bool] | None = None,
+) -> Case:
     """
     Return the case whose id, end of an id (8 digits or more) or business key is *name*.
+
+    :param among: cases that may be found, and named when there is none of this name. Default: all.
 
     :raises UnknownName: none, or more than one.
     """
     query = select(case).where(case.c.environment == ledger.environment)
     if workflow is not None:
         query = query.where(case.c.workflow == workflow)
+    if among is not None:
+        query = query.where(among)
     ways = [case.c.business_key == name, case.c.id == name]
     if len(name) >= 8:
         ways.append(case.c.id.endswith(name, autoescape=True))
     rows = Case.all_of(connection.execute(query.where(or_(*ways)).limit(3)))
     if len(rows) != 1:
-        near = connection.execute(
-            select(case.c.business_key).where(case.c.environment == ledger.environment).limit(2000)
-        ).scalars()
+        near = connection.execute(query.with_only_columns(case.c.business_key).limit(2000)).scalars()
         raise UnknownName("case" if not rows else "one case (several match)", name, near)
     return rows[0]
 

@@ -127,12 +127,20 @@ def _locked(tx: Transaction, environment: str, workflow: str, keys: set[str]) ->
     return known
 
 
-def list_outcomes(ledger: Ledger, *, workflow: str | None = None, limit: int = 100) -> list[ListedOutcome]:
-    """Return outcomes with their case's ``business_key`` and ``standing``, the last that happened first."""
+def list_outcomes(
+    ledger: Ledger, *, workflow: str | None = None, among: ColumnElement[bool] | None = None, limit: int = 100
+) -> list[ListedOutcome]:
+    """
+    Return outcomes with their case's ``business_key`` and ``standing``, the last that happened first.
+
+    :param among: cases whose outcomes are wanted. Default: all.
+    """
     query = select(outcome, case.c.business_key, case.c.workflow).join(case, case.c.id == outcome.c.case_id)
     query = query.where(case.c.environment == ledger.environment)
     if workflow is not None:
         query = query.where(case.c.workflow == workflow)
+    if among is not None:
+        query = query.where(among)
     with ledger.read() as connection:
         rows = connection.execute(query.order_by(outcome.c.happened_at.desc(), outcome.c.id).limit(limit)).all()
         of_case: dict[str, list[Outcome]] = {}

@@ -8,11 +8,11 @@ the database here; :mod:`interlock.ledger.reports.summary` reads every case and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Text, func, or_, select, type_coerce
 from sqlalchemy import case as when
 
 from interlock.domain.approvals.request_state import GateState
@@ -45,10 +45,17 @@ class Waiting:
 
 
 def waiting(
-    ledger: Ledger, *, person: str, workflow: str = "", route: str = "", gate: str = "", limit: int = 200
+    ledger: Ledger,
+    *,
+    person: str,
+    among: ColumnElement[bool],
+    workflow: str = "",
+    route: str = "",
+    gate: str = "",
+    limit: int = 200,
 ) -> Waiting:
-    """Return what waits for people: first where *person* may vote, then the oldest."""
-    wanted = [gate_request.c.state == GateState.OPEN.value, case.c.environment == ledger.environment]
+    """Return what waits for people *among* the cases that may be shown: first where *person* may vote, then oldest."""
+    wanted = [gate_request.c.state == GateState.OPEN.value, case.c.environment == ledger.environment, among]
     narrowed = list(wanted)
     for column, value in ((case.c.workflow, workflow), (case.c.route, route), (gate_request.c.gate, gate)):
         if value:
@@ -85,18 +92,31 @@ def waiting(
 
 
 def cases_of_run(
-    ledger: Ledger, run: WorkflowRun, *, state: str = "", route: str = "", text: str = "", limit: int = 200
+    ledger: Ledger,
+    run: WorkflowRun,
+    *,
+    among: ColumnElement[bool],
+    reads_reasons: bool,
+    state: str = "",
+    route: str = "",
+    text: str = "",
+    limit: int = 200,
 ) -> tuple[list[Case], int]:
-    """Return the cases of *run* by key, and how many fit: *text* is a part of the key, the reason or the task."""
-    fits: list[ColumnElement[bool]] = [case_run.c.run_id == run.id]
+    """
+    Return the cases of *run* by key, and how many fit.
+
+    :param among: cases that may be shown.
+    :param reads_reasons: whether *text* is also looked for in the reasons, which tells who counts what they say.
+    :param text: a part of the key or the task.
+    """
+    fits: list[ColumnElement[bool]] = [case_run.c.run_id == run.id, among]
     if state:
         fits.append(case.c.state == state)
     if route:
         fits.append(case.c.route == route)
     if text:
-        columns = (case.c.business_key, case.c.reason, case.c.task)
-        found = [func.lower(column).contains(text.lower(), autoescape=True) for column in columns]
-        fits.append(found[0] | found[1] | found[2])
+        columns = [case.c.business_key, case.c.task, *([case.c.reason] if reads_reasons else [])]
+        fits.append(or_(*(func.lower(column).contains(text.lower(), autoescape=True) for column in columns)))
     joined = case.join(case_run, case_run.c.case_id == case.c.id)
     with ledger.read() as connection:
         total = connection.execute(select(func.count()).select_from(joined).where(*fits)).scalar_one()
@@ -122,16 +142,16 @@ class RunFigures(Run):
         return sum(self.by_state.values())
 
 
-def newest_runs(ledger: Ledger, *, limit: int = 30, only: str | None = None) -> list[RunFigures]:
+def newest_runs(ledger: Ledger, *, dags: Collection[str], limit: int = 30, only: str | None = None) -> list[RunFigures]:
     """
-    Return the newest runs with their figures.
+    Return the newest runs of *dags* with their figures.
 
     :param only: the ledger's id of the one run that is wanted.
     """
     query = (
         select(workflow_run, workflow_version.c.number.label("version"))
         .join(workflow_version, workflow_version.c.id == workflow_run.c.version_id)
-        .where(workflow_run.c.environment == ledger.environment)
+        .where(workflow_run.c.environment == ledger.environment, workflow_run.c.dag_id.in_(sorted(dags)))
         .order_by(workflow_run.c.started_at.desc())
         .limit(limit)
     )

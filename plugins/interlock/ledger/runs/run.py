@@ -82,6 +82,18 @@ def find_run(ledger: Ledger, dag_id: str, run_id: str) -> WorkflowRun | None:
         return None if row is None else _run(connection, Run.of(row))
 
 
+def dags_by_workflow(ledger: Ledger) -> dict[str, set[str]]:
+    """Return the ids of the Dags that worked for each workflow in the ledger's environment."""
+    query = select(workflow_run.c.workflow, workflow_run.c.dag_id).where(
+        workflow_run.c.environment == ledger.environment
+    )
+    found: dict[str, set[str]] = {}
+    with ledger.read() as connection:
+        for workflow, dag_id in connection.execute(query.distinct()):
+            found.setdefault(workflow, set()).add(dag_id)
+    return found
+
+
 def load_run(connection: Connection, run_id: str) -> WorkflowRun:
     """Return the run whose id in the ledger is *run_id*."""
     row = connection.execute(select(workflow_run).where(workflow_run.c.id == run_id)).one()
