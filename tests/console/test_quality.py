@@ -66,7 +66,7 @@ def test_a_page_says_what_failed_first_and_shows_no_value(checked, client):
     assert "orders, as it was read withheld" in page
     assert "8 of 9 checks passed" in page
     assert "small amounts warning 1 row 1 of 2 rows fail." in page
-    assert "Nothing that rests on it is surer than 60%" in page
+    assert "Confidence of anything based on it is capped at 60%" in page
     assert "1 of 3 rows are quarantined (day: is no date: 1)" in page
     assert page.index("small amounts warning 1") < page.index("ids have a form info 1")
     assert "airflow interlock data quarantine refunds --dataset orders --run r1" in page
